@@ -1,0 +1,1 @@
+"""Attention-alike structural re-parameterisation (ASR): attention at no inference cost."""

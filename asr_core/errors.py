@@ -1,0 +1,21 @@
+"""The exceptions that a user's input can cause.
+
+Every message names the offending value and the way out. They are ``ValueError``s, so library users
+need not know them; the command line prints them as one line.
+"""
+
+
+class InputError(ValueError):
+    """Something given by the user cannot be used: an unknown name, a bad range, an unreadable file."""
+
+
+class TargetError(InputError):
+    """A target of :func:`asr_core.insert_asr` matches nothing, or a layer that can take no gate."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint is missing, damaged, unsafe to read, or of another architecture."""
+
+
+class ParityError(InputError):
+    """Two models that should agree do not; nothing was changed or written."""

@@ -1,0 +1,1 @@
+"""Normalisation-noise attacks, image metrics, grids, reports and the command line ``robust``."""

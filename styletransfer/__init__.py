@@ -1,0 +1,1 @@
+"""Fast style transfer in norm variants: IN, BN, BN+ASR and the control BN+const."""
