@@ -1,0 +1,133 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON beside them.
+
+Nothing that is read here can execute code. The JSON names the SHA-256 of the tensor file, so that
+a truncated or swapped file is found before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from asr_core.errors import CheckpointError
+from asr_core.files import atomic_path, write_json
+
+SCHEMA = 1
+
+
+def save_checkpoint(
+    path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+) -> None:
+    """Write ``path`` (.safetensors) and the JSON beside it, each atomically.
+
+    Args:
+        tensors: a state dict.
+        meta: JSON-able facts; ``schema`` and ``sha256`` are added.
+
+    Raises:
+        CheckpointError: ``path`` does not end in .safetensors.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: checkpoints end in .safetensors")
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary
+        )
+        digest = sha256(temporary)
+        write_json(path.with_suffix(".json"), {"schema": SCHEMA, "sha256": digest, **meta})
+
+
+def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint and its JSON: ``(tensors, meta)``.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, unsafe (a pickle), of an unknown schema, of
+            another hash than its JSON says, or holds NaN or infinite values.
+    """
+    path = Path(path)
+    meta = load_meta(path)
+    tensors = load_tensors(path)
+    if (digest := sha256(path)) != meta["sha256"]:
+        raise CheckpointError(
+            f"{path}: the file's SHA-256 is {digest[:12]}…, its JSON says {meta['sha256'][:12]}…; "
+            "one of the two was changed or cut off: copy both again"
+        )
+    return tensors, meta
+
+
+def load_meta(path: Path | str) -> dict[str, Any]:
+    """Read the JSON beside a checkpoint, checking its schema.
+
+    Raises:
+        CheckpointError: the JSON is missing, damaged, or of an unknown schema.
+    """
+    beside = Path(path).with_suffix(".json")
+    try:
+        meta = json.loads(beside.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{beside}: not found; it belongs beside {path}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{beside}: not JSON ({error})") from None
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA or "sha256" not in meta:
+        found = meta.get("schema") if isinstance(meta, dict) else None
+        raise CheckpointError(f"{beside}: schema {found!r}; this version reads schema {SCHEMA}")
+    return meta
+
+
+def load_tensors(path: Path | str) -> dict[str, Tensor]:
+    """Read named tensors from .safetensors, or from a torch file that holds tensors alone.
+
+    Raises:
+        CheckpointError: missing, damaged, a pickle with code, or NaN or infinite values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+    return tensors
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch raises many kinds: RuntimeError, EOFError, UnpicklingError
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: refused; it is damaged, or a pickle that could run code ({reason}). "
+            "Save its state dict as safetensors instead"
+        ) from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
+    return state

@@ -1,0 +1,1 @@
+"""Images: embedded photographs, styles drawn by code, and reading what users bring."""

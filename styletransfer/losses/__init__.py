@@ -1,0 +1,1 @@
+"""Perceptual losses of style transfer."""

@@ -1,0 +1,74 @@
+"""VGG16 with ImageNet weights as the loss network, where the user has the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import vgg16
+
+from asr_core.checkpoint import load_tensors
+from asr_core.errors import CheckpointError
+from styletransfer.losses.features import Features
+
+_CACHED = "vgg16-397923af.pth"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_STYLE = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
+_CONTENT = 8
+
+
+def cached_weights() -> Path | None:
+    """torchvision's own VGG16 file in the torch hub cache, if it is there."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
+    return path if path.is_file() else None
+
+
+class VGGLossNetwork(nn.Module):
+    """Content from relu2_2, style from relu1_2, 2_2, 3_3 and 4_3 (Johnson et al. 2016).
+
+    ImageNet's normalisation is inside; images come in [0, 1].
+
+    Args:
+        weights: torchvision's VGG16 state dict (.pth or .safetensors); the classifier is not needed.
+
+    Raises:
+        CheckpointError: missing, unsafe, or not VGG16's.
+    """
+
+    name = "VGG16 (ImageNet)"
+
+    def __init__(self, weights: Path | str) -> None:
+        super().__init__()
+        tensors = load_tensors(weights)
+        features = vgg16(weights=None, init_weights=False).features[: max(_STYLE) + 1]
+        wanted = features.state_dict()
+        given = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
+        for name, tensor in wanted.items():
+            found = given.get(name)
+            if found is None or found.shape != tensor.shape:
+                shape = "nothing" if found is None else tuple(found.shape)
+                raise CheckpointError(
+                    f"{weights}: not VGG16's weights: features.{name} should be "
+                    f"{tuple(tensor.shape)}, found {shape}"
+                )
+        features.load_state_dict({name: given[name] for name in wanted})
+        for layer in features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        self.layers = features
+        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor, *, style: bool = True) -> Features:
+        """Features of images (N, 3, H, W) in [0, 1]; ``style=False`` skips the style's."""
+        x = (images - self.mean) / self.std
+        found: dict[int, Tensor] = {}
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in _STYLE:
+                found[index] = x
+            if index == _CONTENT and not style:
+                break
+        return Features([(1.0, found[_CONTENT])], list(found.values()) if style else [])

@@ -1,0 +1,136 @@
+"""The fast style network of Johnson et al. 2016 ("Perceptual Losses for Real-Time Style Transfer").
+
+Layer names are those of the public ``fast_neural_style`` example, so that its checkpoints load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asr_core import insert_asr
+from asr_core.errors import InputError
+from asr_core.registry import Registry
+
+Head = Literal["sigmoid", "linear"]
+ATTENTION_OF_CONTROL = "const"
+
+NORMS: Registry[str | None] = Registry("norm")
+"""Norm variants; the value is the ASR gate that a variant puts on its BNs, ``"asr"`` for any."""
+NORMS.register("in")(None)
+NORMS.register("bn")(None)
+NORMS.register("bn+asr")("asr")
+NORMS.register("bn+const")(ATTENTION_OF_CONTROL)
+
+
+class ConvLayer(nn.Module):
+    """Reflection padding and a convolution: (N, C, H, W) -> (N, C', H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.reflection_pad = nn.ReflectionPad2d(kernel_size // 2)
+        self.conv2d = nn.Conv2d(inputs, outputs, kernel_size, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2d(self.reflection_pad(x))
+
+
+class UpsampleConvLayer(ConvLayer):
+    """Nearest upsampling by two, then :class:`ConvLayer`: (N, C, H, W) -> (N, C', 2H, 2W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class ResidualBlock(nn.Module):
+    """conv, norm, ReLU, conv, norm, and the input added: shape kept."""
+
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.conv1 = ConvLayer(channels, channels, 3, 1)
+        self.in1 = norm(channels)
+        self.conv2 = ConvLayer(channels, channels, 3, 1)
+        self.in2 = norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.in2(self.conv2(F.relu(self.in1(self.conv1(x)))))
+
+
+class StyleNetwork(nn.Module):
+    """Maps photographs to stylised ones, both (N, 3, H, W) in [0, 1]; H and W multiples of 4.
+
+    All variants of a seed have the same initial convolutions: the norms are made alike, and gates
+    are inserted after the last convolution has been initialised.
+
+    Args:
+        norm: ``in``, ``bn``, ``bn+asr`` or ``bn+const`` (the control: a gate that learns nothing).
+        width: channels after the first convolution; the public example has 32.
+        blocks: residual blocks; the public example has 5.
+        head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which
+            works on [0, 255]; the output is clamped.
+        attention: the attention module of ``bn+asr``'s gates.
+
+    Raises:
+        InputError: an unknown norm or attention, a width below 1, blocks below 0.
+    """
+
+    def __init__(
+        self,
+        norm: str = "in",
+        *,
+        width: int = 16,
+        blocks: int = 3,
+        head: Head = "sigmoid",
+        attention: str = "se",
+    ) -> None:
+        super().__init__()
+        gate = NORMS[norm]
+        if width < 1 or blocks < 0:
+            raise InputError(f"width {width} and blocks {blocks} must be at least 1 and 0")
+        if head not in ("sigmoid", "linear"):
+            raise InputError(f"unknown head {head!r}; known: sigmoid, linear")
+        self.config = {
+            "norm": norm,
+            "width": width,
+            "blocks": blocks,
+            "head": head,
+            "attention": attention,
+        }
+        self.head = head
+        make = _instance_norm if norm == "in" else nn.BatchNorm2d
+        self.conv1 = ConvLayer(3, width, 9, 1)
+        self.in1 = make(width)
+        self.conv2 = ConvLayer(width, 2 * width, 3, 2)
+        self.in2 = make(2 * width)
+        self.conv3 = ConvLayer(2 * width, 4 * width, 3, 2)
+        self.in3 = make(4 * width)
+        self.block_names = [f"res{index}" for index in range(1, blocks + 1)]
+        for name in self.block_names:
+            self.add_module(name, ResidualBlock(4 * width, make))
+        self.deconv1 = UpsampleConvLayer(4 * width, 2 * width, 3, 1)
+        self.in4 = make(2 * width)
+        self.deconv2 = UpsampleConvLayer(2 * width, width, 3, 1)
+        self.in5 = make(width)
+        self.deconv3 = ConvLayer(width, 3, 9, 1)
+        if gate is not None:
+            chosen = attention if gate == "asr" else gate
+            insert_asr(self, chosen, targets=lambda module, _: isinstance(module, nn.BatchNorm2d))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images * 255 if self.head == "linear" else images
+        x = F.relu(self.in1(self.conv1(x)))
+        x = F.relu(self.in2(self.conv2(x)))
+        x = F.relu(self.in3(self.conv3(x)))
+        for name in self.block_names:
+            x = self.get_submodule(name)(x)
+        x = F.relu(self.in4(self.deconv1(x)))
+        x = F.relu(self.in5(self.deconv2(x)))
+        x = self.deconv3(x)
+        return (x / 255).clamp(0, 1) if self.head == "linear" else x.sigmoid()
+
+
+def _instance_norm(channels: int) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=True)
