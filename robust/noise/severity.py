@@ -1,0 +1,270 @@
+"""The noises and how strong they are: named, frozen descriptions, read from and written as text.
+
+``severity.text`` is what a command line or a CSV holds (``parse_severity(noise, text)`` reads it
+back); ``severity.label`` is what a table or a picture shows.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from asr_core.errors import InputError
+from asr_core.registry import Registry
+
+COMPANIONS = ("photos", "noise")
+LARGEST_BATCH = 256
+LARGEST_FACTOR = 10.0
+
+
+class Severity(abc.ABC):
+    """One noise at one strength."""
+
+    noise: ClassVar[str]
+
+    @property
+    @abc.abstractmethod
+    def text(self) -> str:
+        """The form that :meth:`parse` reads; equal severities have equal text."""
+
+    @property
+    @abc.abstractmethod
+    def label(self) -> str:
+        """A short name for tables and grids."""
+
+    @property
+    @abc.abstractmethod
+    def is_control(self) -> bool:
+        """Whether this is a control and not an attack: by construction it disturbs nothing."""
+
+    @classmethod
+    @abc.abstractmethod
+    def parse(cls, text: str) -> Severity:
+        """Read the severity from ``text``.
+
+        Raises:
+            InputError: the text is not of the noise's form, or a number is out of range.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def defaults(cls) -> tuple[Severity, ...]:
+        """The severities of a run that names none."""
+
+
+NOISES: Registry[type[Severity]] = Registry("noise")
+
+
+def parse_severity(noise: str, text: str) -> Severity:
+    """The severity of ``noise`` ("batch", "constant", "random") that ``text`` describes.
+
+    Raises:
+        InputError: an unknown noise, or a text that is not of its form.
+    """
+    return NOISES[noise].parse(text)
+
+
+def default_severities(noise: str) -> tuple[Severity, ...]:
+    """The severities of a run of ``noise`` that names none.
+
+    Raises:
+        InputError: an unknown noise.
+    """
+    return NOISES[noise].defaults()
+
+
+def _number(kind: Callable[[str], float], text: str, severity: str, form: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise InputError(f"{severity}: {text.strip()!r} is no number. Expected {form}") from None
+
+
+def _plain(value: float) -> str:
+    return repr(value + 0.0)  # 1 and 1.0, -0.0 and 0.0 are equal, so they read the same
+
+
+@NOISES.register("constant")
+@dataclass(frozen=True)
+class ConstantNoise(Severity):
+    """The same Na (``scale``) and Nb (``shift``) on every norm layer: x̂ becomes Na x̂ + Nb.
+
+    Args:
+        scale: Na, from 0 to 10; 1 is clean.
+        shift: Nb, from -10 to 10; 0 is clean.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    scale: float
+    shift: float
+
+    noise: ClassVar[str] = "constant"
+    form: ClassVar[str] = "SCALE,SHIFT such as 0.8,0.5 (scale from 0 to 10, shift from -10 to 10)"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.scale <= LARGEST_FACTOR and abs(self.shift) <= LARGEST_FACTOR):
+            raise InputError(
+                f"constant noise {self.scale:g},{self.shift:g} is out of range. "
+                f"Expected {self.form}"
+            )
+
+    @property
+    def text(self) -> str:
+        """``SCALE,SHIFT``."""
+        return f"{_plain(self.scale)},{_plain(self.shift)}"
+
+    @property
+    def label(self) -> str:
+        """Such as "Na 0.8, Nb 0.5"."""
+        return f"Na {self.scale:g}, Nb {self.shift:g}"
+
+    @property
+    def is_control(self) -> bool:
+        """Na = 1 and Nb = 0 change nothing."""
+        return self.scale == 1 and self.shift == 0
+
+    @classmethod
+    def parse(cls, text: str) -> ConstantNoise:
+        """Read ``SCALE,SHIFT``."""
+        parts = text.split(",")
+        if len(parts) != 2:
+            raise InputError(f"constant noise {text!r} is not a pair. Expected {cls.form}")
+        scale, shift = (
+            _number(float, part, f"constant noise {text!r}", cls.form) for part in parts
+        )
+        return cls(scale, shift)
+
+    @classmethod
+    def defaults(cls) -> tuple[ConstantNoise, ...]:
+        """The published pairs (Liang et al., IEBN, arXiv 1908.04008)."""
+        return cls(0.8, 0.8), cls(0.8, 0.5), cls(0.5, 0.5), cls(0.5, 0.2)
+
+
+@NOISES.register("random")
+@dataclass(frozen=True)
+class RandomNoise(Severity):
+    """Na and Nb drawn afresh for each forward.
+
+    Args:
+        strength: s from 0 to 1, for Na ~ U(1-s, 1+s) and Nb ~ U(-s, s); None for
+            Na, Nb ~ U(0, 1), the pair of the IEBN paper (arXiv 1908.04008).
+
+    Raises:
+        InputError: a strength out of range.
+    """
+
+    strength: float | None
+
+    noise: ClassVar[str] = "random"
+    form: ClassVar[str] = "a strength from 0 to 1 such as 0.2, or 'uniform'"
+
+    def __post_init__(self) -> None:
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise InputError(
+                f"random noise {self.strength:g} is out of range. Expected {self.form}"
+            )
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """The interval from which Na is drawn."""
+        return (0.0, 1.0) if self.strength is None else (1 - self.strength, 1 + self.strength)
+
+    @property
+    def shift_range(self) -> tuple[float, float]:
+        """The interval from which Nb is drawn."""
+        return (0.0, 1.0) if self.strength is None else (-self.strength, self.strength)
+
+    @property
+    def text(self) -> str:
+        """The strength, or ``uniform``."""
+        return "uniform" if self.strength is None else _plain(self.strength)
+
+    @property
+    def label(self) -> str:
+        """Such as "s = 0.2", or "U(0, 1)"."""
+        return "U(0, 1)" if self.strength is None else f"s = {self.strength:g}"
+
+    @property
+    def is_control(self) -> bool:
+        """A strength of 0 changes nothing."""
+        return self.strength == 0
+
+    @classmethod
+    def parse(cls, text: str) -> RandomNoise:
+        """Read a strength, or ``uniform``."""
+        if text.strip() == "uniform":
+            return cls(None)
+        return cls(_number(float, text, f"random noise {text!r}", cls.form))
+
+    @classmethod
+    def defaults(cls) -> tuple[RandomNoise, ...]:
+        """Three strengths, and U(0, 1)."""
+        return cls(0.1), cls(0.2), cls(0.5), cls(None)
+
+
+@NOISES.register("batch")
+@dataclass(frozen=True)
+class BatchNoise(Severity):
+    """Statistics from a batch of ``size`` images, of which ``size - 1`` are companions.
+
+    A batch of one takes each image's own statistics, which makes BatchNorm equal to InstanceNorm:
+    that is the control, not an attack.
+
+    Args:
+        size: n, the images in the batch, from 1 to 256.
+        companions: "photos" (drawn from a pool) or "noise" (uniform noise images).
+
+    Raises:
+        InputError: a size out of range, unknown companions, or companions for a batch of one.
+    """
+
+    size: int
+    companions: str = "photos"
+
+    noise: ClassVar[str] = "batch"
+    form: ClassVar[str] = "N, N:photos or N:noise, N images in the batch from 1 to 256"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= LARGEST_BATCH:
+            raise InputError(f"batch noise {self.size} is out of range. Expected {self.form}")
+        if self.companions not in COMPANIONS:
+            raise InputError(
+                f"batch noise: unknown companions {self.companions!r}. Expected {self.form}"
+            )
+        if self.size == 1 and self.companions != "photos":
+            raise InputError(
+                f"batch noise 1:{self.companions}: a batch of one has no companions. Write 1"
+            )
+
+    @property
+    def text(self) -> str:
+        """``N`` or ``N:noise``."""
+        return str(self.size) if self.companions == "photos" else f"{self.size}:{self.companions}"
+
+    @property
+    def label(self) -> str:
+        """Such as "n = 4", "n = 4, noise", or "n = 1 (control)"."""
+        if self.is_control:
+            return "n = 1 (control)"
+        return f"n = {self.size}" + ("" if self.companions == "photos" else f", {self.companions}")
+
+    @property
+    def is_control(self) -> bool:
+        """A batch of one."""
+        return self.size == 1
+
+    @classmethod
+    def parse(cls, text: str) -> BatchNoise:
+        """Read ``N``, ``N:photos`` or ``N:noise``."""
+        size, colon, companions = text.partition(":")
+        number = int(_number(int, size, f"batch noise {text!r}", cls.form))
+        return cls(number, companions.strip() if colon else "photos")
+
+    @classmethod
+    def defaults(cls) -> tuple[BatchNoise, ...]:
+        """The control, three batches of photographs and one with noise images."""
+        return cls(1), cls(2), cls(4), cls(16), cls(4, "noise")
