@@ -1,6 +1,31 @@
 """Attention-alike structural re-parameterisation (ASR): attention at no inference cost."""
 
+from asr_core.attention import ATTENTIONS
+from asr_core.config import asr_config
+from asr_core.errors import CheckpointError, InputError, ParityError, TargetError
+from asr_core.fold import fold_bn, fold_conv_bn
 from asr_core.fuse import fuse_asr
+from asr_core.gate import Gate
 from asr_core.insert import insert_asr
+from asr_core.parity import ParityReport, check_parity
+from asr_core.report import Position, Report
+from asr_core.stock import load_stock_state_dict
 
-__all__ = ["fuse_asr", "insert_asr"]
+__all__ = [
+    "ATTENTIONS",
+    "CheckpointError",
+    "Gate",
+    "InputError",
+    "ParityError",
+    "ParityReport",
+    "Position",
+    "Report",
+    "TargetError",
+    "asr_config",
+    "check_parity",
+    "fold_bn",
+    "fold_conv_bn",
+    "fuse_asr",
+    "insert_asr",
+    "load_stock_state_dict",
+]

@@ -3,21 +3,127 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from asr_core.errors import ParityError
 from asr_core.gate import Gate
-from asr_core.parametrization import detach
+from asr_core.parametrization import detach, gate_of, gated_layers, remove_hooks, scales
+from asr_core.parity import check_parity
+from asr_core.probe import (
+    TOLERANCE,
+    accepted,
+    disagreement,
+    precision,
+    synthetic_inputs,
+    twin,
+)
+from asr_core.wrappers import unwrap
 
 
-def fuse_asr(model: nn.Module, *, inplace: bool = False) -> nn.Module:
-    """The plain model with every gate folded into its layer; a copy unless ``inplace``."""
-    if not inplace:
-        model = copy.deepcopy(model)
-    gated = [m for m in model.modules() if isinstance(m._modules.get("asr"), Gate)]
-    with torch.no_grad():
-        fused = [{n: getattr(layer, n).clone() for n in layer.parametrizations} for layer in gated]  # type: ignore[union-attr,operator]
-    for layer, parameters in zip(gated, fused, strict=True):
-        detach(layer, parameters)
+def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) -> nn.Module:
+    """The plain model, with every gate's v multiplied into its layer's parameters.
+
+    Module classes, state-dict keys and their order, shapes, dtypes and devices are the stock
+    model's; parameters are leaves that keep ``requires_grad``. A model without ASR comes back
+    as it is (as a copy, unless ``inplace``). Nothing changes before all of this holds: the fused
+    tensors are finite and bit-equal to those that the gated layers use; each gated layer's output
+    is its stock output times v, to 1e-12 in float64; the whole model's output on ``example``.
+
+    Args:
+        model: a model that :func:`asr_core.insert_asr` was applied to, in any mode, which is
+            kept; DDP and torch.compile wrappers are taken off.
+        inplace: fuse ``model`` itself; its parameters stay the same objects.
+        example: input (or tuple of inputs) for the end-to-end check; None leaves that one out.
+
+    Raises:
+        ParityError: one of the checks fails; the model is as before.
+        InputError: a gated tensor has another parametrization on top.
+        TargetError: the parameters are sharded (FSDP).
+
+    Warns:
+        UserWarning: no gate has changed since insertion.
+    """
+    model = unwrap(model)
+    gates = [gate_of(layer) for _, layer in gated_layers(model)]
+    if gates and all(gate is not None and gate.never_trained() for gate in gates):
+        warnings.warn(
+            "no gate has changed since insert_asr: was the optimizer built before it, without "
+            "report.parameters()?",
+            stacklevel=2,
+        )
+    plain = None if inplace and example is None else _fold(copy.deepcopy(model))
+    if plain is not None and example is not None:
+        check_parity(model, plain, example).require()
+    return _fold(model) if plain is None or inplace else plain
+
+
+def reparameterize(layer: nn.Module) -> None:
+    """Fuse one gated layer in place, checked; by this name timm.utils finds it as a method."""
+    detach(layer, fused_tensors(type(layer).__name__, layer))
+
+
+def _fold(model: nn.Module) -> nn.Module:
+    values = [(layer, fused_tensors(name, layer)) for name, layer in gated_layers(model)]
+    for layer, tensors in values:
+        detach(layer, tensors)
+    for module in model.modules():
+        remove_hooks(module)
     return model
+
+
+def fused_tensors(name: str, layer: nn.Module) -> dict[str, Tensor]:
+    """The tensors that take the place of a gated ``layer``'s originals, by name, checked.
+
+    Args:
+        name: dotted name of the layer, for messages.
+        layer: a layer with a gate; not changed.
+
+    Raises:
+        ParityError: a tensor is not finite, or the fused layer would not be stock × v.
+    """
+    gate = gate_of(layer)
+    if gate is None:
+        raise ParityError(f"{name!r} has no gate to fuse")
+    originals: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
+    with torch.no_grad():
+        v = gate.scale()
+        if not v.isfinite().all():
+            raise ParityError(f"the gate v of {name!r} is not finite; nothing was fused")
+        for tensor, scale in scales(layer).items():
+            scale.check_unwritten()
+            original = layer.parametrizations[tensor].original  # type: ignore[index,union-attr]
+            folded = scale.slot.scaled(original, v)
+            if not folded.isfinite().all():
+                raise ParityError(f"{tensor!r} of {name!r} is not finite; nothing was fused")
+            if not torch.equal(folded, getattr(layer, tensor)):
+                raise ParityError(
+                    f"{tensor!r} of {name!r} is not what the gated layer uses; nothing was fused"
+                )
+            originals[tensor], tensors[tensor] = original.detach(), folded
+    _check_output(name, layer, gate, originals, v)
+    return tensors
+
+
+def _check_output(
+    name: str, layer: nn.Module, gate: Gate, originals: dict[str, Tensor], v: Tensor
+) -> None:
+    dtype = precision(originals)
+    raw = {tensor: value.to("cpu", dtype) for tensor, value in originals.items()}
+    v = v.to("cpu", dtype)
+    slots = {tensor: scale.slot for tensor, scale in scales(layer).items()}
+    scaled = {tensor: slots[tensor].scaled(value, v) for tensor, value in raw.items()}
+    pair = twin(layer, raw, dtype), twin(layer, scaled, dtype)
+    outputs = accepted(pair, synthetic_inputs(layer, gate.stock.kind, dtype))
+    if outputs is None:
+        raise ParityError(f"{name!r} takes none of the inputs tried; nothing was fused")
+    error = disagreement(*outputs, v, gate.stock.axis)
+    if not error <= TOLERANCE[dtype]:
+        raise ParityError(
+            f"the output of {name!r} with v in its parameters differs from stock output × v by "
+            f"{error:.3g} (tolerance {TOLERANCE[dtype]:g} in {dtype}); nothing was fused"
+        )

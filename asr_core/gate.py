@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asr_core.attention import ATTENTIONS
 from asr_core.errors import InputError
+from asr_core.layers import Stock
 
 
 class Gate(nn.Module):
@@ -25,13 +27,16 @@ class Gate(nn.Module):
 
     Attributes:
         psi: (δ, C, 1, 1), a parameter; a buffer where the attention learns nothing.
+        config: the arguments but for ``channels``.
+        stock: what the layer that owns the gate was before; set on insertion.
 
     Raises:
-        InputError: δ below 1, an unknown name, or an attention module that cannot do without
-            an input.
+        InputError: δ below 1, ψ not finite, an unknown name, or an attention module that cannot
+            do without an input.
     """
 
     psi: Tensor
+    stock: Stock
 
     def __init__(
         self,
@@ -47,12 +52,14 @@ class Gate(nn.Module):
         module = ATTENTIONS[attention]
         if module.asr_refusal:
             raise InputError(f"{attention!r} cannot be an ASR gate: {module.asr_refusal}")
-        if delta < 1:
-            raise InputError(f"delta counts the gates at a position and starts at 1, got {delta}")
-        self.config = {
+        if isinstance(delta, bool) or not isinstance(delta, int) or delta < 1:
+            raise InputError(f"delta counts the gates at a position, 1 or more; got {delta!r}")
+        if not math.isfinite(psi):
+            raise InputError(f"psi, the start of ψ, must be finite; got {psi}")
+        self.config: dict[str, Any] = {
             "attention": attention,
             "delta": delta,
-            "psi": psi,
+            "psi": float(psi),
             "activation": activation,
             "attention_init": attention_init,
         }
@@ -68,22 +75,29 @@ class Gate(nn.Module):
             for parameter in self.attention.parameters():
                 nn.init.constant_(parameter, attention_init)
         self._held: Tensor | None = None
+        self._start: tuple[Tensor, ...] = ()
 
     def scale(self) -> Tensor:
         """v, shape (C,), with gradient: inside the layer's forward the one computed for it."""
         if self._held is not None:
             return self._held
-        # v is folded into full-precision weights, so autocast must not round it in training.
         device = self.psi.device.type
-        with (
-            torch.autocast(device, enabled=False)
-            if torch.amp.is_autocast_available(device)
-            else contextlib.nullcontext()
-        ):
-            v = self.attention[0](self.psi[:1])
-            for i, module in enumerate(self.attention[1:], start=1):
-                v = v * module(self.psi[i : i + 1])
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            # v is folded into full-precision weights, so autocast must not round it in training.
+            with torch.autocast(device, enabled=False):
+                return self._product()
+        return self._product()
+
+    def _product(self) -> Tensor:
+        v = self.attention[0](self.psi[:1])
+        for i, module in enumerate(self.attention[1:], start=1):
+            v = v * module(self.psi[i : i + 1])
         return v.flatten()
+
+    @property
+    def held(self) -> bool:
+        """Whether a v is held, that is, whether a forward of the layer is under way."""
+        return self._held is not None
 
     def hold(self) -> None:
         """Compute v once for the reads up to :meth:`release`."""
@@ -92,6 +106,18 @@ class Gate(nn.Module):
     def release(self) -> None:
         """Forget the held v."""
         self._held = None
+
+    def mark_start(self) -> None:
+        """Remember the values of now as those that training starts from."""
+        if not self.psi.is_meta:
+            self._start = tuple(p.detach().cpu().clone() for p in self.parameters())
+
+    def never_trained(self) -> bool:
+        """Whether the gate could learn, yet every parameter is as :meth:`mark_start` saw it."""
+        return bool(self._start) and all(
+            torch.equal(now.detach(), start.to(now))
+            for now, start in zip(self.parameters(), self._start, strict=True)
+        )
 
     def forward(self) -> Tensor:
         """The same as :meth:`scale`."""

@@ -1,17 +1,42 @@
-"""Putting ASR into a model."""
+"""Putting ASR into a model: everything is decided before anything is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from asr_core.errors import TargetError
+from asr_core.errors import InputError
+from asr_core.fuse import reparameterize
 from asr_core.gate import Gate
-from asr_core.layers import LayerKind, kind_of
-from asr_core.parametrization import attach
+from asr_core.layers import LayerKind, Slot, Stock, present
+from asr_core.parametrization import add_hooks, attach, detach, remove_hooks
+from asr_core.probe import output_axis
+from asr_core.refusals import refuse_shared, refuse_taken
 from asr_core.report import Position, Report
-from asr_core.targets import Predicate, Targets, as_patterns, matches, no_match
+from asr_core.targets import Targets, select
+from asr_core.wrappers import refuse_wrapped
+
+TINY = 1e-4
+"""Gates below this cannot be divided by: ``preserve`` would blow the parameters up."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What will happen to one layer."""
+
+    name: str
+    layer: nn.Module
+    kind: LayerKind
+    axis: int
+    gate: Gate
+    created: dict[str, nn.Parameter]
+    attention: nn.Module | None
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return present(self.layer, self.kind, self.created)
 
 
 def insert_asr(
@@ -19,66 +44,160 @@ def insert_asr(
     attention: str = "se",
     *,
     targets: Targets,
-    exclude: str | Predicate | Sequence[str | Predicate] = (),
+    exclude: Targets = (),
     delta: int = 1,
     psi: float = 0.1,
     activation: str = "sigmoid",
     attention_init: float | None = None,
+    preserve: bool = False,
 ) -> Report:
-    """Multiply the output channels of the targeted layers by v = attention(ψ), in place."""
+    """Multiply the targeted layers' output channels by v = attention(ψ), in place, all or nothing.
+
+    No forward changes: v multiplies the layers' own parameters (paper, supplementary, eq. 1-6),
+    by ``torch.nn.utils.parametrize``. :func:`asr_core.fuse_asr` folds it away. The order that
+    works is: initialise or load the weights, convert to SyncBatchNorm, insert, build the
+    optimizer, then compile or wrap for parallel training.
+
+    Args:
+        model: the plain model, in any mode, dtype and on any device.
+        attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is the control, a gate
+            frozen at its start.
+        targets: dotted names, globs on the full dotted name (``*`` crosses dots), callables
+            ``(module, name) -> bool``, or a list of these. A MultiheadAttention stands for its
+            ``out_proj``; one without it takes the gate in W_V.
+        exclude: the same, for layers to leave out.
+        delta: δ, gates per position, multiplied with each other.
+        psi: the value that every element of ψ starts from.
+        activation: what ends each attention module: "sigmoid", "tanh" or "hardsigmoid".
+        attention_init: the value that all weights of the attention modules start from; None for
+            their own initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
+        preserve: divide the parameters by v, so that outputs are unchanged at insertion (for
+            trained models). Otherwise they shrink by v, about 0.525 for sigmoid and ψ = 0.1.
+
+    Returns:
+        The positions, with their gates and parameters.
+
+    Raises:
+        TargetError: a pattern that means no layer that can take a gate; a layer that has a gate,
+            is shared, or is parametrized already; a model that is wrapped or compiled. The model
+            is as before.
+        InputError: unknown names, δ, ψ, or a v that ``preserve`` cannot divide by.
+    """
+    refuse_wrapped(model)
     modules = dict(model.named_modules(remove_duplicate=False))
-    names = _select(modules, targets, exclude)
-    gates = []
-    for name in names:
-        layer, kind = modules[name], _kind(modules[name])
-        gate = Gate(
-            kind.channels(layer),
-            attention,
-            delta=delta,
-            psi=psi,
-            activation=activation,
-            attention_init=attention_init,
+    layers, refusals = select(modules, targets, exclude)
+    refuse_taken(layers)
+    refuse_shared(modules, layers)
+    options = {
+        "delta": delta,
+        "psi": psi,
+        "activation": activation,
+        "attention_init": attention_init,
+    }
+    plans = []
+    for name, (layer, kind) in layers.items():
+        parent = modules.get(name.rpartition(".")[0])
+        attending = isinstance(parent, nn.MultiheadAttention) and layer is not parent
+        created = _created(model, layer, kind)
+        first = present(layer, kind, created)[0].tensor
+        like = created.get(first, getattr(layer, first))
+        gate = Gate(kind.channels(layer), attention, **options)  # type: ignore[arg-type]
+        gate = gate.to(like.device, like.dtype).train(layer.training)
+        axis = output_axis(layer, kind, created)
+        host = parent if attending else None
+        plans.append(_Plan(name, layer, kind, axis, gate, created, host))
+    if preserve:
+        _refuse_tiny(plans)
+    _apply(plans, preserve=preserve)
+    positions = tuple(
+        Position(
+            plan.name,
+            plan.kind.name,
+            plan.axis,
+            plan.kind.channels(plan.layer),
+            plan.gate,
+            tuple(plan.created),
+            _start(plan.gate).mean().item(),
         )
-        gates.append(gate.to(layer.weight.device, layer.weight.dtype))  # type: ignore[arg-type,operator,union-attr]
-    positions = []
-    for name, gate in zip(names, gates, strict=True):
-        layer, kind = modules[name], _kind(modules[name])
-        slots = [s for s in kind.slots(layer) if getattr(layer, s.tensor, None) is not None]
-        attach(layer, gate, slots)
-        positions.append(Position(name, kind.name, kind.axis, kind.channels(layer), gate))
-    return Report(positions)
+        for plan in plans
+    )
+    return Report(positions, refusals, preserve)
 
 
-def _kind(layer: nn.Module) -> LayerKind:
-    kind = kind_of(layer)
-    if kind is None:
-        raise TargetError(f"{type(layer).__name__} can take no gate")
-    return kind
-
-
-def _select(
-    modules: dict[str, nn.Module], targets: Targets, exclude: Targets | Sequence[str | Predicate]
-) -> list[str]:
-    if targets == "auto":
-        raise TargetError(
-            "targets='auto' is not available yet: pass module names, globs or a callable"
+def _created(model: nn.Module, layer: nn.Module, kind: LayerKind) -> dict[str, nn.Parameter]:
+    """γ = 1 and β = 0, frozen, for a norm that has none."""
+    if not kind.affine or getattr(layer, kind.affine):
+        return {}
+    tensors = [*layer.buffers(), *model.parameters()]
+    like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    channels = kind.channels(layer)
+    return {
+        slot.tensor: nn.Parameter(
+            torch.full(
+                (channels,),
+                1.0 if slot.tensor == "weight" else 0.0,
+                dtype=like.dtype,
+                device=like.device,
+            ),
+            requires_grad=False,
         )
-    candidates = {n: m for n, m in modules.items() if kind_of(m) is not None}
-    chosen: set[str] = set()
-    for pattern in as_patterns(targets):
-        found = matches(pattern, candidates)
-        if not found:
-            raise no_match(pattern, "target", list(candidates))
-        chosen.update(found)
-    for pattern in as_patterns(exclude):
-        found = matches(pattern, candidates)
-        if not found:
-            raise no_match(pattern, "exclude", list(candidates))
-        chosen.difference_update(found)
-    for name in chosen:
-        if isinstance(modules[name]._modules.get("asr"), Gate):
-            gate: Gate = modules[name].asr  # type: ignore[assignment]
-            raise TargetError(f"{name!r} already has ASR, δ = {gate.config['delta']}")
-        if getattr(modules[name], "weight", None) is None:
-            raise TargetError(f"{name!r} has no weight")
-    return [name for name in modules if name in chosen]
+        for slot in kind.slots(layer)
+    }
+
+
+def _start(gate: Gate) -> Tensor:
+    with torch.no_grad():
+        return gate.scale()
+
+
+def _refuse_tiny(plans: list[_Plan]) -> None:
+    for plan in plans:
+        least = _start(plan.gate).abs().min().item()
+        if not least >= TINY:
+            raise InputError(
+                f"preserve=True divides by v, but at {plan.name!r} it comes down to {least:.2g} "
+                f"(least allowed: {TINY:g}): use sigmoid, a larger psi, or preserve=False"
+            )
+
+
+def _apply(plans: list[_Plan], *, preserve: bool) -> None:
+    done: list[_Plan] = []
+    try:
+        for plan in plans:
+            done.append(plan)
+            _attach(plan)
+    except BaseException:
+        for plan in done:
+            _undo(plan)
+        raise
+    for plan in plans if preserve else []:
+        v = _start(plan.gate)
+        for slot in plan.slots:
+            original = plan.layer.parametrizations[slot.tensor].original  # type: ignore[index,union-attr]
+            with torch.no_grad():
+                original.div_(slot.factor(original, v))
+
+
+def _attach(plan: _Plan) -> None:
+    slots = plan.slots
+    for name, parameter in plan.created.items():
+        plan.layer.register_parameter(name, parameter)
+    if plan.created:
+        setattr(plan.layer, plan.kind.affine, True)
+    stock = Stock(tuple(plan.layer._parameters), tuple(plan.created), plan.kind, plan.axis)
+    attach(plan.layer, plan.gate, slots, stock)
+    type(plan.layer).reparameterize = reparameterize  # type: ignore[attr-defined]
+    plan.gate.mark_start()
+    if plan.attention is not None:
+        add_hooks(plan.attention)
+
+
+def _undo(plan: _Plan) -> None:
+    if plan.layer._modules.get("asr") is plan.gate:
+        detach(plan.layer, {})
+    if plan.attention is not None:
+        remove_hooks(plan.attention)
+    for name in plan.created:
+        plan.layer.register_parameter(name, None)
+    if plan.created:
+        setattr(plan.layer, plan.kind.affine, False)

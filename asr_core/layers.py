@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Slot:
     groups: int = 1
     start: int = 0
 
-    def scaled(self, tensor: Tensor, v: Tensor) -> Tensor:
-        """``tensor`` with its output channels multiplied by v (C,); strides are kept."""
+    def factor(self, tensor: Tensor, v: Tensor) -> Tensor:
+        """v (C,) in a shape that broadcasts against ``tensor``."""
         if self.start:
             v = torch.cat([v.new_ones(self.start), v])
         shape = [1] * tensor.ndim
@@ -37,19 +38,38 @@ class Slot:
             rows = tensor.shape[0] // self.groups
             v = v.reshape(self.groups, -1).repeat_interleave(rows, dim=0)
             shape[0] = tensor.shape[0]
-        return tensor * v.reshape(shape)
+        return v.reshape(shape)
+
+    def scaled(self, tensor: Tensor, v: Tensor) -> Tensor:
+        """``tensor`` with its output channels multiplied by v; strides are kept."""
+        return tensor * self.factor(tensor, v)
 
 
-def _weight_and_bias(layer: nn.Module) -> tuple[Slot, ...]:
+def _weight_and_bias(layer: Any) -> tuple[Slot, ...]:
     return (Slot("weight"), Slot("bias"))
 
 
-def _weight(layer: nn.Module) -> tuple[Slot, ...]:
+def _weight(layer: Any) -> tuple[Slot, ...]:
     return (Slot("weight"),)
 
 
 def _transposed(layer: Any) -> tuple[Slot, ...]:
     return (Slot("weight", dim=1, groups=layer.groups), Slot("bias"))
+
+
+def _values(layer: Any) -> tuple[Slot, ...]:
+    """W_V and its biases: the last third of the joint projection, or a matrix of its own."""
+    before = 2 * layer.embed_dim
+    joint = Slot("in_proj_weight", start=before)
+    weight = joint if layer.in_proj_weight is not None else Slot("v_proj_weight")
+    return (weight, Slot("in_proj_bias", start=before), Slot("bias_v", dim=2))
+
+
+def _one_axis(layer: Any) -> str:
+    if len(layer.normalized_shape) == 1:
+        return ""
+    shape = tuple(layer.normalized_shape)
+    return f"it normalises over {shape}, which does not say which axis holds the channels"
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,7 @@ class LayerKind:
         slots: the tensors to multiply; those that are None are left alone.
         affine: name of the flag that says whether the layer has γ and β; with it off they are
             created. Empty where there is no such flag.
+        refusal: why a layer of this kind can take no gate after all; empty: it can.
     """
 
     name: str
@@ -72,6 +93,24 @@ class LayerKind:
     channels: Callable[[Any], int]
     slots: Callable[[Any], tuple[Slot, ...]] = _weight_and_bias
     affine: str = ""
+    refusal: Callable[[Any], str] = lambda layer: ""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a layer was before it got its gate.
+
+    Attributes:
+        parameters: names of its parameters in their order, those that are None included.
+        created: the ones among them that were made for the gate.
+        kind: how it takes a gate.
+        axis: the channel axis of its output.
+    """
+
+    parameters: tuple[str, ...]
+    created: tuple[str, ...]
+    kind: LayerKind
+    axis: int
 
 
 KINDS: tuple[LayerKind, ...] = (
@@ -105,6 +144,7 @@ KINDS: tuple[LayerKind, ...] = (
         -1,
         lambda m: m.normalized_shape[-1],
         affine="elementwise_affine",
+        refusal=_one_axis,
     ),
     LayerKind(
         "rms norm",
@@ -113,10 +153,40 @@ KINDS: tuple[LayerKind, ...] = (
         lambda m: m.normalized_shape[-1],
         _weight,
         affine="elementwise_affine",
+        refusal=_one_axis,
     ),
+    LayerKind("values", (nn.MultiheadAttention,), -1, lambda m: m.embed_dim, _values),
 )
 
 
 def kind_of(layer: nn.Module) -> LayerKind | None:
     """The kind of ``layer``, or None where it can take no gate."""
     return next((kind for kind in KINDS if isinstance(layer, kind.types)), None)
+
+
+def refusal_of(layer: nn.Module) -> str:
+    """Why ``layer`` can take no gate by its nature; empty: it can."""
+    kind = kind_of(layer)
+    if kind is None:
+        return f"a {type(layer).__name__} has no output-channel parameters to fold a gate into"
+    if any(isinstance(p, UninitializedParameter) for p in layer.parameters()):
+        return "its parameters have no shape yet: run one forward pass first"
+    return kind.refusal(layer)
+
+
+def gated_layer(name: str, module: nn.Module) -> tuple[str, nn.Module]:
+    """The layer that takes the gate when ``module`` is meant: of attention, its out_proj."""
+    if isinstance(module, nn.MultiheadAttention):
+        output = module._modules.get("out_proj")
+        if isinstance(output, nn.Linear):
+            return f"{name}.out_proj" if name else "out_proj", output
+    return name, module
+
+
+def present(layer: nn.Module, kind: LayerKind, created: Container[str] = ()) -> tuple[Slot, ...]:
+    """The slots of ``kind`` whose tensor ``layer`` has, or that is among the ``created``."""
+    return tuple(
+        slot
+        for slot in kind.slots(layer)
+        if slot.tensor in created or getattr(layer, slot.tensor, None) is not None
+    )

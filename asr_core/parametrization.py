@@ -7,14 +7,16 @@ to the copy's gate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from asr_core.errors import InputError
 from asr_core.gate import Gate
-from asr_core.layers import Slot
+from asr_core.layers import Slot, Stock
 
 
 class Scale(nn.Module):
@@ -24,51 +26,157 @@ class Scale(nn.Module):
         super().__init__()
         self._gate = (gate,)
         self.slot = slot
+        self._read: Tensor | None = None
 
     def forward(self, original: Tensor) -> Tensor:
         """The effective tensor."""
-        return self.slot.scaled(original, self._gate[0].scale())
+        gate = self._gate[0]
+        effective = self.slot.scaled(original, gate.scale())
+        if not (gate.held or torch.compiler.is_compiling() or torch.is_inference_mode_enabled()):
+            self.check_unwritten()
+            # Shares its version counter with what the reader gets, who may write into that.
+            self._read = effective.detach()
+        return effective
+
+    def check_unwritten(self) -> None:
+        """Raise where the effective tensor that was read last has been written to since.
+
+        Raises:
+            InputError: it has: the value is lost, as with ``nn.init.zeros_(layer.weight)``.
+        """
+        read, self._read = self._read, None
+        if read is not None and read._version > 0:
+            name = self.slot.tensor
+            raise InputError(
+                f"a {name!r} with a gate was written in place, which has no effect: initialise "
+                f"before insert_asr, or write to layer.parametrizations.{name}.original"
+            )
 
 
-def hold(layer: Any, args: Any) -> None:
-    """Forward pre-hook: one v for all reads in this forward."""
-    if not torch.compiler.is_compiling():
-        layer.asr.hold()
+def gate_of(layer: nn.Module) -> Gate | None:
+    """The gate that ``layer`` owns, or None."""
+    gate = layer._modules.get("asr")
+    return gate if isinstance(gate, Gate) else None
 
 
-def release(layer: Any, args: Any, output: Any) -> None:
-    """Forward hook, also called after an exception."""
-    layer.asr.release()
+def gated_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of ``model`` that own a gate, with their names, in order."""
+    return ((n, m) for n, m in model.named_modules() if gate_of(m) is not None)
 
 
-def attach(layer: nn.Module, gate: Gate, slots: list[Slot]) -> None:
+def scales(layer: Any) -> dict[str, Scale]:
+    """The parametrizations of a gated ``layer`` by tensor name.
+
+    Raises:
+        InputError: something else parametrizes the layer too.
+    """
+    found: dict[str, Scale] = {}
+    for name, chain in layer.parametrizations.items():
+        if len(chain) != 1 or not isinstance(chain[0], Scale):
+            others = ", ".join(type(p).__name__ for p in chain if not isinstance(p, Scale))
+            raise InputError(
+                f"{name!r} of a gated {parametrize.type_before_parametrizations(layer).__name__} "
+                f"is also parametrized by {others}: remove that first"
+            )
+        found[name] = chain[0]
+    return found
+
+
+def attach(layer: nn.Module, gate: Gate, slots: Iterable[Slot], stock: Stock) -> None:
     """Give ``layer`` the gate and parametrize its tensors by it."""
-    gate.order = tuple(layer._parameters)  # type: ignore[assignment]
+    gate.stock = stock
     layer.add_module("asr", gate)
     for slot in slots:
         parametrize.register_parametrization(layer, slot.tensor, Scale(gate, slot))
-    layer.register_forward_pre_hook(hold)
-    layer.register_forward_hook(release, always_call=True)
+        _scale(layer, slot.tensor)._read = None
+    # On the generated class, so that they go when the stock class comes back.
+    type(layer).reset_parameters = _refuse_reset  # type: ignore[attr-defined]
+    layer._register_load_state_dict_pre_hook(_take_stock_keys, with_module=True)
+    add_hooks(layer)
 
 
-def detach(layer: Any, parameters: dict[str, Tensor]) -> None:
-    """Undo :func:`attach`, with ``parameters`` in the place of the parametrized ones.
+def add_hooks(module: nn.Module) -> None:
+    """Hold v during the forward of ``module``, a gated layer or attention with a gated out_proj."""
+    module.register_forward_pre_hook(_hold)
+    module.register_forward_hook(_release, always_call=True)
 
-    The generated class is left as it is: copies of the layer share it.
-    """
-    gate: Gate = layer.asr
-    taken: dict[str, nn.Parameter | None] = dict(layer._parameters)
-    for name, value in parameters.items():
-        original = layer.parametrizations[name].original
-        taken[name] = nn.Parameter(value.detach(), requires_grad=original.requires_grad)
-    order: tuple[str, ...] = gate.order  # type: ignore[assignment]
-    layer.__class__ = parametrize.type_before_parametrizations(layer)
-    del layer._modules["parametrizations"]
-    del layer._modules["asr"]
-    layer._parameters.clear()
-    for name in [*order, *(name for name in taken if name not in order)]:
-        layer._parameters[name] = taken[name]
-    for hooks, ours in ((layer._forward_pre_hooks, hold), (layer._forward_hooks, release)):
+
+def remove_hooks(module: nn.Module) -> None:
+    """Undo :func:`add_hooks`; nothing happens where there are none."""
+    for hooks, ours in ((module._forward_pre_hooks, _hold), (module._forward_hooks, _release)):
         for key in [key for key, hook in hooks.items() if hook is ours]:
             del hooks[key]
-            layer._forward_hooks_always_called.pop(key, None)
+            module._forward_hooks_always_called.pop(key, None)
+
+
+def detach(layer: Any, values: Mapping[str, Tensor]) -> None:
+    """Undo :func:`attach`; the originals become plain parameters again, with ``values`` in them.
+
+    They stay the same objects, for the optimizers that hold them. The generated class is left as
+    it is: copies of the layer share it.
+    """
+    stock: Stock = layer.asr.stock
+    parameters = dict(layer._parameters)
+    chains = layer._modules.get("parametrizations", {})
+    for name, chain in chains.items():
+        parameters[name] = chain.original
+        if name in values:
+            with torch.no_grad():
+                chain.original.copy_(values[name])
+            chain.original.grad = None
+    layer.__class__ = parametrize.type_before_parametrizations(layer)
+    layer._modules.pop("parametrizations", None)
+    del layer._modules["asr"]
+    layer._parameters.clear()
+    for name in [*stock.parameters, *(name for name in parameters if name not in stock.parameters)]:
+        layer._parameters[name] = parameters[name]
+    remove_hooks(layer)
+    loading = layer._load_state_dict_pre_hooks
+    for key in [key for key, hook in loading.items() if hook.hook is _take_stock_keys]:
+        del loading[key]
+
+
+def _scale(layer: Any, tensor: str) -> Scale:
+    return layer.parametrizations[tensor][-1]
+
+
+def _held_gate(module: nn.Module) -> Gate | None:
+    output = module._modules.get("out_proj")
+    return gate_of(module) or (None if output is None else gate_of(output))
+
+
+def _hold(module: nn.Module, args: Any) -> None:
+    gate = _held_gate(module)
+    if gate is None or torch.compiler.is_compiling():
+        return
+    owner = module if gate_of(module) is gate else module._modules["out_proj"]
+    for chain in owner.parametrizations.values():  # type: ignore[union-attr,operator]
+        if isinstance(chain[0], Scale):
+            chain[0].check_unwritten()
+    gate.hold()
+
+
+def _release(module: nn.Module, args: Any, output: Any) -> None:
+    gate = _held_gate(module)
+    if gate is not None and not torch.compiler.is_compiling():
+        gate.release()
+
+
+def _refuse_reset(layer: nn.Module) -> None:
+    raise InputError(
+        f"reset_parameters() of a gated {parametrize.type_before_parametrizations(layer).__name__} "
+        "would have no effect: initialise before insert_asr"
+    )
+
+
+def _take_stock_keys(
+    layer: Any, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+) -> None:
+    """Load a stock checkpoint's "weight" where the gated layer keeps its original.
+
+    Otherwise ``load_state_dict(stock, strict=False)`` would load nothing, silently.
+    """
+    for name in layer.parametrizations:
+        own = f"{prefix}parametrizations.{name}.original"
+        if prefix + name in state_dict and own not in state_dict:
+            state_dict[own] = state_dict.pop(prefix + name)

@@ -1,8 +1,8 @@
-"""What an insertion did."""
+"""What an insertion did: a table of the positions, and the parameters that it added."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -11,21 +11,87 @@ from asr_core.gate import Gate
 
 @dataclass(frozen=True)
 class Position:
-    """One gated layer."""
+    """One gated layer.
+
+    Attributes:
+        name: dotted name of the layer in the model.
+        kind: kind of layer ("batch norm").
+        axis: channel axis of its output.
+        channels: C, the length of v.
+        gate: the gate itself; ``gate.scale()`` is v.
+        created: parameters that the layer lacked and that were made for the gate, frozen.
+        start: mean of v at insertion.
+    """
 
     name: str
     kind: str
     axis: int
     channels: int
-    gate: Gate
+    gate: Gate = field(repr=False)
+    created: tuple[str, ...]
+    start: float
+
+    @property
+    def gate_parameters(self) -> int:
+        """Number of values that the gate can learn."""
+        return sum(p.numel() for p in self.gate.parameters())
 
 
 @dataclass(frozen=True)
-class Report:
-    """The gated layers of one insertion."""
+class Refusal:
+    """A module that a glob or predicate meant, but that can take no gate, and why."""
 
-    positions: list[Position]
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The result of :func:`asr_core.insert_asr`; its repr is a plain-text table."""
+
+    positions: tuple[Position, ...]
+    refusals: tuple[Refusal, ...]
+    preserved: bool
 
     def parameters(self) -> list[nn.Parameter]:
-        """The gates' parameters, for an optimizer."""
+        """The gates' own parameters, for an optimizer that holds the model's others already."""
         return [p for position in self.positions for p in position.gate.parameters()]
+
+    @property
+    def names(self) -> list[str]:
+        """Dotted names of the gated layers, in the model's order."""
+        return [position.name for position in self.positions]
+
+    @property
+    def note(self) -> str:
+        """What the insertion did to the scale of the outputs."""
+        mean = sum(position.start for position in self.positions) / len(self.positions)
+        if self.preserved:
+            return f"outputs unchanged: the layers' parameters were divided by v (mean {mean:.3g})"
+        return (
+            f"gated outputs start at {mean:.3g} of their scale on average; for a trained model "
+            "consider preserve=True"
+        )
+
+    def __repr__(self) -> str:
+        config = self.positions[0].gate.config
+        head = ", ".join(f"{name}={value!r}" for name, value in config.items())
+        rows: list[tuple[str, ...]] = [
+            ("position", "kind", "axis", "channels", "gate parameters", "created")
+        ]
+        for p in self.positions:
+            numbers = (str(p.axis), str(p.channels), f"{p.gate_parameters:,}")
+            rows.append((p.name or "(the model)", p.kind, *numbers, ", ".join(p.created) or "-"))
+        total = f"{sum(p.gate_parameters for p in self.positions):,}"
+        rows.append((f"{len(self.positions)} in all", "", "", "", total, ""))
+        lines = [f"ASR({head})", *_aligned(rows), self.note]
+        lines += [f"no gate on {r.name!r}: {r.reason}" for r in self.refusals]
+        return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

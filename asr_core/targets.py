@@ -1,4 +1,4 @@
-"""From names, globs or a predicate to the modules that they mean."""
+"""From names, globs or a predicate to the layers that they mean."""
 
 from __future__ import annotations
 
@@ -9,33 +9,75 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import nn
 
 from asr_core.errors import TargetError
+from asr_core.layers import LayerKind, gated_layer, kind_of, refusal_of
+from asr_core.report import Refusal
 
 Predicate = Callable[[nn.Module, str], bool]
 Targets = str | Predicate | Sequence[str | Predicate]
+Modules = dict[str, nn.Module]
 
 
-def as_patterns(targets: Targets) -> list[str | Predicate]:
-    """One pattern or several, as a list.
+def select(
+    modules: Modules, targets: Targets, exclude: Targets
+) -> tuple[dict[str, tuple[nn.Module, LayerKind]], tuple[Refusal, ...]]:
+    """The layers that ``targets`` mean and ``exclude`` does not, in the order of ``modules``.
+
+    Args:
+        modules: the model's modules by dotted name.
+        targets: names, globs, callables, or a list of these.
+        exclude: the same.
+
+    Returns:
+        The layers by name, with their kinds, and the modules that a glob or callable meant but
+        that can take no gate.
 
     Raises:
-        TargetError: something that is neither a name nor callable.
+        TargetError: a pattern that means no such layer, a name that means another module, or
+            nothing is left.
     """
+    if targets == "auto":
+        raise TargetError(
+            "targets='auto' is not available yet: name the layers, for example "
+            "targets='layer*.bn3' or targets=lambda module, name: isinstance(module, BatchNorm2d)"
+        )
+    able = {name: module for name, module in modules.items() if not refusal_of(module)}
+    meant: set[str] = set()
+    chosen: set[str] = set()
+    for pattern in _as_patterns(targets, "target"):
+        found = _matches(pattern, modules)
+        meant.update(found)
+        chosen.update(_layers(pattern, "target", found, modules, able))
+    for pattern in _as_patterns(exclude, "exclude"):
+        found = _matches(pattern, modules)
+        meant.difference_update(found)
+        chosen.difference_update(_layers(pattern, "exclude", found, modules, able))
+    if not chosen:
+        raise TargetError(f"exclude={exclude!r} leaves none of the layers that targets mean")
+    layers = {}
+    refusals = []
+    for name, module in modules.items():
+        kind = kind_of(module)
+        if name in chosen and kind is not None:
+            layers[name] = (module, kind)
+        elif name in meant and name not in able and not module._modules:
+            refusals.append(Refusal(name, refusal_of(module)))
+    return layers, tuple(refusals)
+
+
+def _as_patterns(targets: Targets, what: str) -> list[str | Predicate]:
     several = isinstance(targets, Iterable) and not isinstance(targets, str)
     patterns = list(targets) if several else [targets]  # type: ignore[arg-type]
     for pattern in patterns:
         if not isinstance(pattern, str) and not callable(pattern):
             raise TargetError(
-                f"target {pattern!r} is neither a module name or glob nor a callable(module, name)"
+                f"{what} {pattern!r} is neither a module name or glob nor a callable(module, name)"
             )
+    if not patterns and what == "target":
+        raise TargetError("targets is empty: pass module names, globs or a callable(module, name)")
     return patterns  # type: ignore[return-value]
 
 
-def matches(pattern: str | Predicate, modules: dict[str, nn.Module]) -> list[str]:
-    """The names among ``modules`` that ``pattern`` means, in their order.
-
-    A string is an exact dotted name, else a case-sensitive glob on the full dotted name, in which
-    ``*`` crosses dots.
-    """
+def _matches(pattern: str | Predicate, modules: Modules) -> list[str]:
     if not isinstance(pattern, str):
         return [name for name, module in modules.items() if pattern(module, name)]
     if pattern in modules:
@@ -43,12 +85,20 @@ def matches(pattern: str | Predicate, modules: dict[str, nn.Module]) -> list[str
     return [name for name in modules if fnmatch.fnmatchcase(name, pattern)]
 
 
-def no_match(pattern: str | Predicate, what: str, candidates: list[str]) -> TargetError:
-    """The error for a ``pattern`` that means none of the ``candidates``."""
+def _layers(
+    pattern: str | Predicate, what: str, found: list[str], modules: Modules, able: Modules
+) -> set[str]:
+    """Names of the layers that take the gate for the ``found`` modules."""
+    layers = {gated_layer(name, modules[name])[0] for name in found if name in able}
+    if layers:
+        return layers
     if not isinstance(pattern, str):
-        return TargetError(f"{what} {pattern!r} is true for no layer that can take a gate")
-    close = difflib.get_close_matches(pattern, candidates, n=3, cutoff=0.4)
-    hint = f"close matches: {', '.join(close)}" if close else "the model has none"
-    if not close and candidates:
-        hint = f"the first of {len(candidates)} that could: {', '.join(candidates[:3])}"
-    return TargetError(f"{what} {pattern!r} matches no layer that can take a gate; {hint}")
+        raise TargetError(f"{what} {pattern!r} is true for no layer that can take a gate")
+    if len(found) == 1:
+        raise TargetError(f"{what} {found[0]!r} can take no gate: {refusal_of(modules[found[0]])}")
+    known = list(able)
+    close = difflib.get_close_matches(pattern, known, n=3, cutoff=0.4)
+    hint = f"close matches: {', '.join(map(repr, close or known[:3]))}" if known else "none can"
+    raise TargetError(
+        f"{what} {pattern!r} matches no layer that can take a gate ({len(known)} can); {hint}"
+    )

@@ -1,7 +1,25 @@
 """Attention modules: features (N, C, H, W) -> gate (N, C, 1, 1), never ``x * gate``."""
 
 from asr_core.attention.base import ACTIVATIONS, ATTENTIONS, Attention
+from asr_core.attention.cbam import CBAM
 from asr_core.attention.const import Const
+from asr_core.attention.dia import DIA
+from asr_core.attention.eca import ECA
+from asr_core.attention.ie import IE
 from asr_core.attention.se import SE
+from asr_core.attention.spa import SPA
+from asr_core.attention.srm import SRM
 
-__all__ = ["ACTIVATIONS", "ATTENTIONS", "SE", "Attention", "Const"]
+__all__ = [
+    "ACTIVATIONS",
+    "ATTENTIONS",
+    "CBAM",
+    "DIA",
+    "ECA",
+    "IE",
+    "SE",
+    "SPA",
+    "SRM",
+    "Attention",
+    "Const",
+]

@@ -54,4 +54,32 @@ class Attention(nn.Module):
         return f"{self.channels}, activation={self.activation!r}"
 
 
+class ChannelAffine(nn.Module):
+    """weight ⊙ x + bias, a value of each per channel: (N, C, 1, 1) -> (N, C, 1, 1)."""
+
+    def __init__(self, channels: int, *, weight: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), weight))
+        self.bias = nn.Parameter(torch.full((channels,), bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scaled and shifted ``x``."""
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def bottleneck(channels: int, reduction: int) -> int:
+    """Width of a hidden layer: C / reduction, but at least 4.
+
+    A bottleneck of one or two ReLUs would be dead from the start in half of the narrow layers.
+
+    Raises:
+        InputError: ``reduction`` below 1.
+    """
+    if reduction < 1:
+        raise InputError(
+            f"reduction divides the number of channels, so at least 1; got {reduction}"
+        )
+    return max(channels // reduction, 4)
+
+
 ATTENTIONS: Registry[type[Attention]] = Registry("attention module")

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from asr_core.attention.base import ATTENTIONS, Attention
-
-
-def bottleneck(channels: int, reduction: int) -> int:
-    """Width of the hidden layer: C / reduction, but at least 4.
-
-    A bottleneck of one or two ReLUs would be dead from the start in half of the narrow layers.
-    """
-    return max(channels // reduction, 4)
+from asr_core.attention.base import ATTENTIONS, Attention, bottleneck
 
 
 @ATTENTIONS.register("se")
@@ -26,7 +18,7 @@ class SE(Attention):
         self.expand = nn.Linear(hidden, channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Gate of ``features``."""
+        """Gate (N, C, 1, 1) of ``features`` (N, C, H, W)."""
         squeezed = features.mean((2, 3))
         logits = self.expand(self.reduce(squeezed).relu())
         return self.activate(logits)[:, :, None, None]

@@ -1,0 +1,35 @@
+"""The arguments that put the same ASR into a fresh model, as JSON can hold them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from asr_core.errors import InputError
+from asr_core.parametrization import gate_of, gated_layers
+from asr_core.wrappers import unwrap
+
+
+def asr_config(model: nn.Module) -> dict[str, Any]:
+    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the model's structure.
+
+    ``insert_asr(fresh, **asr_config(model))`` makes of a fresh stock model one that loads
+    ``model.state_dict()`` strictly. ``targets`` are the resolved names of the gated layers.
+
+    Raises:
+        InputError: the model has no ASR, or its gates came from insertions with different
+            arguments, which one call cannot give.
+    """
+    gates = {name: gate_of(layer) for name, layer in gated_layers(unwrap(model))}
+    configs = {name: gate.config for name, gate in gates.items() if gate is not None}
+    if not configs:
+        raise InputError("the model has no ASR: nothing to describe")
+    first, config = next(iter(configs.items()))
+    for name, other in configs.items():
+        if other != config:
+            raise InputError(
+                f"the gates at {first!r} and {name!r} were inserted with different arguments "
+                f"({config} and {other}): describe each with its own insert_asr call"
+            )
+    return {**config, "targets": list(configs)}

@@ -1,0 +1,58 @@
+"""Models wrapped for parallel or compiled running: ASR goes in before, and comes out behind."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from asr_core.errors import TargetError
+
+# By name, so that torch.distributed and the compiler are not imported for a look at a class.
+_INNER = {
+    "DistributedDataParallel": "module",
+    "FullyShardedDataParallel": "module",
+    "DataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+
+
+def _wrapper(module: nn.Module) -> str:
+    """The name of the torch wrapper that ``module`` is, or empty."""
+    for base in type(module).__mro__:
+        known = base.__name__ in _INNER or base.__name__ in ("FSDPModule", "ScriptModule")
+        if known and base.__module__.startswith("torch."):
+            return base.__name__
+    return "torch.compile" if module._compiled_call_impl is not None else ""
+
+
+def refuse_wrapped(model: nn.Module) -> None:
+    """Raise where ``model`` or a part of it is wrapped already.
+
+    Raises:
+        TargetError: naming the wrapper, the module and the order that works.
+    """
+    for name, module in model.named_modules():
+        wrapper = _wrapper(module)
+        if wrapper:
+            where = f"its part {name!r} is" if name else "it is"
+            raise TargetError(
+                f"cannot insert ASR into this model: {where} wrapped already ({wrapper}). "
+                "Insert into the plain model first, then build the optimizer, then wrap or compile"
+            )
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The plain model inside any wrappers.
+
+    Raises:
+        TargetError: the parameters are sharded or scripted, so that there is no plain model.
+    """
+    while (wrapper := _wrapper(model)) in _INNER:
+        if wrapper == "FullyShardedDataParallel":
+            break
+        model = getattr(model, _INNER[wrapper])
+    if wrapper in ("FullyShardedDataParallel", "FSDPModule", "ScriptModule"):
+        raise TargetError(
+            f"the parameters of this model are held by {wrapper}: gather its full state dict and "
+            "load it into an unwrapped model with the same insert_asr call"
+        )
+    return model
