@@ -43,16 +43,19 @@ def select(
     able = {name: module for name, module in modules.items() if not refusal_of(module)}
     meant: set[str] = set()
     chosen: set[str] = set()
-    for pattern in _as_patterns(targets, "target"):
-        found = _matches(pattern, modules)
+    for pattern in as_patterns(targets):
+        found = matches(pattern, modules)
         meant.update(found)
         chosen.update(_layers(pattern, "target", found, modules, able))
-    for pattern in _as_patterns(exclude, "exclude"):
-        found = _matches(pattern, modules)
+    for pattern in as_patterns(exclude):
+        found = matches(pattern, modules)
         meant.difference_update(found)
         chosen.difference_update(_layers(pattern, "exclude", found, modules, able))
     if not chosen:
-        raise TargetError(f"exclude={exclude!r} leaves none of the layers that targets mean")
+        raise TargetError(
+            f"targets={targets!r} with exclude={exclude!r} leave no layer: pass module names, "
+            "globs or a callable(module, name)"
+        )
     layers = {}
     refusals = []
     for name, module in modules.items():
@@ -64,20 +67,28 @@ def select(
     return layers, tuple(refusals)
 
 
-def _as_patterns(targets: Targets, what: str) -> list[str | Predicate]:
+def as_patterns(targets: Targets) -> list[str | Predicate]:
+    """One pattern or several, as a list.
+
+    Raises:
+        TargetError: something that is neither a name nor callable.
+    """
     several = isinstance(targets, Iterable) and not isinstance(targets, str)
     patterns = list(targets) if several else [targets]  # type: ignore[arg-type]
     for pattern in patterns:
         if not isinstance(pattern, str) and not callable(pattern):
             raise TargetError(
-                f"{what} {pattern!r} is neither a module name or glob nor a callable(module, name)"
+                f"{pattern!r} is neither a module name or glob nor a callable(module, name)"
             )
-    if not patterns and what == "target":
-        raise TargetError("targets is empty: pass module names, globs or a callable(module, name)")
     return patterns  # type: ignore[return-value]
 
 
-def _matches(pattern: str | Predicate, modules: Modules) -> list[str]:
+def matches(pattern: str | Predicate, modules: Modules) -> list[str]:
+    """The names among ``modules`` that ``pattern`` means, in their order.
+
+    A string is an exact dotted name, else a case-sensitive glob on the full dotted name, in which
+    ``*`` crosses dots.
+    """
     if not isinstance(pattern, str):
         return [name for name, module in modules.items() if pattern(module, name)]
     if pattern in modules:
