@@ -1,0 +1,167 @@
+"""The package: what a wheel holds, what it needs, and which way its imports point."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ["asr_core", "styletransfer", "robust"]  # each may import those before it
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image"}  # where the import name differs
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a wheel is built from: building leaves folders behind."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    for package in PACKAGES:
+        shutil.copytree(
+            ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    (tree / "styletransfer" / "weights" / "made-up.safetensors").write_bytes(b"weights")
+    (tree / "styletransfer" / "weights" / "made-up.json").write_text("{}")
+    (tree / "styletransfer" / "weights" / "scratch.tmp").write_text("not for users")
+    return tree
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path) -> Iterator[zipfile.ZipFile]:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    built = subprocess.run(
+        [*command, "--no-index", "--wheel-dir", "dist", "."],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    (path,) = (tree / "dist").glob("*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile, tree: Path) -> None:
+    modules = {
+        str(path.relative_to(tree))
+        for package in PACKAGES
+        for path in (tree / package).rglob("*.py")
+    }
+    packed = {name for name in wheel.namelist() if name.endswith(".py")}
+    assert packed == modules
+    assert "robust/cli/__init__.py" in packed
+
+
+def test_the_wheel_holds_the_weights_byte_for_byte(wheel: zipfile.ZipFile, tree: Path) -> None:
+    folder = tree / "styletransfer" / "weights"
+    shipped = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".json")]
+    assert len(shipped) >= 2
+    for path in shipped:
+        assert wheel.read(str(path.relative_to(tree))) == path.read_bytes()
+
+
+def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
+    extra = [
+        name
+        for name in wheel.namelist()
+        if not name.endswith((".py", ".safetensors", ".json")) and ".dist-info/" not in name
+    ]
+    assert extra == []
+    assert {name.partition("/")[0] for name in wheel.namelist() if ".dist-info" not in name} == set(
+        PACKAGES
+    )
+
+
+def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (each for each in wheel.namelist() if each.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
+    about = message_from_string(dist_info(wheel, "METADATA"))
+    assert about["Name"] == "robust-asr"
+    assert about["Requires-Python"] == ">=3.10"
+    assert about["License-Expression"] == "MIT"
+    assert str(about.get_payload()).strip() == (ROOT / "README.md").read_text().strip()
+    assert "the robust-asr authors" in dist_info(wheel, "licenses/LICENSE")
+
+
+def test_the_wheel_brings_the_command(wheel: zipfile.ZipFile) -> None:
+    assert "robust = robust.cli:main" in dist_info(wheel, "entry_points.txt").splitlines()
+
+
+@pytest.fixture(scope="module")
+def requirements(wheel: zipfile.ZipFile) -> list[str]:
+    return message_from_string(dist_info(wheel, "METADATA")).get_all("Requires-Dist") or []
+
+
+def names(requirements: list[str], *, extra: str | None = None) -> set[str]:
+    """The distributions required, always or by an extra."""
+    wanted = "" if extra is None else f'extra == "{extra}"'
+    parts = [each.partition(";")[::2] for each in requirements]
+    return {re.split("[><=~!]", name)[0] for name, marker in parts if marker.strip() == wanted}
+
+
+def test_requirements_are_floors_not_pins(requirements: list[str]) -> None:
+    assert len(requirements) > 10
+    for requirement in requirements:
+        specifier = requirement.partition(";")[0].strip()
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+>=[0-9.]+", specifier), requirement
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of all that a module imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield str(node.module)
+
+
+def imported(folder: str) -> set[str]:
+    """The top-level packages that the modules in ``folder`` import, the standard library aside."""
+    found = {
+        name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imports(path)
+    }
+    return found - set(sys.stdlib_module_names)
+
+
+def distributions(folder: str) -> set[str]:
+    """What must be installed for the modules in ``folder``, beside ourselves."""
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    return {DISTRIBUTIONS.get(name, name) for name in imported(folder) - helpers - set(PACKAGES)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_one_way(package: str) -> None:
+    allowed = PACKAGES[: PACKAGES.index(package) + 1]
+    assert imported(package) & set(PACKAGES) <= set(allowed)
+
+
+def test_the_arrows_are_there_at_all() -> None:
+    assert "asr_core" in imported("styletransfer")
+    assert "torch" in imported("asr_core")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_imported_is_required(package: str, requirements: list[str]) -> None:
+    assert distributions(package) <= names(requirements)
+
+
+def test_what_the_tests_import_is_required(requirements: list[str]) -> None:
+    assert "hypothesis" in distributions("tests")
+    assert distributions("tests") <= names(requirements) | names(requirements, extra="test")
+
+
+def test_nothing_is_required_that_no_module_imports(requirements: list[str]) -> None:
+    used = set().union(*map(distributions, PACKAGES))
+    assert names(requirements) <= used
