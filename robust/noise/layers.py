@@ -6,6 +6,8 @@ vβ (``torch.nn.utils.parametrize``), so that w and b here are always the *effec
 
 from __future__ import annotations
 
+import fnmatch
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,7 +17,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from asr_core.errors import InputError, TargetError
 from asr_core.gate import Gate
 from asr_core.registry import unknown_name
-from asr_core.targets import Targets, as_patterns, matches
+from asr_core.targets import Predicate, Targets
 
 NORM_LAYERS: tuple[type[nn.Module], ...] = (
     _BatchNorm,
@@ -53,13 +55,20 @@ def norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn
     }
     if layers is None:
         return found
+    patterns = [layers] if isinstance(layers, str) or callable(layers) else list(layers)
     chosen: set[str] = set()
-    for pattern in as_patterns(layers):
-        matched = matches(pattern, found)
+    for pattern in patterns:
+        matched = {name for name, module in found.items() if _means(pattern, module, name)}
         if not matched:
             raise TargetError(str(unknown_name("norm layer", str(pattern), list(found))))
-        chosen.update(matched)
+        chosen |= matched
+    if not chosen:
+        raise TargetError(f"layers is empty. Known norm layers: {', '.join(found)}")
     return {name: module for name, module in found.items() if name in chosen}
+
+
+def _means(pattern: str | Predicate, layer: nn.Module, name: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) if isinstance(pattern, str) else pattern(layer, name)
 
 
 def check_plain_affine(layer: nn.Module, name: str) -> None:

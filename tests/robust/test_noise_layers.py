@@ -41,6 +41,11 @@ def test_a_pattern_that_means_no_norm_layer_is_refused(layers):
         norm_layers(small_net(), layers)
 
 
+def test_no_patterns_at_all_are_refused():
+    with pytest.raises(TargetError, match=r"layers is empty.*1, 2\.0, 2\.1"):
+        norm_layers(small_net(), [])
+
+
 def test_norms_inside_a_gate_are_not_the_models_own():
     net = small_net()
     insert_asr(net, "se", targets="1")
