@@ -52,8 +52,9 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """The mean of ``values`` and its interval over seeds and images.
 
     Simulated coverage at 95 % is 94 % or more, from two seeds and two images on; with few of them
-    it errs on the wide side. The interval is never narrower than the ordinary t interval over seeds,
-    or over images; with one seed, or one image, it is the one over the other factor, and says so.
+    it errs on the wide side. The interval is never narrower than the ordinary t interval over
+    seeds, or over images; with one seed, or one image, it is the one over the other factor, and
+    says so.
 
     Args:
         values: (S, I), one row per training seed, one column per image; average draws first.
