@@ -43,7 +43,7 @@ def mosaic(side: int, generator: np.random.Generator) -> Image.Image:
             (38, 140, 170), (236, 222, 178), (70, 28, 92), (120, 176, 60), (16, 34, 84),
         ]
     )  # fmt: skip
-    cells = 210
+    cells = 150
     points = generator.uniform(0, side, (cells, 2))
     for _ in range(2):  # Lloyd's relaxation: tiles of like size
         samples = generator.uniform(0, side, (cells * 60, 2))
@@ -72,14 +72,14 @@ def waves(side: int, generator: np.random.Generator) -> Image.Image:
         (236, 226, 196), (244, 182, 58), (226, 118, 44), (34, 104, 112),
     ]  # fmt: skip
     weights = np.array([3, 4, 4, 3, 2, 1.2, 1.3, 0.7, 1.5])
-    potential = gaussian_filter(generator.normal(size=(side, side)), side / 11, mode="wrap")
+    potential = gaussian_filter(generator.normal(size=(side, side)), side / 9, mode="wrap")
     slope_y, slope_x = np.gradient(potential)
     angle = np.arctan2(-slope_x, slope_y)
     tone = gaussian_filter(generator.normal(size=(side, side)), side / 30, mode="wrap")
     tone = (tone - tone.min()) / (tone.max() - tone.min())
     image = Image.new("RGB", (side, side), palette[0])
     draw = ImageDraw.Draw(image)
-    strokes, step = 5200, side / 110
+    strokes, step = 2600, side / 60
     for _ in range(strokes):
         x, y = generator.uniform(-0.05, 1.05, 2) * side
         at = tone[int(y) % side, int(x) % side]
@@ -92,6 +92,6 @@ def waves(side: int, generator: np.random.Generator) -> Image.Image:
             turn = angle[int(y) % side, int(x) % side]
             x, y = x + step * np.cos(turn), y + step * np.sin(turn)
             path.append((x, y))
-        width = int(side * generator.uniform(0.006, 0.013))
+        width = int(side * generator.uniform(0.012, 0.026))
         draw.line(path, fill=tuple(colour.tolist()), width=width, joint="curve")
     return image

@@ -86,3 +86,8 @@ def pool(*, size: int = 256) -> tuple[list[str], Tensor]:
         for image in map(photograph, TRAINING)
     ]
     return list(TRAINING), torch.stack(squares)
+
+
+def training_photographs() -> list[Tensor]:
+    """The training photographs, each (3, H, W) in [0, 1]; natural scenes come three times."""
+    return [photograph(name) for name in TRAINING] + 2 * [photograph(name) for name in NATURAL]

@@ -41,10 +41,10 @@ class PerceptualLoss(nn.Module):
             raise InputError(f"style must be (3, H, W), got {tuple(style.shape)}")
         self.network = network
         with torch.no_grad():
-            targets = [gram(feature)[0] for feature in network(style[None]).style]
-        self._layers = len(targets)
-        for index, target in enumerate(targets):
-            self.register_buffer(f"gram{index}", target, persistent=False)
+            for index, feature in enumerate(network(style[None]).style):
+                mean = feature.mean(dim=(2, 3), keepdim=True)
+                self.register_buffer(f"mean{index}", mean, persistent=False)
+                self.register_buffer(f"gram{index}", gram(feature - mean)[0], persistent=False)
 
     def forward(self, outputs: Tensor, contents: Tensor) -> LossTerms:
         """Losses of stylised ``outputs`` of ``contents``, both (N, 3, H, W) in [0, 1]."""
@@ -63,7 +63,10 @@ class PerceptualLoss(nn.Module):
         ).sum(dim=0)
         style = torch.stack(
             [
-                _relative(gram(feature), getattr(self, f"gram{index}").expand(len(outputs), -1, -1))
+                _relative(
+                    gram(feature - getattr(self, f"mean{index}")),
+                    getattr(self, f"gram{index}").expand(len(outputs), -1, -1),
+                )
                 for index, feature in enumerate(found.style)
             ]
         ).mean(dim=0)

@@ -18,10 +18,9 @@ _STYLE = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
 _CONTENT = 8
 
 
-def cached_weights() -> Path | None:
-    """torchvision's own VGG16 file in the torch hub cache, if it is there."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
-    return path if path.is_file() else None
+def cached_weights() -> Path:
+    """Where torchvision keeps its own VGG16 file: in the torch hub cache."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
 
 
 class VGGLossNetwork(nn.Module):

@@ -1,0 +1,88 @@
+"""The run folder: finished files or none, and what is finished survives an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from PIL import Image
+
+from asr_core.errors import InputError
+from asr_core.files import atomic_path, write_json
+
+METRICS, SUMMARY, RUN, GRID = "metrics.csv", "summary.json", "run.json", "grid.png"
+FILES = (METRICS, SUMMARY, RUN, GRID)
+
+
+class RunFolder:
+    """A folder that a run writes to.
+
+    Args:
+        path: made when missing.
+        overwrite: whether files of an earlier run may be replaced; others are never touched.
+
+    Raises:
+        InputError: the folder is not empty and ``overwrite`` is false, or it is a file.
+    """
+
+    def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; --out names a folder")
+        self._made = not self.path.exists()
+        if not self._made and any(self.path.iterdir()) and not overwrite:
+            raise InputError(f"{self.path} exists already; choose another --out, or --overwrite")
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def measurements(self) -> Iterator[TextIO]:
+        """A text file that becomes ``metrics.csv`` when the block ends, also by Ctrl-C.
+
+        Any other exception removes it, and the folder where this run made it.
+        """
+        handle, name = tempfile.mkstemp(prefix=".metrics.", suffix=".csv", dir=self.path)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                try:
+                    yield file
+                except KeyboardInterrupt:
+                    file.flush()
+                    self._keep(temporary)
+                    raise
+            self._keep(temporary)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            self.discard()
+            raise
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write ``summary.json``."""
+        write_json(self.path / SUMMARY, summary)
+
+    def write_run(self, facts: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_json(self.path / RUN, facts)
+
+    def write_grid(self, grid: Image.Image) -> None:
+        """Write ``grid.png``."""
+        with atomic_path(self.path / GRID) as temporary:
+            grid.save(temporary)
+
+    def discard(self) -> None:
+        """Remove the folder if this run made it and nothing is in it."""
+        if self._made:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+
+    def _keep(self, temporary: Path) -> None:
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, self.path / METRICS)

@@ -1,0 +1,265 @@
+"""From the options of ``robust attack`` to a run folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr_core.checkpoint import load_meta
+from asr_core.errors import InputError
+from robust.attack.folder import GRID, METRICS, RUN, SUMMARY, RunFolder
+from robust.attack.plan import AttackPlan, choose_severities
+from robust.attack.results import Results
+from robust.attack.run import StyleAttack
+from robust.attack.samples import Samples
+from robust.attack.summary import summarise
+from robust.device import choose_device
+from robust.environment import environment
+from robust.noise import BatchNoise
+from styletransfer.images import embedded
+from styletransfer.images.drawn import STYLES, draw_style
+from styletransfer.images.read import find_images, read_image, read_images
+from styletransfer.images.styles import style_image
+from styletransfer.losses.choose import loss_network
+from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.network import NORMS
+from styletransfer.zoo import StyleCheckpoint, describe, select, shipped
+
+DEFAULT_STYLE = "mosaic"
+_DRAWS, _FULL_DRAWS = 2, 5
+_QUICK_LARGEST_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: its summary, the files written, and the files skipped with the reasons."""
+
+    summary: dict[str, Any]
+    files: list[str]
+    skipped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AttackJob:
+    """A run that is ready to start: nothing but the folder has been made yet."""
+
+    plan: AttackPlan
+    folder: RunFolder
+    loss: PerceptualLoss
+    images: tuple[str, ...]
+    full: bool
+    max_pixels: int
+    device: torch.device
+    command: list[str]
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        noise: str,
+        severities: Sequence[str],
+        norms: Sequence[str],
+        style: str | None,
+        models: Sequence[str],
+        images: Sequence[str],
+        seed: int,
+        train_seeds: int | None,
+        repeats: int | None,
+        size: int,
+        batch_size: int,
+        statistics: str,
+        granularity: str,
+        full: bool,
+        vgg_weights: str | None,
+        max_pixels: int,
+        device: str,
+        out: str | None,
+        overwrite: bool,
+        command: list[str],
+    ) -> AttackJob:
+        """Check every option before anything is written.
+
+        Raises:
+            InputError: an option that cannot be used, with the way out.
+        """
+        chosen = choose_severities(noise, severities)
+        if not full and not severities:
+            chosen = tuple(
+                s
+                for s in chosen
+                if not (isinstance(s, BatchNoise) and s.size > _QUICK_LARGEST_BATCH)
+            )
+        networks = _networks(models, style, norms, train_seeds)
+        plan = AttackPlan(
+            networks=networks,
+            severities=chosen,
+            draws=repeats if repeats is not None else _FULL_DRAWS if full else _DRAWS,
+            seed=seed,
+            size=size,
+            granularity=granularity,
+            statistics=statistics,
+            batch_size=batch_size,
+        )
+        if images:
+            find_images(images)
+        target = choose_device(device)
+        loss = PerceptualLoss(loss_network(vgg_weights), _style_picture(networks[0], style))
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder = RunFolder(out or f"runs/attack-{noise}-{stamp}", overwrite=overwrite)
+        return cls(plan, folder, loss, tuple(images), full, max_pixels, target, command)
+
+    @property
+    def announcement(self) -> str:
+        """What the run takes, in one line."""
+        plan = self.plan
+        count = self._image_count
+        severities = ", ".join(f"{s.noise} {s.text}" for s in plan.severities)
+        return (
+            f"style {plan.networks[0].style}: {count} images × {', '.join(plan.norms)} × "
+            f"{len(plan.training_seeds)} training seeds; {severities}; "
+            f"{plan.draws} draws{'' if self.full else ' (--full takes more)'}"
+        )
+
+    @property
+    def total(self) -> int:
+        """Pictures that the run stylises, for progress; skipped files count until they are met."""
+        return self._image_count * self.plan.outputs_per_image
+
+    def run(
+        self,
+        *,
+        on_output: Callable[[str], None],
+        on_skip: Callable[[Path, str], None],
+    ) -> Outcome:
+        """Run, and write the folder's files.
+
+        Args:
+            on_output: called with the image's name after each stylised picture.
+            on_skip: called with each unreadable file in a folder, and why.
+
+        Raises:
+            KeyboardInterrupt: after what was finished has been written; it says how much that is.
+        """
+        skipped: dict[str, str] = {}
+
+        def skip(path: Path, reason: str) -> None:
+            skipped[str(path)] = reason
+            on_skip(path, reason)
+
+        samples = Samples(self.plan, every_severity=self.full)
+
+        def pictures() -> Iterator[tuple[str, Tensor]]:
+            for name, image in self._pictures(skip):
+                samples.content(name, image)
+                yield name, image
+
+        stream = pictures()
+        stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
+        started = datetime.now(timezone.utc)
+        interrupted = False
+        try:
+            attack = StyleAttack(
+                self.plan, self.loss, embedded.pool(size=self.plan.size)[1], device=self.device
+            )
+            with self.folder.measurements() as file:
+                results = Results(file)
+
+                def seen(output: Any) -> None:
+                    samples.output(output)
+                    on_output(output.image)
+
+                attack.run(stream, results, on_output=seen)
+        except KeyboardInterrupt:
+            interrupted = True
+            if not results.images:
+                (self.folder.path / METRICS).unlink(missing_ok=True)
+                self.folder.discard()
+                raise
+        facts = {
+            "command": self.command,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(timezone.utc) - started).total_seconds(), 1),
+            "interrupted": interrupted,
+            "images": results.images,
+            "skipped": skipped,
+            "loss_network": self.loss.network.name,
+            **self.plan.as_dict(),
+            "environment": environment(self.device),
+        }
+        summary = summarise(results)
+        self.folder.write_summary(summary)
+        self.folder.write_run(facts)
+        self.folder.write_grid(samples.draw(title=self._title, footnote=self._footnote))
+        if interrupted:
+            raise KeyboardInterrupt(
+                f"{self.folder.path} keeps the {len(results.images)} finished images"
+            )
+        return Outcome(summary, [GRID, METRICS, SUMMARY, RUN], skipped)
+
+    @property
+    def _image_count(self) -> int:
+        return len(find_images(self.images)) if self.images else len(embedded.HELD_OUT)
+
+    def _pictures(self, on_skip: Callable[[Path, str], None]) -> Iterator[tuple[str, Tensor]]:
+        if not self.images:
+            return ((n, embedded.held_out(n, size=self.plan.size)) for n in embedded.HELD_OUT)
+        return read_images(
+            self.images,
+            on_skip=on_skip,
+            max_pixels=self.max_pixels,
+            size=self.plan.size,
+            crop=True,
+        )
+
+    @property
+    def _title(self) -> str:
+        noises = ", ".join(dict.fromkeys(severity.noise for severity in self.plan.severities))
+        return f"{self.plan.networks[0].style}: {noises} noise"
+
+    @property
+    def _footnote(self) -> str:
+        return (
+            f"training seed {self.plan.training_seeds[0]}, first draw of seed {self.plan.seed}; "
+            f"clean: {self.plan.statistics} statistics (IN: instance)"
+        )
+
+
+def _networks(
+    models: Sequence[str], style: str | None, norms: Sequence[str], train_seeds: int | None
+) -> tuple[StyleCheckpoint, ...]:
+    for norm in norms:
+        NORMS[norm]  # an unknown name lists the known ones
+    if models:
+        networks = [describe(path) for path in models]
+    else:
+        networks = select(shipped(), style=style or DEFAULT_STYLE)
+    if norms:
+        networks = [found for norm in norms for found in select(networks, norm=norm)]
+    if train_seeds is not None:
+        if train_seeds < 1:
+            raise InputError(f"--train-seeds is {train_seeds}; it must be at least 1")
+        kept = sorted({network.seed for network in networks})[:train_seeds]
+        networks = [network for network in networks if network.seed in kept]
+    known = NORMS.names()
+    return tuple(sorted(networks, key=lambda found: (known.index(found.norm), found.seed)))
+
+
+def _style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
+    """The style image of a network: the drawn one, the one beside it, or the one given."""
+    if style is not None:
+        return style_image(style)[1]
+    if network.style in STYLES:
+        return draw_style(network.style)
+    beside = network.path.with_suffix(".json")
+    if beside.exists():
+        name = load_meta(network.path).get("style_image")
+        if isinstance(name, str) and (network.path.parent / Path(name).name).is_file():
+            return read_image(network.path.parent / Path(name).name)
+    raise InputError(f"{network.path}: which style image was it trained on? Give --style IMAGE")

@@ -1,0 +1,133 @@
+"""What an attack run does, as data: networks, noises, severities, draws and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asr_core.errors import InputError
+from asr_core.registry import unknown_name
+from robust.noise import GRANULARITIES, NOISES, BatchNoise, Severity, default_severities
+from styletransfer.zoo import StyleCheckpoint
+
+STATISTICS = ("running", "batch", "re-estimated")
+"""What BatchNorm normalises by where the noise leaves the choice (clean, constant, random)."""
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """One run on one style.
+
+    Attributes:
+        networks: checkpoints of one style; any norm variants and training seeds.
+        severities: of one noise or of several.
+        draws: how often a noise that depends on chance is drawn for each image.
+        seed: of the draws of noise; not the training seed.
+        size: side to which pictures are resized and cropped, in pixels; a multiple of 4.
+        granularity: of random noise.
+        statistics: one of ``STATISTICS``.
+        batch_size: with ``statistics="batch"``, images in that batch.
+    """
+
+    networks: tuple[StyleCheckpoint, ...]
+    severities: tuple[Severity, ...]
+    draws: int = 2
+    seed: int = 0
+    size: int = 256
+    granularity: str = "layer"
+    statistics: str = "running"
+    batch_size: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.networks or not self.severities:
+            raise InputError("an attack needs at least one network and one severity")
+        if self.draws < 1:
+            raise InputError(f"repeats is {self.draws}; it must be at least 1")
+        if self.size < 64 or self.size % 4:
+            raise InputError(f"size is {self.size}; it must be a multiple of 4, at least 64")
+        if self.batch_size < 1:
+            raise InputError(f"batch size is {self.batch_size}; it must be at least 1")
+        if self.granularity not in GRANULARITIES:
+            raise unknown_name("granularity", self.granularity, list(GRANULARITIES))
+        if self.statistics not in STATISTICS:
+            raise unknown_name("statistics", self.statistics, list(STATISTICS))
+        if len({network.style for network in self.networks}) > 1:
+            styles = sorted({network.style for network in self.networks})
+            raise InputError(
+                f"one run attacks one style, got {', '.join(styles)}; choose by --style"
+            )
+
+    @property
+    def norms(self) -> list[str]:
+        """The norm variants, in the order of the networks."""
+        return list(dict.fromkeys(network.norm for network in self.networks))
+
+    @property
+    def training_seeds(self) -> list[int]:
+        """The training seeds of the networks, ascending."""
+        return sorted({network.seed for network in self.networks})
+
+    def draws_of(self, severity: Severity, norm: str) -> int:
+        """How many draws a severity takes: one where chance has no part."""
+        by_chance = severity.noise != "constant" and not severity.is_control
+        if isinstance(severity, BatchNoise) and norm == "in":
+            return 1  # instance norm never sees its companions
+        return self.draws if by_chance else 1
+
+    @property
+    def outputs_per_image(self) -> int:
+        """Stylised pictures that one image gives, for progress."""
+        return sum(
+            1 + sum(self.draws_of(severity, network.norm) for severity in self.severities)
+            for network in self.networks
+        )
+
+    def statistics_name(self, severity: Severity | None, norm: str) -> str:
+        """The statistics in use, for tables: running, batch (n = 4), re-estimated, or instance."""
+        if norm == "in":
+            return "instance"
+        if isinstance(severity, BatchNoise):
+            return f"batch (n = {severity.size})"
+        if self.statistics == "batch":
+            return f"batch (n = {self.batch_size})"
+        return self.statistics
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able data; networks by style, norm, seed and hash."""
+        return {
+            "networks": [
+                {
+                    "style": network.style,
+                    "norm": network.norm,
+                    "seed": network.seed,
+                    "file": network.path.name,
+                    "sha256": network.sha256,
+                }
+                for network in self.networks
+            ],
+            "noises": [{"noise": s.noise, "severity": s.text} for s in self.severities],
+            "draws": self.draws,
+            "seed": self.seed,
+            "size": self.size,
+            "granularity": self.granularity,
+            "statistics": self.statistics,
+            "batch_size": self.batch_size,
+        }
+
+
+def choose_severities(noise: str, texts: Sequence[str]) -> tuple[Severity, ...]:
+    """The severities of ``--noise NAME|all`` and ``--severity TEXT…``; the defaults without texts.
+
+    Raises:
+        InputError: an unknown noise; severities given with ``all``; a text of another form.
+    """
+    if noise == "all":
+        if texts:
+            raise InputError("--severity needs one noise; --noise all takes each one's defaults")
+        return tuple(s for name in NOISES for s in default_severities(name))
+    if noise not in NOISES:
+        raise unknown_name("noise", noise, [*NOISES.names(), "all"])
+    if not texts:
+        return default_severities(noise)
+    return tuple(dict.fromkeys(NOISES[noise].parse(text) for text in texts))

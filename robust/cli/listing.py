@@ -1,0 +1,45 @@
+"""``robust list``: the names that other commands take."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_names(as_json: bool) -> None:
+    """List the known styles, norm variants, noises and attention modules."""
+    from asr_core.attention import ATTENTIONS
+    from robust.noise import NOISES, default_severities
+    from styletransfer.images.drawn import STYLES
+    from styletransfer.network import NORMS
+    from styletransfer.zoo import shipped
+
+    networks = shipped()
+    listing = {
+        "styles": {
+            name: sorted({network.seed for network in networks if network.style == name})
+            for name in STYLES
+        },
+        "norms": NORMS.names(),
+        "noises": {name: [s.text for s in default_severities(name)] for name in NOISES},
+        "attention modules": {
+            name: "live only" if ATTENTIONS[name].asr_refusal else "live or ASR gate"
+            for name in ATTENTIONS
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(listing, indent=2))
+        return
+    click.echo("styles (training seeds of the shipped networks)")
+    for name, seeds in listing["styles"].items():
+        click.echo(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
+    click.echo(f"norm variants\n  {', '.join(listing['norms'])}")
+    click.echo("noises (default severities)")
+    for name, texts in listing["noises"].items():
+        click.echo(f"  {name:<10} {'  '.join(texts)}")
+    click.echo("attention modules")
+    for name, use in listing["attention modules"].items():
+        click.echo(f"  {name:<10} {use}")

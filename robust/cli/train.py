@@ -1,0 +1,83 @@
+"""``robust train style``: train a style network of any norm variant."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group("train")
+def train() -> None:
+    """Train networks."""
+
+
+@train.command("style")
+@click.option("--style", required=True, help="Style: a known name, or an image file.")
+@click.option("--norm", default="bn+asr", show_default=True, help="Norm variant.")
+@click.option("--attention", default="se", show_default=True, help="Gate of bn+asr.")
+@click.option("--images", multiple=True, help="Files or folders to train on.  [embedded photographs]")
+@click.option("--noise", help="Train under this noise (the train phase of an attack).")
+@click.option("--severity", help="Its severity, such as 0.8,0.5.")
+@click.option("--steps", type=int, help="Training steps.")
+@click.option("--size", type=int, help="Side of the crops, in pixels.")
+@click.option("--batch-size", type=int, help="Images a step.")
+@click.option("--width", type=int, help="Channels after the first convolution.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Training seed.")
+@click.option("--vgg-weights", help="VGG16 weights for the loss: a file, or 'cached'.")
+@click.option("--max-pixels", type=int, default=50_000_000, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--out", type=click.Path(), help="Run folder.  [runs/style-STYLE-NORM-SEED]")
+@click.option("--overwrite", is_flag=True, help="Start anew in an existing run folder.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def style(
+    style: str,
+    norm: str,
+    attention: str,
+    images: tuple[str, ...],
+    noise: str | None,
+    severity: str | None,
+    seed: int,
+    vgg_weights: str | None,
+    max_pixels: int,
+    device: str,
+    out: str | None,
+    overwrite: bool,
+    quiet: bool,
+    **chosen: int | None,
+) -> None:
+    """Train a style network. The same command again resumes an interrupted run."""
+    from pathlib import Path
+
+    from robust.cli.progress import progress_bar
+    from robust.device import choose_device
+    from robust.style_run import StyleRun, parse_train_noise
+    from styletransfer.images.styles import style_image
+    from styletransfer.losses.choose import loss_network
+    from styletransfer.losses.perceptual import PerceptualLoss
+    from styletransfer.recipe import StyleRecipe
+
+    disturbance = parse_train_noise(noise, severity)
+    given = {name: value for name, value in chosen.items() if value is not None}
+    recipe = disturbance.adjust(
+        StyleRecipe(norm=norm, attention=attention, seed=seed, **given)  # type: ignore[arg-type]
+    )
+    name, picture = style_image(style)
+    folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
+    run = StyleRun(folder, recipe, style=name, noise=disturbance)
+    run.prepare(overwrite=overwrite)
+    skipped: list[str] = []
+    photographs = run.photographs(
+        images, max_pixels=max_pixels, on_skip=lambda path, why: skipped.append(f"{path}: {why}")
+    )
+    for line in skipped:
+        click.echo(f"skipped {line}", err=True)
+    loss = PerceptualLoss(loss_network(vgg_weights), picture)
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task(f"{name}, {norm}", total=recipe.steps, note="")
+        path = run.train(
+            loss,
+            picture,
+            photographs,
+            device=choose_device(device),
+            on_step=lambda step, note: bar.update(task, completed=step, note=note),
+        )
+    click.echo(str(path))

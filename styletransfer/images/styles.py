@@ -1,0 +1,28 @@
+"""A style by name or file: one rule for every command that takes ``--style``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from asr_core.errors import InputError
+from styletransfer.images.drawn import STYLES, draw_style
+from styletransfer.images.read import read_image
+
+
+def style_image(name_or_path: str, *, size: int = 256) -> tuple[str, Tensor]:
+    """The style ``name_or_path`` as (name, (3, H, W) in [0, 1]), its shorter side ``size``.
+
+    A known name is drawn by code; anything else is read as a file.
+
+    Raises:
+        InputError: neither a known name nor a readable image.
+    """
+    if name_or_path in STYLES:
+        return name_or_path, draw_style(name_or_path, size=size)
+    path = Path(name_or_path)
+    if not path.exists():
+        known = ", ".join(STYLES.names())
+        raise InputError(f"style {name_or_path!r} is no file and no known name. Known: {known}")
+    return path.stem, read_image(path, size=size)
