@@ -48,7 +48,11 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
         UserWarning: no gate has changed since insertion.
     """
     model = unwrap(model)
-    gates = [gate_of(layer) for _, layer in gated_layers(model)]
+    gates = []
+    for _, layer in gated_layers(model):
+        gates.append(gate_of(layer))
+        for scale in scales(layer).values():
+            scale.check_unwritten()
     if gates and all(gate is not None and gate.never_trained() for gate in gates):
         warnings.warn(
             "no gate has changed since insert_asr: was the optimizer built before it, without "
@@ -95,7 +99,6 @@ def fused_tensors(name: str, layer: nn.Module) -> dict[str, Tensor]:
         if not v.isfinite().all():
             raise ParityError(f"the gate v of {name!r} is not finite; nothing was fused")
         for tensor, scale in scales(layer).items():
-            scale.check_unwritten()
             original = layer.parametrizations[tensor].original  # type: ignore[index,union-attr]
             folded = scale.slot.scaled(original, v)
             if not folded.isfinite().all():

@@ -38,6 +38,10 @@ class Scale(nn.Module):
             self._read = effective.detach()
         return effective
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of the read tensor counts versions anew.
+        return {**self.__dict__, "_read": None}
+
     def check_unwritten(self) -> None:
         """Raise where the effective tensor that was read last has been written to since.
 
