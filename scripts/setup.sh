@@ -62,7 +62,7 @@ make_ready() {
     if [ -e "$venv/.unfinished" ] || ! works; then
         fresh=yes
         say "setting up .venv: PyTorch and its CUDA packages are a download of about 6 GB," \
-            "1-2 minutes on a fast line (log: $setup_log)"
+            "1-3 minutes on a fast line (log: $setup_log)"
         rm -rf "$venv" && "$base" -m venv "$venv" >>"$setup_log" 2>&1 || { failed; return 1; }
     else
         say "bringing .venv up to date with pyproject.toml (log: $setup_log)"
