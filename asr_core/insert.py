@@ -11,7 +11,7 @@ from asr_core.errors import InputError
 from asr_core.fuse import reparameterize
 from asr_core.gate import Gate
 from asr_core.layers import LayerKind, Slot, Stock, present
-from asr_core.parametrization import add_hooks, attach, detach, remove_hooks
+from asr_core.parametrization import add_hooks, attach, detach, own_modules, remove_hooks
 from asr_core.probe import output_axis
 from asr_core.refusals import refuse_shared, refuse_taken
 from asr_core.report import Position, Report
@@ -84,7 +84,7 @@ def insert_asr(
         InputError: unknown names, δ, ψ, or a v that ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = own_modules(model)
     layers, refusals = select(modules, targets, exclude)
     refuse_taken(layers)
     refuse_shared(modules, layers)

@@ -68,6 +68,19 @@ def gated_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return ((n, m) for n, m in model.named_modules() if gate_of(m) is not None)
 
 
+def own_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules of ``model`` by all their names, without what insertion added to them."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    added = tuple(
+        f"{name}.{child}".lstrip(".")
+        for name, module in modules.items()
+        if gate_of(module) is not None
+        for child in ("asr", "parametrizations")
+    )
+    inside = tuple(f"{name}." for name in added)
+    return {n: m for n, m in modules.items() if n not in added and not n.startswith(inside)}
+
+
 def scales(layer: Any) -> dict[str, Scale]:
     """The parametrizations of a gated ``layer`` by tensor name.
 

@@ -114,10 +114,10 @@ def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]
     scaled = {slot.tensor: slot.scaled(raw[slot.tensor], v) for slot in slots}
     pair = twin(layer, raw, torch.float64), twin(layer, scaled, torch.float64)
     found = accepted(pair, synthetic_inputs(layer, kind, torch.float64))
-    name = type(layer).__name__
+    name = f"{type(layer).__name__} (a subclass of {_stock_type(layer, kind).__name__})"
     if found is None:
         raise TargetError(
-            f"a {name} (a subclass of {kind.types[0].__name__}) takes none of the inputs tried, "
+            f"a {name} takes none of the inputs tried, "
             "so that its gate cannot be proved: exclude it"
         )
     stock, folded = found
@@ -126,7 +126,7 @@ def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]
         if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
             return axis - stock.ndim if kind.axis < 0 and axis == stock.ndim - 1 else axis
     raise TargetError(
-        f"the output of {name} (a subclass of {kind.types[0].__name__}) does not scale with its "
+        f"the output of {name} does not scale with its "
         "parameters, so that a gate could not be folded into them: exclude it"
     )
 
@@ -146,8 +146,12 @@ def accepted(
 
 def _dimensions(layer: nn.Module, kind: LayerKind) -> int:
     """Spatial dimensions that a norm is made for: those in its class's name, else two."""
-    stock = next(base for base in type(layer).__mro__ if base in kind.types)
-    return int(stock.__name__[-2]) if stock.__name__.endswith("d") else 2
+    name = _stock_type(layer, kind).__name__
+    return int(name[-2]) if name.endswith("d") else 2
+
+
+def _stock_type(layer: nn.Module, kind: LayerKind) -> type:
+    return next(base for base in type(layer).__mro__ if base in kind.types)
 
 
 def _spatial(layer: Any, kind: LayerKind) -> list[int]:

@@ -107,9 +107,16 @@ def _layers(
         raise TargetError(f"{what} {pattern!r} is true for no layer that can take a gate")
     if len(found) == 1:
         raise TargetError(f"{what} {found[0]!r} can take no gate: {refusal_of(modules[found[0]])}")
-    known = list(able)
-    close = difflib.get_close_matches(pattern, known, n=3, cutoff=0.4)
-    hint = f"close matches: {', '.join(map(repr, close or known[:3]))}" if known else "none can"
     raise TargetError(
-        f"{what} {pattern!r} matches no layer that can take a gate ({len(known)} can); {hint}"
+        f"{what} {pattern!r} matches no layer that can take a gate; {_hint(pattern, able)}"
     )
+
+
+def _hint(pattern: str, able: Modules) -> str:
+    core = pattern.strip("*.")
+    close = difflib.get_close_matches(pattern, able, n=3, cutoff=0.6)
+    close = close or [name for name in able if core and core in name][:3]
+    if close:
+        return f"close matches: {', '.join(map(repr, close))}"
+    some = ", ".join(repr(name) for name in list(able)[:3])
+    return f"the {len(able)} that can include {some}" if able else "the model has none"
