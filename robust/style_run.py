@@ -21,7 +21,7 @@ from styletransfer.images.embedded import HELD_OUT, held_out, training_photograp
 from styletransfer.images.read import read_images, write_image
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.recipe import StyleRecipe
-from styletransfer.train import Step, evaluate, train_style
+from styletransfer.train import Step, StepNoise, evaluate, train_style
 from styletransfer.zoo import save_network
 
 NETWORK, RESUME, LOG, STYLE = "network.safetensors", "resume.pt", "log.csv", "style.png"
@@ -42,7 +42,7 @@ class TrainNoise:
             return dataclasses.replace(recipe, batch_size=self.severity.size)
         return recipe
 
-    def context(self, seed: int) -> Callable[[nn.Module, int], AbstractContextManager[object]] | None:
+    def context(self, seed: int) -> StepNoise | None:
         """What :func:`styletransfer.train.train_style` takes as ``noise``; draws follow the step."""
         severity = self.severity
         if severity is None or isinstance(severity, BatchNoise):
@@ -100,7 +100,7 @@ class StyleRun:
     def photographs(
         self, paths: Sequence[str], *, max_pixels: int, on_skip: Callable[[Path, str], None]
     ) -> list[Tensor]:
-        """Training pictures: the user's, with the shorter side at twice the crop, or the embedded."""
+        """Training pictures: the user's, their shorter side twice the crop, or the embedded."""
         if not paths:
             return training_photographs()
         stream = read_images(
@@ -186,7 +186,9 @@ class _StepLog:
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    self._rows[int(row["step"])] = [row[name] for name in ("loss", "content", "style")]
+                    self._rows[int(row["step"])] = [
+                        row[name] for name in ("loss", "content", "style")
+                    ]
 
     def add(self, step: Step) -> None:
         self._rows[step.step] = [f"{v:.6g}" for v in (step.loss, step.content, step.style)]

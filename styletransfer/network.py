@@ -6,7 +6,7 @@ Layer names are those of the public ``fast_neural_style`` example, so that its c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,6 +35,7 @@ class ConvLayer(nn.Module):
         self.conv2d = nn.Conv2d(inputs, outputs, kernel_size, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H/stride, W/stride)."""
         return self.conv2d(self.reflection_pad(x))
 
 
@@ -42,6 +43,7 @@ class UpsampleConvLayer(ConvLayer):
     """Nearest upsampling by two, then :class:`ConvLayer`: (N, C, H, W) -> (N, C', 2H, 2W)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', 2H, 2W)."""
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -56,6 +58,7 @@ class ResidualBlock(nn.Module):
         self.in2 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
         return x + self.in2(self.conv2(F.relu(self.in1(self.conv1(x)))))
 
 
@@ -92,7 +95,7 @@ class StyleNetwork(nn.Module):
             raise InputError(f"width {width} and blocks {blocks} must be at least 1 and 0")
         if head not in ("sigmoid", "linear"):
             raise InputError(f"unknown head {head!r}; known: sigmoid, linear")
-        self.config = {
+        self.config: dict[str, Any] = {
             "norm": norm,
             "width": width,
             "blocks": blocks,
@@ -120,6 +123,7 @@ class StyleNetwork(nn.Module):
             insert_asr(self, chosen, targets=lambda module, _: isinstance(module, nn.BatchNorm2d))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Stylise ``images``, (N, 3, H, W) in [0, 1] -> the same shape and range."""
         x = images * 255 if self.head == "linear" else images
         x = F.relu(self.in1(self.conv1(x)))
         x = F.relu(self.in2(self.conv2(x)))

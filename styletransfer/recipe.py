@@ -13,9 +13,9 @@ from asr_core.errors import InputError
 class StyleRecipe:
     """Everything that decides a training run but the pictures themselves.
 
-    Training is coarse to fine: the first ``coarse_share`` of the steps see crops of ``coarse_size``,
-    where a step costs a quarter, the rest crops of ``size``. The learning rate warms up linearly and
-    falls as a cosine to 5 %.
+    Training is coarse to fine: the first ``coarse_share`` of the steps see crops of
+    ``coarse_size``, where a step costs a quarter, the rest crops of ``size``. The learning rate
+    warms up linearly and falls as a cosine to 5 %.
 
     Attributes:
         norm: norm variant of :class:`styletransfer.network.StyleNetwork`.
@@ -35,13 +35,13 @@ class StyleRecipe:
     steps: int = 800
     size: int = 256
     coarse_size: int = 128
-    coarse_share: float = 0.7
-    batch_size: int = 4
+    coarse_share: float = 0.75
+    batch_size: int = 2
     lr: float = 3e-3
     warmup: int = 20
     clip: float = 5.0
     content_weight: float = 1.0
-    style_weight: float = 1.5
+    style_weight: float = 3.0
     tv_weight: float = 0.1
 
     def __post_init__(self) -> None:

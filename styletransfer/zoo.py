@@ -110,6 +110,11 @@ def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
     return network.eval(), meta
 
 
+def new_twin(network: StyleNetwork, *, norm: str) -> StyleNetwork:
+    """An untrained network of the same shape with another norm variant, in eval mode."""
+    return StyleNetwork(**{**network.config, "norm": norm}).eval()
+
+
 def describe(path: Path | str) -> StyleCheckpoint:
     """What a checkpoint file is, without reading its tensors.
 

@@ -18,7 +18,9 @@ _COLUMNS = (*WEIGHTY, "spread")
 
 def render(summary: dict[str, Any]) -> RenderableType:
     """Table and verdicts of a summary made by :func:`robust.attack.summary.summarise`."""
-    return Group(_table(summary), Text(), Text(summary["question"], style="bold"), *_answers(summary))
+    return Group(
+        _table(summary), Text(), Text(summary["question"], style="bold"), *_answers(summary)
+    )
 
 
 def print_report(summary: dict[str, Any], console: Console) -> None:
@@ -28,9 +30,7 @@ def print_report(summary: dict[str, Any], console: Console) -> None:
 
 def _table(summary: dict[str, Any]) -> Table:
     shown = [
-        metric
-        for metric in _COLUMNS
-        if any(metric in cell["metrics"] for cell in summary["cells"])
+        metric for metric in _COLUMNS if any(metric in cell["metrics"] for cell in summary["cells"])
     ]
     overs = {
         interval["over"]

@@ -1,4 +1,4 @@
-"""The loop: every network on every picture, clean and under each severity, one picture at a time."""
+"""The loop: every network on every picture, clean and under each severity, picture by picture."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class StyleAttack:
             + [plan.batch_size if plan.statistics == "batch" else 1]
         )
         if largest - 1 > len(pool):
-            raise InputError(f"a batch of {largest} needs {largest - 1} companions; {len(pool)} ship")
+            raise InputError(
+                f"a batch of {largest} needs {largest - 1} companions; {len(pool)} ship"
+            )
         self._device = torch.device(device)
         self._loss = loss.to(self._device)
         self._pool = pool.to(self._device)
@@ -169,9 +171,7 @@ class StyleAttack:
             found = similarities(instance[other], instance[seed], TO_IN)
             for metric, value in found.items():
                 style = self.plan.networks[0].style
-                yield Row(
-                    TASK, OTHER_SEED, CLEAN, "", seed, name, metric, value, style, "instance"
-                )
+                yield Row(TASK, OTHER_SEED, CLEAN, "", seed, name, metric, value, style, "instance")
 
     def _rows(
         self,

@@ -18,28 +18,31 @@ def list_names(as_json: bool) -> None:
     from styletransfer.zoo import shipped
 
     networks = shipped()
-    listing = {
-        "styles": {
-            name: sorted({network.seed for network in networks if network.style == name})
-            for name in STYLES
-        },
-        "norms": NORMS.names(),
-        "noises": {name: [s.text for s in default_severities(name)] for name in NOISES},
-        "attention modules": {
-            name: "live only" if ATTENTIONS[name].asr_refusal else "live or ASR gate"
-            for name in ATTENTIONS
-        },
+    styles = {
+        name: sorted({network.seed for network in networks if network.style == name})
+        for name in STYLES
+    }
+    noises = {name: [s.text for s in default_severities(name)] for name in NOISES}
+    modules = {
+        name: "live only" if ATTENTIONS[name].asr_refusal else "live or ASR gate"
+        for name in ATTENTIONS
     }
     if as_json:
+        listing = {
+            "styles": styles,
+            "norms": NORMS.names(),
+            "noises": noises,
+            "attention": modules,
+        }
         click.echo(json.dumps(listing, indent=2))
         return
     click.echo("styles (training seeds of the shipped networks)")
-    for name, seeds in listing["styles"].items():
+    for name, seeds in styles.items():
         click.echo(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
-    click.echo(f"norm variants\n  {', '.join(listing['norms'])}")
+    click.echo(f"norm variants\n  {', '.join(NORMS.names())}")
     click.echo("noises (default severities)")
-    for name, texts in listing["noises"].items():
+    for name, texts in noises.items():
         click.echo(f"  {name:<10} {'  '.join(texts)}")
     click.echo("attention modules")
-    for name, use in listing["attention modules"].items():
+    for name, use in modules.items():
         click.echo(f"  {name:<10} {use}")

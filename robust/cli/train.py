@@ -14,7 +14,9 @@ def train() -> None:
 @click.option("--style", required=True, help="Style: a known name, or an image file.")
 @click.option("--norm", default="bn+asr", show_default=True, help="Norm variant.")
 @click.option("--attention", default="se", show_default=True, help="Gate of bn+asr.")
-@click.option("--images", multiple=True, help="Files or folders to train on.  [embedded photographs]")
+@click.option(
+    "--images", multiple=True, help="Files or folders to train on.  [embedded photographs]"
+)
 @click.option("--noise", help="Train under this noise (the train phase of an attack).")
 @click.option("--severity", help="Its severity, such as 0.8,0.5.")
 @click.option("--steps", type=int, help="Training steps.")
@@ -57,9 +59,7 @@ def style(
 
     disturbance = parse_train_noise(noise, severity)
     given = {name: value for name, value in chosen.items() if value is not None}
-    recipe = disturbance.adjust(
-        StyleRecipe(norm=norm, attention=attention, seed=seed, **given)  # type: ignore[arg-type]
-    )
+    recipe = disturbance.adjust(StyleRecipe(norm=norm, attention=attention, seed=seed, **given))
     name, picture = style_image(style)
     folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
     run = StyleRun(folder, recipe, style=name, noise=disturbance)

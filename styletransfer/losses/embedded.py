@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ def laplacian_bands(images: Tensor) -> list[Tensor]:
     for _ in range(_BANDS + 1):
         levels.append(F.avg_pool2d(levels[-1], 2))
     bands = []
-    for fine, coarse in zip(levels[1:], levels[2:], strict=False):
+    for fine, coarse in pairwise(levels[1:]):
         up = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         band = fine - up
         rms = band.square().mean(dim=(1, 2, 3), keepdim=True).add(1e-6).sqrt()

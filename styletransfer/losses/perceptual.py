@@ -25,10 +25,12 @@ class PerceptualLoss(nn.Module):
     """Perceptual losses towards one style (Johnson et al. 2016, eq. 2-4), made relative.
 
     * content: weighted mean of ‖f(y) − f(x)‖² / ‖f(x)‖² over the content features;
-    * style: mean over layers of ‖G(y) − G(s)‖² / ‖G(s)‖², G the Gram matrix, divided by h·w;
+    * style: mean over layers of half ‖μ(y) − μ(s)‖² / ‖μ(s)‖² and half ‖Σ(y) − Σ(s)‖² / ‖Σ(s)‖²;
     * total variation: mean absolute difference of neighbouring pixels.
 
-    Relative terms need no per-layer weights, and 0 is perfect whatever the loss network.
+    μ and Σ are the channels' means and covariances. The Gram matrix of the paper is Σ + μμᵀ; after
+    a ReLU its μμᵀ is most of it, and texture goes unseen. Relative terms need no per-layer weights,
+    and 0 is perfect whatever the loss network.
 
     Args:
         network: where the features come from.
@@ -42,15 +44,16 @@ class PerceptualLoss(nn.Module):
         self.network = network
         with torch.no_grad():
             for index, feature in enumerate(network(style[None]).style):
-                mean = feature.mean(dim=(2, 3), keepdim=True)
+                mean, covariance = statistics(feature)
                 self.register_buffer(f"mean{index}", mean, persistent=False)
-                self.register_buffer(f"gram{index}", gram(feature - mean)[0], persistent=False)
+                self.register_buffer(f"covariance{index}", covariance, persistent=False)
 
     def forward(self, outputs: Tensor, contents: Tensor) -> LossTerms:
         """Losses of stylised ``outputs`` of ``contents``, both (N, 3, H, W) in [0, 1]."""
         if outputs.shape != contents.shape:
             raise InputError(
-                f"outputs {tuple(outputs.shape)} and contents {tuple(contents.shape)} differ in shape"
+                f"outputs {tuple(outputs.shape)} and contents {tuple(contents.shape)} "
+                "differ in shape"
             )
         with torch.no_grad():
             wanted = self.network(contents, style=False).content
@@ -63,20 +66,24 @@ class PerceptualLoss(nn.Module):
         ).sum(dim=0)
         style = torch.stack(
             [
-                _relative(
-                    gram(feature - getattr(self, f"mean{index}")),
-                    getattr(self, f"gram{index}").expand(len(outputs), -1, -1),
-                )
-                for index, feature in enumerate(found.style)
+                0.5 * _relative(mean, self._target("mean", index, mean))
+                + 0.5 * _relative(covariance, self._target("covariance", index, covariance))
+                for index, (mean, covariance) in enumerate(map(statistics, found.style))
             ]
         ).mean(dim=0)
         return LossTerms(content, style, total_variation(outputs))
 
+    def _target(self, kind: str, index: int, like: Tensor) -> Tensor:
+        target: Tensor = getattr(self, f"{kind}{index}")
+        return target.expand_as(like)
 
-def gram(features: Tensor) -> Tensor:
-    """Gram matrices (N, C, C) of features (N, C, h, w), divided by h·w."""
+
+def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Channel means (N, C, 1) and covariances (N, C, C) of features (N, C, h, w)."""
     flat = features.flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    mean = flat.mean(dim=2, keepdim=True)
+    centred = flat - mean
+    return mean, centred @ centred.transpose(1, 2) / flat.shape[2]
 
 
 def total_variation(images: Tensor) -> Tensor:

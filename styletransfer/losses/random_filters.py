@@ -21,6 +21,8 @@ class RandomFilters(nn.Module):
         seed: fixes the filters.
     """
 
+    filters: Tensor
+
     def __init__(self, channels: int = 32, *, levels: int = 4, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)

@@ -29,12 +29,14 @@ class VGGLossNetwork(nn.Module):
     ImageNet's normalisation is inside; images come in [0, 1].
 
     Args:
-        weights: torchvision's VGG16 state dict (.pth or .safetensors); the classifier is not needed.
+        weights: torchvision's VGG16 state dict (.pth or .safetensors), with or without classifier.
 
     Raises:
         CheckpointError: missing, unsafe, or not VGG16's.
     """
 
+    mean: Tensor
+    std: Tensor
     name = "VGG16 (ImageNet)"
 
     def __init__(self, weights: Path | str) -> None:
