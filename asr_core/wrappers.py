@@ -9,17 +9,17 @@ from asr_core.errors import TargetError
 # By name, so that torch.distributed and the compiler are not imported for a look at a class.
 _INNER = {
     "DistributedDataParallel": "module",
-    "FullyShardedDataParallel": "module",
     "DataParallel": "module",
     "OptimizedModule": "_orig_mod",
 }
+# These take the parameters out of the model's hands.
+_HOLDERS = ("FullyShardedDataParallel", "FSDPModule", "ScriptModule")
 
 
 def _wrapper(module: nn.Module) -> str:
     """The name of the torch wrapper that ``module`` is, or empty."""
     for base in type(module).__mro__:
-        known = base.__name__ in _INNER or base.__name__ in ("FSDPModule", "ScriptModule")
-        if known and base.__module__.startswith("torch."):
+        if base.__name__ in (*_INNER, *_HOLDERS) and base.__module__.startswith("torch."):
             return base.__name__
     return "torch.compile" if module._compiled_call_impl is not None else ""
 
@@ -47,12 +47,11 @@ def unwrap(model: nn.Module) -> nn.Module:
         TargetError: the parameters are sharded or scripted, so that there is no plain model.
     """
     while (wrapper := _wrapper(model)) in _INNER:
-        if wrapper == "FullyShardedDataParallel":
-            break
         model = getattr(model, _INNER[wrapper])
-    if wrapper in ("FullyShardedDataParallel", "FSDPModule", "ScriptModule"):
-        raise TargetError(
-            f"the parameters of this model are held by {wrapper}: gather its full state dict and "
-            "load it into an unwrapped model with the same insert_asr call"
-        )
+    for module in model.modules():
+        if _wrapper(module) in _HOLDERS:
+            raise TargetError(
+                f"the parameters of this model are held by {_wrapper(module)}: gather its full "
+                "state dict and load it into an unwrapped model with the same insert_asr call"
+            )
     return model
