@@ -6,7 +6,7 @@ need not know them; the command line prints them as one line.
 
 
 class InputError(ValueError):
-    """Something given by the user cannot be used: an unknown name, a bad range, an unreadable file."""
+    """Something that the user gave cannot be used: a name, a range, a file."""
 
 
 class TargetError(InputError):

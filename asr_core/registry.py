@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters the object under ``name``; a second use of a name raises ValueError."""
+        """Decorator that enters the object under ``name``; a name used twice raises ValueError."""
 
         def enter(entry: T) -> T:
             if name in self._entries:

@@ -43,7 +43,7 @@ class TrainNoise:
         return recipe
 
     def context(self, seed: int) -> StepNoise | None:
-        """What :func:`styletransfer.train.train_style` takes as ``noise``; draws follow the step."""
+        """The ``noise`` of :func:`styletransfer.train.train_style`; draws follow the step."""
         severity = self.severity
         if severity is None or isinstance(severity, BatchNoise):
             return None

@@ -20,6 +20,7 @@ from torchvision.transforms.functional import resize
 from asr_core.checkpoint import save_checkpoint
 from styletransfer.images.embedded import TRAINING, photograph
 from styletransfer.losses.mini_vgg import STAGES, MiniVGG, folded
+
 WEIGHTS = Path("styletransfer/weights/mini-vgg.safetensors")
 
 SCALES = (160, 224, 320)

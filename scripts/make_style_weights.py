@@ -40,9 +40,7 @@ def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
     resume = options.work / target.with_suffix(".pt").name
     resume.parent.mkdir(parents=True, exist_ok=True)
     steps: list[Step] = []
-    network = train_style(
-        recipe, loss, training_photographs(), resume=resume, on_step=steps.append
-    )
+    network = train_style(recipe, loss, training_photographs(), resume=resume, on_step=steps.append)
     tail = steps[-LAST:]
     facts = {
         "recipe": recipe.as_dict(),

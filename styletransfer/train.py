@@ -155,9 +155,7 @@ def _restore(
         raise CheckpointError(f"{path}: cannot resume from it ({error}); remove it") from None
     known = {field.name for field in dataclasses.fields(recipe)}
     differing = sorted(
-        name
-        for name in known | set(saved)
-        if saved.get(name) != recipe.as_dict().get(name)
+        name for name in known | set(saved) if saved.get(name) != recipe.as_dict().get(name)
     )
     if differing:
         raise CheckpointError(

@@ -1,10 +1,8 @@
-"""The run folder: finished files or none, and what is finished survives an interruption."""
+"""The run folder: every file in it is whole."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,25 +38,17 @@ class RunFolder:
 
     @contextlib.contextmanager
     def measurements(self) -> Iterator[TextIO]:
-        """A text file that becomes ``metrics.csv`` when the block ends, also by Ctrl-C.
+        """A text file that becomes ``metrics.csv`` when the block ends well.
 
-        Any other exception removes it, and the folder where this run made it.
+        An exception removes it, and the folder where this run made it.
         """
-        handle, name = tempfile.mkstemp(prefix=".metrics.", suffix=".csv", dir=self.path)
-        temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                try:
-                    yield file
-                except KeyboardInterrupt:
-                    file.flush()
-                    self._keep(temporary)
-                    raise
-            self._keep(temporary)
-        except KeyboardInterrupt:
-            raise
+            with (
+                atomic_path(self.path / METRICS) as temporary,
+                temporary.open("w", encoding="utf-8", newline="") as file,
+            ):
+                yield file
         except BaseException:
-            temporary.unlink(missing_ok=True)
             self.discard()
             raise
 
@@ -80,9 +70,3 @@ class RunFolder:
         if self._made:
             with contextlib.suppress(OSError):
                 self.path.rmdir()
-
-    def _keep(self, temporary: Path) -> None:
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, self.path / METRICS)

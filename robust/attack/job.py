@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,9 +18,10 @@ from torch import Tensor
 from asr_core.checkpoint import load_meta
 from asr_core.errors import InputError
 from robust.attack.folder import GRID, METRICS, RUN, SUMMARY, RunFolder
+from robust.attack.parallel import map_in_order, one_thread_each
 from robust.attack.plan import AttackPlan, choose_severities
-from robust.attack.results import Results
-from robust.attack.run import StyleAttack
+from robust.attack.results import Results, Row
+from robust.attack.run import Output, StyleAttack
 from robust.attack.samples import Samples
 from robust.attack.summary import summarise
 from robust.device import choose_device
@@ -164,24 +168,14 @@ class AttackJob:
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
         started = datetime.now(timezone.utc)
         interrupted = False
-        try:
-            attack = StyleAttack(
-                self.plan, self.loss, embedded.pool(size=self.plan.size)[1], device=self.device
-            )
-            with self.folder.measurements() as file:
-                results = Results(file)
-
-                def seen(output: Any) -> None:
-                    samples.output(output)
-                    on_output(output.image)
-
-                attack.run(stream, results, on_output=seen)
-        except KeyboardInterrupt:
-            interrupted = True
-            if not results.images:
-                (self.folder.path / METRICS).unlink(missing_ok=True)
-                self.folder.discard()
-                raise
+        with self.folder.measurements() as file:
+            results = Results(file)
+            try:
+                self._measure(stream, results, samples, on_output)
+            except KeyboardInterrupt:
+                if not results.images:
+                    raise
+                interrupted = True
         facts = {
             "command": self.command,
             "started": started.isoformat(timespec="seconds"),
@@ -202,6 +196,39 @@ class AttackJob:
                 f"{self.folder.path} keeps the {len(results.images)} finished images"
             )
         return Outcome(summary, [GRID, METRICS, SUMMARY, RUN], skipped)
+
+    def _measure(
+        self,
+        pictures: Iterator[tuple[str, Tensor]],
+        results: Results,
+        samples: Samples,
+        on_output: Callable[[str], None],
+    ) -> None:
+        stop = threading.Event()
+
+        def seen(output: Output) -> None:
+            if stop.is_set():
+                raise InterruptedError
+            samples.output(output)
+            on_output(output.image)
+
+        def measure(attack: StyleAttack, item: tuple[str, Tensor]) -> list[Row]:
+            return attack.rows(*item, on_output=seen)
+
+        pool = embedded.pool(size=self.plan.size)[1]
+        with one_thread_each() as cores, contextlib.ExitStack() as stack:
+            count = min(cores, self._image_count) if self.device.type == "cpu" else 1
+            workers = []
+            for _ in range(count):
+                loss = copy.deepcopy(self.loss)
+                workers.append(StyleAttack(self.plan, loss, pool, device=self.device))
+                stack.enter_context(workers[-1].statistics())
+            try:
+                for rows in map_in_order(measure, workers, pictures):
+                    results.add(rows)
+            except BaseException:
+                stop.set()  # the threads that still run end at their next picture
+                raise
 
     @property
     def _image_count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robust.metrics import METRICS
+from robust.metrics import METRICS, psnr, ssim_and_ms_ssim
 from styletransfer.losses.perceptual import PerceptualLoss
 
 TO_IN, TO_CLEAN = "to_in", "to_clean"
@@ -24,20 +24,22 @@ TITLES = {
 """What tables call each metric of ``metrics.csv``."""
 
 
-def own_measures(output: Tensor, content: Tensor, loss: PerceptualLoss) -> dict[str, float]:
-    """Measures of ``output`` by itself and against its ``content``, both (1, 3, H, W) in [0, 1]."""
-    terms = loss(output, content)
-    found = {"content_loss": terms.content.item(), "style_loss": terms.style.item()}
+def own_measures(outputs: Tensor, content: Tensor, loss: PerceptualLoss) -> dict[str, Tensor]:
+    """Measures of ``outputs`` (K, 3, H, W), by themselves and against their one ``content``.
+
+    ``content`` is (1, 3, H, W); all in [0, 1]. Gives (K,) by metric.
+    """
+    terms = loss(outputs, content)
+    found = {"content_loss": terms.content, "style_loss": terms.style}
     for name in METRICS:
         if METRICS[name].kind == "own":
-            found[name] = METRICS[name].compute(output).item()
+            found[name] = METRICS[name].compute(outputs)
     return found
 
 
-def similarities(output: Tensor, reference: Tensor, suffix: str) -> dict[str, float]:
-    """PSNR, SSIM and MS-SSIM of ``output`` to ``reference``, both (1, 3, H, W) in [0, 1]."""
-    return {
-        f"{name}_{suffix}": METRICS[name].compute(output, reference).item()
-        for name in METRICS
-        if METRICS[name].kind == "reference"
-    }
+def similarities(outputs: Tensor, reference: Tensor, suffix: str) -> dict[str, Tensor]:
+    """PSNR, SSIM and MS-SSIM of ``outputs`` (K, 3, H, W) to one ``reference`` (1, 3, H, W)."""
+    references = reference.expand_as(outputs)
+    ssim, ms_ssim = ssim_and_ms_ssim(outputs, references)
+    found = {"psnr": psnr(outputs, references), "ssim": ssim, "ms_ssim": ms_ssim}
+    return {f"{name}_{suffix}": values for name, values in found.items()}

@@ -1,18 +1,19 @@
-"""The loop: every network on every picture, clean and under each severity, picture by picture."""
+"""Every network on one picture, clean and under each severity, and the numbers of the outputs."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from asr_core import fuse_asr
 from asr_core.errors import InputError
 from robust.attack.measure import TO_CLEAN, TO_IN, own_measures, similarities
 from robust.attack.plan import AttackPlan
-from robust.attack.results import CLEAN, Results, Row
+from robust.attack.results import CLEAN, Row
 from robust.metrics import spread
 from robust.noise import (
     BatchNoise,
@@ -47,7 +48,7 @@ class Output(NamedTuple):
 
 
 class StyleAttack:
-    """Runs an :class:`AttackPlan`.
+    """An :class:`AttackPlan` made ready: networks loaded and fused. One thread at a time.
 
     Args:
         plan: what to do.
@@ -81,31 +82,13 @@ class StyleAttack:
         self._loss = loss.to(self._device)
         self._pool = pool.to(self._device)
         self._networks: list[tuple[StyleCheckpoint, StyleNetwork]] = [
-            (checkpoint, load_network(checkpoint.path)[0].to(self._device))
+            (checkpoint, _ready(load_network(checkpoint.path)[0], self._device))
             for checkpoint in plan.networks
         ]
 
-    def run(
-        self,
-        images: Iterable[tuple[str, Tensor]],
-        results: Results,
-        *,
-        on_output: Callable[[Output], None],
-    ) -> None:
-        """Stylise, attack and measure.
-
-        Args:
-            images: (name, (3, size, size) in [0, 1]) pairs; read one at a time.
-            results: where rows go, image by image: an interrupted run keeps whole images.
-            on_output: called with every stylised picture.
-        """
-        with torch.inference_mode(), self._statistics():
-            for name, image in images:
-                rows = list(self._rows_of(name, image[None].to(self._device), on_output))
-                results.add(rows)
-
     @contextlib.contextmanager
-    def _statistics(self) -> Iterator[None]:
+    def statistics(self) -> Iterator[None]:
+        """The context in which :meth:`rows` is called: the plan's statistics are in place."""
         with contextlib.ExitStack() as stack:
             if self.plan.statistics == "re-estimated":
                 for _, network in self._networks:
@@ -113,89 +96,108 @@ class StyleAttack:
                     stack.enter_context(reestimated_statistics(network, batches))
             yield
 
+    def rows(self, name: str, image: Tensor, *, on_output: Callable[[Output], None]) -> list[Row]:
+        """Stylise one image with every network, attack, and measure.
+
+        Args:
+            name: of the image; draws of noise follow it.
+            image: (3, size, size) in [0, 1].
+            on_output: called with every stylised picture; what it raises stops the image.
+        """
+        with torch.inference_mode():
+            return list(self._rows_of(name, image[None].to(self._device), on_output))
+
     def _rows_of(
         self, name: str, image: Tensor, on_output: Callable[[Output], None]
     ) -> Iterator[Row]:
-        clean: dict[tuple[str, int], Tensor] = {}
-        for checkpoint, network in self._networks:
-            picture = self._output(network, checkpoint.norm, name, image, None, 0)
-            clean[checkpoint.norm, checkpoint.seed] = picture
-            on_output(Output(name, checkpoint.norm, checkpoint.seed, None, 0, picture))
-        instance = {seed: picture for (norm, seed), picture in clean.items() if norm == "in"}
+        clean = [
+            self._output(network, checkpoint.norm, name, image, None, 0)
+            for checkpoint, network in self._networks
+        ]
+        instance = {
+            checkpoint.seed: picture
+            for (checkpoint, _), picture in zip(self._networks, clean, strict=True)
+            if checkpoint.norm == "in"
+        }
         yield from self._ceiling(name, instance)
-        for checkpoint, network in self._networks:
-            norm, seed = checkpoint.norm, checkpoint.seed
-            reference = instance.get(seed)
-            picture = clean[norm, seed]
-            found = own_measures(picture, image, self._loss)
-            if reference is not None and norm != "in":
-                found |= similarities(picture, reference, TO_IN)
-            yield from self._rows(name, checkpoint, None, found, "")
+        for (checkpoint, network), picture in zip(self._networks, clean, strict=True):
+            outputs = [Output(name, checkpoint.norm, checkpoint.seed, None, 0, picture)]
+            on_output(outputs[0])
             for severity in self.plan.severities:
-                yield from self._attacked(
-                    name, image, checkpoint, network, severity, picture, reference, on_output
-                )
+                for draw in range(self.plan.draws_of(severity, checkpoint.norm)):
+                    if checkpoint.norm == "in" and isinstance(severity, BatchNoise):
+                        attacked = picture  # companions cannot reach an instance norm
+                    else:
+                        attacked = self._output(
+                            network, checkpoint.norm, name, image, severity, draw
+                        )
+                    outputs.append(
+                        outputs[0]._replace(severity=severity, draw=draw, picture=attacked)
+                    )
+                    on_output(outputs[-1])
+            yield from self._measured(checkpoint, image, outputs, instance.get(checkpoint.seed))
 
-    def _attacked(
+    def _measured(
         self,
-        name: str,
-        image: Tensor,
         checkpoint: StyleCheckpoint,
-        network: StyleNetwork,
-        severity: Severity,
-        clean: Tensor,
+        image: Tensor,
+        outputs: list[Output],
         reference: Tensor | None,
-        on_output: Callable[[Output], None],
     ) -> Iterator[Row]:
-        norm = checkpoint.norm
-        draws = []
-        for draw in range(self.plan.draws_of(severity, norm)):
-            picture = self._output(network, norm, name, image, severity, draw)
-            on_output(Output(name, norm, checkpoint.seed, severity, draw, picture))
-            found = own_measures(picture, image, self._loss)
-            if reference is not None:
-                found |= similarities(picture, reference, TO_IN)
-            found |= similarities(picture, clean, TO_CLEAN)
-            yield from self._rows(name, checkpoint, severity, found, draw)
-            draws.append(picture)
-        if len(draws) > 1:
-            value = {"spread": spread(torch.cat(draws)).item()}
-            yield from self._rows(name, checkpoint, severity, value, "")
+        """The rows of one network's outputs for one image, the clean one first."""
+        pictures = torch.cat([output.picture for output in outputs])
+        found = own_measures(pictures, image, self._loss)
+        if reference is not None:
+            found |= similarities(pictures, reference, TO_IN)
+        found |= similarities(pictures, pictures[:1], TO_CLEAN)
+        for index, output in enumerate(outputs):
+            is_reference = output.severity is None and checkpoint.norm == "in"
+            for metric, values in found.items():
+                to_itself = (metric.endswith(TO_IN) and is_reference) or (
+                    metric.endswith(TO_CLEAN) and output.severity is None
+                )
+                if not to_itself:
+                    draw = "" if output.severity is None else output.draw
+                    yield self._row(checkpoint, output, metric, values[index].item(), draw)
+        for severity in self.plan.severities:
+            draws = [output for output in outputs if output.severity == severity]
+            if len(draws) > 1:
+                value = spread(torch.cat([output.picture for output in draws])).item()
+                yield self._row(checkpoint, draws[0], "spread", value, "")
 
     def _ceiling(self, name: str, instance: dict[int, Tensor]) -> Iterator[Row]:
         """How alike two IN networks are that differ in nothing but the training seed."""
         seeds = sorted(instance)
         if len(seeds) < 2:
             return
+        style = self.plan.networks[0].style
         for seed, other in zip(seeds, [*seeds[1:], seeds[0]], strict=True):
-            found = similarities(instance[other], instance[seed], TO_IN)
-            for metric, value in found.items():
-                style = self.plan.networks[0].style
-                yield Row(TASK, OTHER_SEED, CLEAN, "", seed, name, metric, value, style, "instance")
+            for metric, value in similarities(instance[other], instance[seed], TO_IN).items():
+                key = (TASK, OTHER_SEED, CLEAN, "", seed, name, metric)
+                yield Row(*key, value.item(), style, "instance")
 
-    def _rows(
+    def _row(
         self,
-        name: str,
         checkpoint: StyleCheckpoint,
-        severity: Severity | None,
-        found: dict[str, float],
+        output: Output,
+        metric: str,
+        value: float,
         draw: int | str,
-    ) -> Iterator[Row]:
-        statistics = self.plan.statistics_name(severity, checkpoint.norm)
-        for metric, value in found.items():
-            yield Row(
-                TASK,
-                checkpoint.norm,
-                severity.noise if severity else CLEAN,
-                severity.text if severity else "",
-                checkpoint.seed,
-                name,
-                metric,
-                value,
-                checkpoint.style,
-                statistics,
-                draw,
-            )
+    ) -> Row:
+        severity = output.severity
+        return Row(
+            TASK,
+            checkpoint.norm,
+            severity.noise if severity else CLEAN,
+            severity.text if severity else "",
+            checkpoint.seed,
+            output.image,
+            metric,
+            value,
+            checkpoint.style,
+            self.plan.statistics_name(severity, checkpoint.norm),
+            draw,
+        )
 
     def _output(
         self,
@@ -208,8 +210,6 @@ class StyleAttack:
     ) -> Tensor:
         """The network's output for one image (1, 3, H, W), under one draw of a severity."""
         plan = self.plan
-        if norm == "in" and isinstance(severity, BatchNoise):
-            return network(image)  # companions cannot reach an instance norm
         if isinstance(severity, BatchNoise):
             return run_under(
                 network, image, severity, seed=plan.seed, keys=[name], draw=draw, pool=self._pool
@@ -228,3 +228,9 @@ class StyleAttack:
                 keys = [name, *(f"companion {index}" for index in range(len(mates)))]
                 noise.pin(draw=draw, samples=keys)
             return run_in_batch(network, image, mates)
+
+
+def _ready(network: StyleNetwork, device: torch.device) -> StyleNetwork:
+    """Fused, since an attack on the fused network is the attack on the gated one; channels last."""
+    fused = cast(StyleNetwork, fuse_asr(network, inplace=True))
+    return fused.to(device, memory_format=torch.channels_last)

@@ -15,7 +15,7 @@ from robust.noise import Severity
 
 NORM_TITLES = {"in": "IN", "bn": "BN", "bn+asr": "BN+ASR", "bn+const": "BN+const"}
 _MOST_IMAGES = 6
-_MOST_ATTACKED = 3
+_MOST_ATTACKED = 2
 
 
 class Samples:

@@ -59,8 +59,7 @@ def _mean(values: np.ndarray) -> dict[str, Any]:
     """Mean and interval; a mean that is not finite (PSNR of equal pictures) has none."""
     if not np.isfinite(values).all():
         return {"mean": None, "low": None, "high": None, "over": "equal pictures, or missing ones"}
-    interval = mean_interval(values)
-    return {name: value for name, value in asdict(interval).items() if name != "df"}
+    return asdict(mean_interval(values))
 
 
 def _verdicts(results: Results) -> list[tuple[str, str, Verdict]]:

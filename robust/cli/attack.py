@@ -17,8 +17,12 @@ import click
     "(random).  [each noise's defaults]",
 )
 @click.option("--norm", "norms", multiple=True, help="Repeatable norm variant.  [all]")
-@click.option("--style", help="A style by name, or the style image of --model's networks.  [mosaic]")
-@click.option("--model", "models", multiple=True, help="Own checkpoints instead of the shipped ones.")
+@click.option(
+    "--style", help="A style by name, or the style image of --model's networks.  [mosaic]"
+)
+@click.option(
+    "--model", "models", multiple=True, help="Own checkpoints instead of the shipped ones."
+)
 @click.option("--images", multiple=True, help="Files or folders.  [held-out photographs]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws of noise.")
 @click.option("--train-seeds", type=int, help="How many training seeds.  [all that ship]")

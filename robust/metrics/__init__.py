@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asr_core.registry import Registry
 from robust.metrics.own import blur, laplacian_variance, spread, total_variation
-from robust.metrics.reference import ms_ssim, psnr, ssim
+from robust.metrics.reference import ms_ssim, psnr, ssim, ssim_and_ms_ssim
 
 Kind = Literal["own", "reference", "draws"]
 Better = Literal["higher", "lower", "neither"]
@@ -59,5 +59,6 @@ __all__ = [
     "psnr",
     "spread",
     "ssim",
+    "ssim_and_ms_ssim",
     "total_variation",
 ]

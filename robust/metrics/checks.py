@@ -29,7 +29,7 @@ def checked(images: Tensor, *, smallest: int = 1, name: str = "images") -> Tenso
         raise InputError(f"{name} have shape {shape}. Height and width must be at least {smallest}")
     if not images.is_floating_point():
         raise InputError(f"{name} are {images.dtype}. Expected floating point in [0, 1]")
-    values = images.detach().to("cpu", torch.float64)
+    values = images.detach().to("cpu", torch.float64, memory_format=torch.contiguous_format)
     if not values.isfinite().all():
         raise InputError(f"{name} hold {int((~values.isfinite()).sum())} NaN or infinite values")
     low, high = values.min().item(), values.max().item()

@@ -49,8 +49,12 @@ class PerceptualLoss(nn.Module):
                 self.register_buffer(f"covariance{index}", covariance, persistent=False)
 
     def forward(self, outputs: Tensor, contents: Tensor) -> LossTerms:
-        """Losses of stylised ``outputs`` of ``contents``, both (N, 3, H, W) in [0, 1]."""
-        if outputs.shape != contents.shape:
+        """Losses of stylised ``outputs`` of ``contents``, both (N, 3, H, W) in [0, 1].
+
+        One content, (1, 3, H, W), may serve all outputs; its features are computed once.
+        """
+        one_for_all = (1, *outputs.shape[1:])
+        if contents.shape not in (outputs.shape, one_for_all):
             raise InputError(
                 f"outputs {tuple(outputs.shape)} and contents {tuple(contents.shape)} "
                 "differ in shape"
