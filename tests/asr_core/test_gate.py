@@ -184,3 +184,20 @@ def test_never_trained():
 def test_bad_arguments(options, message):
     with pytest.raises(InputError, match=message):
         Gate(8, **options)
+
+
+def test_parameters_of_a_gate_over_64_channels():
+    c = 64
+    theta = {
+        "cbam": 2 * c * 4,  # the channel half alone
+        "const": 0,
+        "eca": 3,
+        "ie": 2 * c,
+        "se": 2 * c * 4 + c + 4,
+        "spa": 22 * c * 4,
+        "srm": 4 * c,
+    }
+    for attention in AS_GATE:
+        gate = Gate(c, attention, delta=2)
+        psi = 0 if attention == "const" else c
+        assert sum(p.numel() for p in gate.parameters()) == 2 * (theta[attention] + psi)

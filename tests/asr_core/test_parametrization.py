@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from layer_cases import randomise, times
 from small_net import images, net
 from torch import nn
@@ -67,8 +68,8 @@ def test_reading_an_effective_tensor_is_no_write():
     insert_asr(model, targets="1")
     kept = model[1].weight
     kept.square().sum().backward()
-    model(images())
     copy.deepcopy(model)(images())
+    model(images())
     with torch.inference_mode():
         model[1].weight  # noqa: B018
         model(images())
@@ -121,3 +122,48 @@ def test_amp_trains_the_gates():
     out.float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in report.parameters())
     assert report.positions[0].gate.psi.grad.dtype is torch.float32
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_compiled_after_insertion(training):
+    model = net()
+    report = insert_asr(model, targets=["1", "4", "6"])
+    model.train(training)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    out = compiled(images())
+    assert torch.allclose(out, copy.deepcopy(model)(images()), atol=1e-6)
+    out.sum().backward()
+    assert all(position.gate.psi.grad is not None for position in report.positions)
+    assert not any(position.gate.held for position in report.positions)
+
+
+def test_exported_before_fusing():
+    model = net().eval()
+    insert_asr(model, targets=["1", "6"])
+    program = torch.export.export(model, (images(),))
+    assert torch.equal(program.module()(images()), model(images()))
+    assert "1.asr.psi" in program.state_dict
+
+
+def test_functional_call_and_its_gradient():
+    model = net().eval()
+    insert_asr(model, targets=["1", "6"])
+    parameters = dict(model.named_parameters())
+
+    def loss(values):
+        return torch.func.functional_call(model, values, (images(),)).square().sum()
+
+    gradients = torch.func.grad(loss)(parameters)
+    loss(parameters).backward()
+    for name, parameter in parameters.items():
+        if parameter.requires_grad:
+            assert torch.allclose(gradients[name], parameter.grad, atol=1e-5), name
+
+
+def test_gradient_checkpointing():
+    model = net()
+    report = insert_asr(model, targets=["1", "6"])
+    out = torch.utils.checkpoint.checkpoint(model, images(), use_reentrant=False)
+    out.sum().backward()
+    assert all(position.gate.psi.grad is not None for position in report.positions)
+    assert not any(position.gate.held for position in report.positions)
