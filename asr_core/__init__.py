@@ -1,4 +1,10 @@
-"""Attention-alike structural re-parameterisation (ASR): attention at no inference cost."""
+"""Attention-alike structural re-parameterisation (ASR): attention at no inference cost.
+
+::
+
+    report = insert_asr(model, "se", targets="layer*.bn3")  # then build the optimizer, and train
+    plain = fuse_asr(model, example=images)                 # the stock model, v folded in
+"""
 
 from asr_core.attention import ATTENTIONS
 from asr_core.config import asr_config

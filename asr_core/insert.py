@@ -32,7 +32,8 @@ class _Plan:
     axis: int
     gate: Gate
     created: dict[str, nn.Parameter]
-    attention: nn.Module | None
+    host: nn.Module | None
+    """The MultiheadAttention that reads the layer's tensors without calling its forward."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -96,15 +97,14 @@ def insert_asr(
     }
     plans = []
     for name, (layer, kind) in layers.items():
-        parent = modules.get(name.rpartition(".")[0])
-        attending = isinstance(parent, nn.MultiheadAttention) and layer is not parent
+        parent = modules.get(name.rpartition(".")[0]) if name else None
+        host = parent if isinstance(parent, nn.MultiheadAttention) else None
         created = _created(model, layer, kind)
         first = present(layer, kind, created)[0].tensor
         like = created.get(first, getattr(layer, first))
         gate = Gate(kind.channels(layer), attention, **options)  # type: ignore[arg-type]
         gate = gate.to(like.device, like.dtype).train(layer.training)
         axis = output_axis(layer, kind, created)
-        host = parent if attending else None
         plans.append(_Plan(name, layer, kind, axis, gate, created, host))
     if preserve:
         _refuse_tiny(plans)
@@ -188,15 +188,15 @@ def _attach(plan: _Plan) -> None:
     attach(plan.layer, plan.gate, slots, stock)
     type(plan.layer).reparameterize = reparameterize  # type: ignore[attr-defined]
     plan.gate.mark_start()
-    if plan.attention is not None:
-        add_hooks(plan.attention)
+    if plan.host is not None:
+        add_hooks(plan.host)
 
 
 def _undo(plan: _Plan) -> None:
     if plan.layer._modules.get("asr") is plan.gate:
         detach(plan.layer, {})
-    if plan.attention is not None:
-        remove_hooks(plan.attention)
+    if plan.host is not None:
+        remove_hooks(plan.host)
     for name in plan.created:
         plan.layer.register_parameter(name, None)
     if plan.created:
