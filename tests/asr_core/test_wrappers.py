@@ -80,7 +80,7 @@ def test_wrappers_around_wrappers(one_process):
     assert type(fused) is nn.Sequential
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_scripted_models_have_no_plain_model():
     scripted = torch.jit.script(nn.Linear(3, 4))
     with pytest.raises(TargetError, match=r"held by ScriptModule: gather its full state dict"):
