@@ -20,7 +20,7 @@ class RunFolder:
     """A folder that a run writes to.
 
     Args:
-        path: made when missing.
+        path: made with the first file, when missing.
         overwrite: whether files of an earlier run may be replaced; others are never touched.
 
     Raises:
@@ -34,7 +34,6 @@ class RunFolder:
         self._made = not self.path.exists()
         if not self._made and any(self.path.iterdir()) and not overwrite:
             raise InputError(f"{self.path} exists already; choose another --out, or --overwrite")
-        self.path.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def measurements(self) -> Iterator[TextIO]:
