@@ -233,4 +233,4 @@ class StyleAttack:
 def _ready(network: StyleNetwork, device: torch.device) -> StyleNetwork:
     """Fused, since an attack on the fused network is the attack on the gated one; channels last."""
     fused = cast(StyleNetwork, fuse_asr(network, inplace=True))
-    return fused.to(device, memory_format=torch.channels_last)
+    return fused.to(device).to(memory_format=torch.channels_last)

@@ -32,19 +32,27 @@ def test_an_empty_folder_may_be_used_and_a_file_may_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_a_failed_run_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
-    folder = RunFolder(tmp_path / "new")
-    with pytest.raises(type(error)), folder.measurements() as file:
-        file.write("half a li")
-        raise error
+    def fail() -> None:
+        with RunFolder(tmp_path / "new").measurements() as file:
+            file.write("half a li")
+            assert any((tmp_path / "new").iterdir())
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
     assert not (tmp_path / "new").exists()
 
 
 def test_a_failed_overwrite_keeps_the_earlier_run(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run").measurements() as file:
         file.write("first")
-    again = RunFolder(tmp_path / "run", overwrite=True)
-    with pytest.raises(RuntimeError), again.measurements() as file:
-        file.write("second")
-        raise RuntimeError
+
+    def fail() -> None:
+        with RunFolder(tmp_path / "run", overwrite=True).measurements() as file:
+            file.write("second")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [path.name for path in (tmp_path / "run").iterdir()] == [METRICS]
     assert (tmp_path / "run" / METRICS).read_text() == "first"

@@ -69,9 +69,16 @@ def test_a_failure_reaches_the_consumer_and_later_items_are_dropped() -> None:
 
 
 def test_torch_uses_one_thread_inside_and_as_many_as_before_outside() -> None:
+    torch.set_num_threads(2)
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="inside"), one_thread_each() as cores:
-        assert torch.get_num_threads() == 1
-        assert cores >= 1
-        raise RuntimeError("inside")
+
+    def fail() -> None:
+        with one_thread_each() as cores:
+            assert torch.get_num_threads() == 1
+            assert cores >= 1
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert torch.get_num_threads() == before
+    torch.set_num_threads(1)

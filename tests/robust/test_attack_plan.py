@@ -77,7 +77,7 @@ def test_severities_come_from_text_or_from_the_noise_and_all_is_every_noise() ->
         ConstantNoise(0.5, 0.2),
     )
     assert {s.noise for s in choose_severities("all", [])} == {"batch", "constant", "random"}
-    with pytest.raises(InputError, match="unknown noise 'bacth'.*all"):
+    with pytest.raises(InputError, match=r"unknown noise 'bacth'.*all"):
         choose_severities("bacth", [])
     with pytest.raises(InputError, match="--noise all"):
         choose_severities("all", ["0.2"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
+from tiny_networks import save_all
 from torch import Tensor
 
 from asr_core.errors import InputError
@@ -17,7 +18,6 @@ from styletransfer.images.embedded import held_out, pool
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.zoo import describe, load_network
-from tiny_networks import save_all
 
 SIZE = 64
 

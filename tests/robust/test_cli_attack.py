@@ -13,13 +13,13 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_networks import save_all, save_tiny
 
 from asr_core.checkpoint import sha256
 from robust.attack.folder import FILES
 from robust.attack.run import StyleAttack
 from robust.cli import main
 from styletransfer.images.embedded import HELD_OUT
-from tiny_networks import save_all, save_tiny
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_no_space_left_leaves_no_broken_file(
     assert not (tmp_path / "run").exists()
 
 
-# --- what cannot be used ---------------------------------------------------------------------------
+# --- what cannot be used --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
