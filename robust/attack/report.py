@@ -1,63 +1,94 @@
-"""The run on a terminal: one table of means with intervals, then the answer in words."""
+"""Views of a summary: a table of means with intervals, then the answer in words."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from robust.attack.measure import TITLES
+from robust.attack.results import CLEAN
 from robust.attack.run import OTHER_SEED
 from robust.attack.samples import NORM_TITLES
-from robust.attack.summary import WEIGHTY
+from robust.attack.summary import ATTACKED, WEIGHTY
 
 _COLUMNS = (*WEIGHTY, "spread")
-
-
-def render(summary: dict[str, Any]) -> RenderableType:
-    """Table and verdicts of a summary made by :func:`robust.attack.summary.summarise`."""
-    return Group(
-        _table(summary), Text(), Text(summary["question"], style="bold"), *_answers(summary)
-    )
+_UNANSWERED = (
+    "It cannot be answered: the run lacks IN, BN, BN+ASR or BN+const of one training seed."
+)
 
 
 def print_report(summary: dict[str, Any], console: Console) -> None:
-    """Print :func:`render` on ``console``."""
-    console.print(render(summary))
+    """Print a summary made by :func:`robust.attack.summary.summarise`."""
+    header, sections = _table(summary)
+    table = Table(*header, caption=_caption(summary))
+    for section in sections:
+        for row in section:
+            table.add_row(*row)
+        table.add_section()
+    console.print(table)
+    console.print(Text(f"\n{summary['question']}", style="bold"))
+    for situation, sentences in answers(summary).items():
+        console.print(Text(f"{situation}:", style="bold"))
+        for sentence in sentences:
+            console.print(Text(f"  {sentence}"))
 
 
-def _table(summary: dict[str, Any]) -> Table:
-    shown = [
-        metric for metric in _COLUMNS if any(metric in cell["metrics"] for cell in summary["cells"])
-    ]
+def markdown(summary: dict[str, Any]) -> str:
+    """The same as Markdown."""
+    header, sections = _table(summary)
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    lines += [f"| {' | '.join(row)} |" for section in sections for row in section]
+    lines += ["", f"{_caption(summary).capitalize()}.", "", f"**{summary['question']}**"]
+    for situation, sentences in answers(summary).items():
+        lines += ["", f"*{situation}*", "", *(f"- {sentence}" for sentence in sentences)]
+    return "\n".join(lines) + "\n"
+
+
+def answers(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """The verdicts for clean pictures and for each noise's attacks together, by situation."""
+    found: dict[str, list[str]] = {}
+    for verdict in summary["verdicts"]:
+        situation = verdict["situation"]
+        if situation == CLEAN or situation.endswith(ATTACKED):
+            found.setdefault(situation, []).append(verdict["sentence"])
+    return found or {"no answer": [_UNANSWERED]}
+
+
+def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[list[str]]]]:
+    """Header, and rows in sections: variants under equal noise stand together, clean first."""
+    shown = _shown(summary)
+    header = ["norm", "noise", "statistics", *(TITLES[metric] for metric in shown)]
+    keys = dict.fromkeys((cell["noise"], cell["severity"]) for cell in summary["cells"])
+    sections = []
+    for key in sorted(keys, key=lambda key: key[0] != CLEAN):
+        cells = [cell for cell in summary["cells"] if (cell["noise"], cell["severity"]) == key]
+        sections.append(
+            [
+                [_norm(cell["norm"]), cell["label"], cell["statistics"]]
+                + [_number(cell["metrics"].get(metric)) for metric in shown]
+                for cell in sorted(cells, key=lambda cell: cell["norm"] == OTHER_SEED)
+            ]
+        )
+    return header, sections
+
+
+def _shown(summary: dict[str, Any]) -> list[str]:
+    measured = {metric for cell in summary["cells"] for metric in cell["metrics"]}
+    return [metric for metric in _COLUMNS if metric in measured]
+
+
+def _caption(summary: dict[str, Any]) -> str:
+    shown = _shown(summary)
     overs = {
         interval["over"]
         for cell in summary["cells"]
         for metric, interval in cell["metrics"].items()
         if metric in shown and interval["low"] is not None
     }
-    table = Table(caption=f"means ± half of the 95 % interval over {' / '.join(sorted(overs))}")
-    table.add_column("norm")
-    table.add_column("noise")
-    table.add_column("statistics")
-    for metric in shown:
-        table.add_column(TITLES[metric], justify="right")
-    # Clean first, then severity by severity: variants under equal noise stand together.
-    order = list(dict.fromkeys((cell["noise"], cell["severity"]) for cell in summary["cells"]))
-    for index, key in enumerate(sorted(order, key=lambda key: key[0] != "clean")):
-        if index:
-            table.add_section()
-        for cell in summary["cells"]:
-            if (cell["noise"], cell["severity"]) == key:
-                table.add_row(
-                    _norm(cell["norm"]),
-                    cell["label"],
-                    cell["statistics"],
-                    *(_number(cell["metrics"].get(metric)) for metric in shown),
-                )
-    return table
+    return f"means ± half of the 95 % interval over {' / '.join(sorted(overs)) or 'nothing'}"
 
 
 def _norm(name: str) -> str:
@@ -72,23 +103,3 @@ def _number(interval: dict[str, Any] | None) -> str:
     if interval["low"] is None:
         return f"{interval['mean']:.3f}"
     return f"{interval['mean']:.3f} ± {(interval['high'] - interval['low']) / 2:.3f}"
-
-
-def _answers(summary: dict[str, Any]) -> list[Text]:
-    """The verdicts for clean pictures and for each noise's attacks together."""
-    chosen = [
-        verdict
-        for verdict in summary["verdicts"]
-        if verdict["situation"] == "clean" or verdict["situation"].endswith("attacked")
-    ]
-    if not chosen:
-        return [Text("cannot be answered: the run lacks IN, BN, BN+ASR or BN+const of one seed")]
-    lines = []
-    for situation in dict.fromkeys(verdict["situation"] for verdict in chosen):
-        lines.append(Text(f"{situation}:", style="bold"))
-        lines += [
-            Text(f"  {verdict['sentence']}")
-            for verdict in chosen
-            if verdict["situation"] == situation
-        ]
-    return lines

@@ -21,7 +21,7 @@ WEIGHTY = ("content_loss", "style_loss", "blur", f"ssim_{TO_IN}")
 """The metrics of the table and the verdicts; the CSV has them all."""
 
 _CANDIDATE, _RIVALS = "bn+asr", ("bn", "bn+const")
-_ATTACKED = "attacked"
+ATTACKED = "attacked"
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _verdicts(results: Results) -> list[tuple[str, str, Verdict]]:
         if key not in situations.setdefault(label, []):
             situations[label].append(key)
         if not parse_severity(*key).is_control:
-            together = situations.setdefault(f"{cell.noise}, {_ATTACKED}", [])
+            together = situations.setdefault(f"{cell.noise}, {ATTACKED}", [])
             if key not in together:
                 together.append(key)
     found = []

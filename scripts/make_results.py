@@ -1,0 +1,69 @@
+"""Run all three noises in full on both styles and write docs/RESULTS.md and its pictures.
+
+Runs that exist are not run again, so an interrupted script goes on where it was.
+
+    python scripts/make_results.py [--runs runs/results] [--docs docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from asr_core.files import atomic_path, write_text
+from robust.attack.folder import GRID, RUN, SUMMARY
+from robust.attack.report import markdown
+from robust.noise import NOISES
+from styletransfer.images.drawn import STYLES
+
+ABOUT = """# Results: style networks under normalisation noise
+
+Made by `python scripts/make_results.py` from the networks that ship with the package; every number
+comes from the run's `summary.json`. Content and style loss are relative (0 is perfect), blur is
+`skimage.measure.blur_effect`, SSIM is to the clean output of the IN network of the same training
+seed; the row "IN, other seed" is its ceiling. Verdicts compare how far a variant's mean lies from
+the clean IN network's, paired over training seeds and images; "attacked" takes all severities of
+a noise together, without controls.
+"""
+
+
+def run(style: str, noise: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not (folder / SUMMARY).exists():
+        command = [sys.executable, "-m", "robust", "attack", "--full", "--style", style]
+        command += ["--noise", noise, "--out", str(folder), "--overwrite"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return json.loads((folder / SUMMARY).read_text()), json.loads((folder / RUN).read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/results"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    options = parser.parse_args()
+    parts = [ABOUT]
+    for style in STYLES:
+        for noise in NOISES:
+            folder = options.runs / f"{style}-{noise}"
+            summary, facts = run(style, noise, folder)
+            picture = f"{style}-{noise}.jpg"
+            with atomic_path(options.docs / picture) as temporary:
+                grid = Image.open(folder / GRID).convert("RGB")
+                grid.reduce(2).save(temporary, quality=85)
+            versions = facts["environment"]["versions"]
+            parts.append(
+                f"## {style}, {noise} noise\n\n"
+                f"`robust attack --full --style {style} --noise {noise}`: "
+                f"{len(facts['images'])} images, {facts['draws']} draws, {facts['seconds']:.0f} s, "
+                f"torch {versions['torch']}. Grid: [{picture}]({picture})\n\n{markdown(summary)}"
+            )
+    write_text(options.docs / "RESULTS.md", "\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Every command and every line of Python in the README works as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from robust.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# Appended to a command to make it small: where an option comes twice, the last one counts.
+SMALL = {
+    "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
+    "train": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the README's reader has it: photographs, a style, networks trained before."""
+    monkeypatch.chdir(tmp_path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture = Image.radial_gradient("L").resize((80, 96))
+    Image.merge("RGB", (picture, picture.rotate(90), picture.rotate(180))).save(photos / "one.jpg")
+    Image.merge("RGB", (picture, picture, picture.rotate(45))).save(tmp_path / "style.png")
+    return tmp_path
+
+
+def run(command: list[str]) -> None:
+    kind = command[1]
+    arguments = [*command[1:], *SMALL.get(kind, [])]
+    if kind == "attack" and "--images" not in command:
+        arguments += ["--images", "photos/one.jpg"]
+    result = CliRunner().invoke(main, arguments, prog_name="robust")
+    assert result.exit_code == 0, result.output
+
+
+def test_the_two_commands_come_first() -> None:
+    first, second = commands()[:2]
+    assert first == ["scripts/robust", "attack", "--noise", "batch"]
+    assert second == ["scripts/test"]
+    assert all((ROOT / command[0]).is_file() for command in (first, second))
+
+
+def test_every_command_of_the_program_runs(place: Path) -> None:
+    ran = [command for command in commands() if command[0] == "robust"]
+    assert len(ran) > 8
+    for command in ran:
+        run(command)
+    assert (place / "stylised" / "one.png").is_file()
+    assert (place / "runs" / "my-bn-asr" / "network.safetensors").is_file()
+
+
+def test_the_first_command_runs_the_shipped_networks(place: Path) -> None:
+    run(["robust", *commands()[0][1:], "--out", "run"])
+    assert (place / "run" / "grid.png").is_file()
+
+
+def test_the_python_runs() -> None:
+    examples = blocks("python")
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    linked = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
+    named = re.findall(r"`((?:scripts|docs)/[\w./-]+)`", README)
+    assert len(linked) >= 2
+    assert len(named) >= 4
+    for name in {*linked, *named}:
+        assert (ROOT / name).exists(), name
+
+
+def test_every_command_of_the_program_is_in_the_readme() -> None:
+    shown = {command[1] for command in commands() if command[0].endswith("robust")}
+    assert shown == set(main.list_commands(None))  # type: ignore[attr-defined, arg-type]
