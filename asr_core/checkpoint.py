@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from asr_core.errors import CheckpointError
@@ -30,21 +31,23 @@ def save_checkpoint(
 
     Args:
         tensors: a state dict.
-        meta: JSON-able facts; ``schema`` and ``sha256`` are added.
+        meta: JSON-able facts; ``schema`` and ``sha256`` are put in, whatever it says of them.
 
     Raises:
-        CheckpointError: ``path`` does not end in .safetensors.
+        CheckpointError: ``path`` does not end in .safetensors, or a tensor holds NaN or infinite
+            values: such a file could not be read again.
         OSError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path}: checkpoints end in .safetensors")
+    _refuse_non_finite(path, tensors)
+    # As bytes: safetensors' own writer replaces the file by one that only the owner may read.
+    data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    header = {"schema": SCHEMA, "sha256": hashlib.sha256(data).hexdigest()}
     with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary
-        )
-        digest = sha256(temporary)
-        write_json(path.with_suffix(".json"), {"schema": SCHEMA, "sha256": digest, **meta})
+        temporary.write_bytes(data)
+        write_json(path.with_suffix(".json"), {**header, **meta, **header})
 
 
 def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -76,11 +79,13 @@ def load_meta(path: Path | str) -> dict[str, Any]:
         meta = json.loads(beside.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{beside}: not found; it belongs beside {path}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
         raise CheckpointError(f"{beside}: not JSON ({error})") from None
-    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA or "sha256" not in meta:
-        found = meta.get("schema") if isinstance(meta, dict) else None
+    found = meta.get("schema") if isinstance(meta, dict) else None
+    if found != SCHEMA:
         raise CheckpointError(f"{beside}: schema {found!r}; this version reads schema {SCHEMA}")
+    if not isinstance(meta.get("sha256"), str):
+        raise CheckpointError(f"{beside}: names no SHA-256 of {Path(path).name}")
     return meta
 
 
@@ -88,16 +93,35 @@ def load_tensors(path: Path | str) -> dict[str, Tensor]:
     """Read named tensors from .safetensors, or from a torch file that holds tensors alone.
 
     Raises:
-        CheckpointError: missing, damaged, a pickle with code, or NaN or infinite values.
+        CheckpointError: missing, damaged, a pickle with code, no state dict, or NaN or infinite
+            values.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+    _refuse_non_finite(path, tensors)
     return tensors
+
+
+def load_torch(path: Path | str) -> Any:
+    """Read what ``torch.save`` wrote, as long as it is tensors and plain containers of them.
+
+    Raises:
+        CheckpointError: damaged, or a pickle with code, which is not executed.
+        OSError: the file cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on what is about to be refused
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    # torch raises many kinds, and its own message proposes to run the code
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: refused: it is damaged, or a pickle that could run code"
+        ) from error
 
 
 def sha256(path: Path | str) -> str:
@@ -117,17 +141,19 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch raises many kinds: RuntimeError, EOFError, UnpicklingError
-        reason = str(error).splitlines()[0]
+    loaded = load_torch(path)
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise CheckpointError(
-            f"{path}: refused; it is damaged, or a pickle that could run code ({reason}). "
-            "Save its state dict as safetensors instead"
-        ) from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
+            f"{path}: holds no state dict (names with tensors); "
+            "write one with torch.save(model.state_dict(), file)"
+        )
     return state
+
+
+def _refuse_non_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
