@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asr_core import insert_asr
+from asr_core import ATTENTIONS, insert_asr
 from asr_core.errors import InputError
 from asr_core.registry import Registry
 
@@ -77,7 +77,7 @@ class StyleNetwork(nn.Module):
         attention: the attention module of ``bn+asr``'s gates.
 
     Raises:
-        InputError: an unknown norm or attention, a width below 1, blocks below 0.
+        InputError: an unknown norm, attention or head, a width below 1, blocks below 0.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class StyleNetwork(nn.Module):
     ) -> None:
         super().__init__()
         gate = NORMS[norm]
+        ATTENTIONS[attention]  # an unknown name is an error for every norm
         if width < 1 or blocks < 0:
             raise InputError(f"width {width} and blocks {blocks} must be at least 1 and 0")
         if head not in ("sigmoid", "linear"):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asr_core.checkpoint import load_checkpoint, load_meta, load_tensors, save_checkpoint
+from asr_core.checkpoint import load_checkpoint, load_meta, load_tensors, save_checkpoint, sha256
 from asr_core.errors import CheckpointError, InputError
 from asr_core.registry import unknown_name
 from styletransfer.network import StyleNetwork
@@ -41,7 +41,7 @@ def shipped(folder: Path = WEIGHTS) -> list[StyleCheckpoint]:
         meta = load_meta(path)
         if meta.get("kind") == KIND:
             found.append(_describe(path, meta))
-    return found
+    return sorted(found, key=lambda network: (network.style, network.norm, network.seed))
 
 
 def select(
@@ -70,12 +70,17 @@ def select(
 def save_network(
     path: Path | str, network: StyleNetwork, *, style: str, seed: int, facts: Mapping[str, Any]
 ) -> None:
-    """Write a style network: matrices in half precision, vectors (norms, gates) in full.
+    """Write a style network: convolutions in half precision, vectors (norms, ψ) in full.
 
     Args:
+        path: ends in .safetensors; the JSON is written beside it.
         style: name of the style it was trained for.
         seed: training seed.
         facts: JSON-able: recipe, loss network, final losses.
+
+    Raises:
+        CheckpointError: another suffix, or weights that are not finite (in half precision).
+        OSError: the folder cannot be written, or the disk is full.
     """
     tensors = {
         name: tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
@@ -88,8 +93,8 @@ def save_network(
 def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
     """Read a style network, in float32 and eval mode, with the facts saved beside it.
 
-    Takes what :func:`save_network` wrote, and the checkpoints of the public ``fast_neural_style``
-    example (.pth or .safetensors without a JSON: instance norm, [0, 255] range).
+    Takes what :func:`save_network` wrote (.safetensors, and its JSON), and the checkpoints of the
+    public ``fast_neural_style`` example (.pth and every other suffix: instance norm, [0, 255]).
 
     Raises:
         CheckpointError: missing, damaged, unsafe, with NaN weights, or of another architecture.
@@ -97,13 +102,13 @@ def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    if not path.with_suffix(".json").exists():
+    if not _is_ours(path):
         return _load_public(path)
     tensors, meta = load_checkpoint(path)
     if meta.get("kind") != KIND:
         raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
     try:
-        network = StyleNetwork(**meta["model"])
+        network = _build(**meta["model"])
     except (KeyError, TypeError, InputError) as error:
         raise CheckpointError(f"{path}: its JSON describes no style network ({error})") from None
     _load_strictly(network, {name: _full(tensor) for name, tensor in tensors.items()}, path)
@@ -112,21 +117,32 @@ def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
 
 def new_twin(network: StyleNetwork, *, norm: str) -> StyleNetwork:
     """An untrained network of the same shape with another norm variant, in eval mode."""
-    return StyleNetwork(**{**network.config, "norm": norm}).eval()
+    return _build(**{**network.config, "norm": norm}).eval()
 
 
 def describe(path: Path | str) -> StyleCheckpoint:
     """What a checkpoint file is, without reading its tensors.
 
     Raises:
-        CheckpointError: its JSON is damaged or of another kind.
+        CheckpointError: no such file, or its JSON is missing, damaged or of another kind.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    if not path.with_suffix(".json").exists():
-        return StyleCheckpoint(path.stem, "in", 0, path, "")
+    if not _is_ours(path):
+        return StyleCheckpoint(path.stem, "in", 0, path, sha256(path))
     return _describe(path, load_meta(path))
+
+
+def _is_ours(path: Path) -> bool:
+    """By suffix, not by the JSON: without it our networks would pass for public ones."""
+    return path.suffix == ".safetensors"
+
+
+def _build(**config: Any) -> StyleNetwork:
+    """An untrained network; torch's global random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        return StyleNetwork(**config)
 
 
 def _describe(path: Path, meta: dict[str, Any]) -> StyleCheckpoint:
@@ -143,18 +159,19 @@ def _describe(path: Path, meta: dict[str, Any]) -> StyleCheckpoint:
 def _load_public(path: Path) -> tuple[StyleNetwork, dict[str, Any]]:
     tensors = load_tensors(path)
     first = tensors.get(_PUBLIC_FIRST_LAYER)
-    if first is None or first.ndim != 4:
+    if first is None or first.ndim != 4 or not len(first):
         raise CheckpointError(
-            f"{path}: not a style network: it has no {_PUBLIC_FIRST_LAYER}, and no JSON beside it"
+            f"{path}: not a style network of the public example: it has no {_PUBLIC_FIRST_LAYER}"
         )
-    # PyTorch 0.3 kept running statistics in instance norms; they were never used.
+    # PyTorch 0.3 kept running statistics in instance norms and never used them. With a
+    # num_batches_tracked beside them they are a batch norm's, or in use, and the load fails.
     kept = {
         name: _full(tensor)
         for name, tensor in tensors.items()
-        if not re.search(r"\.(running_mean|running_var|num_batches_tracked)$", name)
+        if not re.search(r"\.running_(mean|var)$", name)
     }
     blocks = {match.group(1) for name in kept if (match := re.match(r"res(\d+)\.", name))}
-    network = StyleNetwork("in", width=first.shape[0], blocks=len(blocks), head="linear")
+    network = _build(norm="in", width=len(first), blocks=len(blocks), head="linear")
     _load_strictly(network, kept, path)
     return network.eval(), {"style": path.stem, "seed": 0, "model": network.config}
 
@@ -178,5 +195,4 @@ def _load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], path: Path
                 f"{path}: of another architecture: {name} is {tuple(tensor.shape)}, "
                 f"expected {tuple(expected[name].shape)}"
             )
-    with torch.no_grad():
-        network.load_state_dict(dict(tensors), strict=True)
+    network.load_state_dict(dict(tensors), strict=True)
