@@ -3,110 +3,72 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
+import hashlib
 import io
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asr_core.errors import InputError
 from asr_core.files import write_text
-from robust.noise import BatchNoise, Severity, attack, default_severities, parse_severity
+from robust.noise import RUNNING
+from robust.train_noise import NO_NOISE, TrainNoise
 from styletransfer.images.embedded import HELD_OUT, held_out, training_photographs
-from styletransfer.images.read import read_images, write_image
+from styletransfer.images.lazy import LazyImages
+from styletransfer.images.read import find_images, write_image
 from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
-from styletransfer.train import Step, StepNoise, evaluate, train_style
+from styletransfer.train import Step, evaluate, train_style
 from styletransfer.zoo import save_network
 
 NETWORK, RESUME, LOG, STYLE = "network.safetensors", "resume.pt", "log.csv", "style.png"
-
-
-@dataclass(frozen=True)
-class TrainNoise:
-    """Noise during training; none where ``severity`` is None.
-
-    Batch noise in training is the batch size: it arises by itself in batch norm.
-    """
-
-    severity: Severity | None = None
-
-    def adjust(self, recipe: StyleRecipe) -> StyleRecipe:
-        """The recipe with the batch size that batch noise asks for."""
-        if isinstance(self.severity, BatchNoise):
-            return dataclasses.replace(recipe, batch_size=self.severity.size)
-        return recipe
-
-    def context(self, seed: int) -> StepNoise | None:
-        """The ``noise`` of :func:`styletransfer.train.train_style`; draws follow the step."""
-        severity = self.severity
-        if severity is None or isinstance(severity, BatchNoise):
-            return None
-
-        def at(network: nn.Module, step: int) -> AbstractContextManager[object]:
-            disturbed = attack(network, severity, seed=seed)
-            disturbed.pin(draw=step)
-            return disturbed
-
-        return at
-
-
-def parse_train_noise(noise: str | None, severity: str | None) -> TrainNoise:
-    """Noise for the train phase from ``--noise`` and ``--severity``.
-
-    Raises:
-        InputError: an unknown noise, a severity of another form or without a noise, or noise
-            images as companions, which training has no use for.
-    """
-    if noise is None:
-        if severity is not None:
-            raise InputError("--severity needs --noise")
-        return TrainNoise()
-    chosen = parse_severity(noise, severity) if severity else default_severities(noise)[-2]
-    if isinstance(chosen, BatchNoise) and chosen.companions != "photos":
-        raise InputError(f"batch noise {chosen.text} cannot be trained under; give a batch size")
-    return TrainNoise(chosen)
+SAVE_EVERY = 25
 
 
 @dataclass(frozen=True)
 class StyleRun:
-    """One run folder: ``network.safetensors`` and its JSON, ``style.png``, ``log.csv``."""
+    """One run folder: ``network.safetensors`` and its JSON, ``style.png``, ``log.csv``.
+
+    Attributes:
+        style: name of the style.
+        images: the user's files and folders to train on; none for the embedded photographs.
+    """
 
     folder: Path
     recipe: StyleRecipe
     style: str
-    noise: TrainNoise = TrainNoise()
+    noise: TrainNoise = NO_NOISE
+    images: tuple[str, ...] = ()
 
-    def prepare(self, *, overwrite: bool) -> None:
-        """Make the folder; an interrupted run in it is resumed, a finished one is an error.
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse a folder that is in use by anything but an interrupted run; nothing is written.
 
         Raises:
-            InputError: the folder holds a finished run and ``overwrite`` is false.
+            InputError: a file, or without ``overwrite`` a folder that holds a finished run or
+                other files.
         """
-        if overwrite:
-            for name in (NETWORK, RESUME, LOG, STYLE, Path(NETWORK).with_suffix(".json")):
-                (self.folder / name).unlink(missing_ok=True)
-        if (self.folder / NETWORK).exists():
-            raise InputError(
-                f"{self.folder} holds a finished run; choose another --out, or --overwrite"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file; --out names a folder")
+        if overwrite or not self.folder.exists() or (self.folder / RESUME).exists():
+            return
+        if any(self.folder.iterdir()):
+            holds = "a finished run" if (self.folder / NETWORK).exists() else "other files"
+            raise InputError(f"{self.folder} holds {holds}; choose another --out, or --overwrite")
 
     def photographs(
-        self, paths: Sequence[str], *, max_pixels: int, on_skip: Callable[[Path, str], None]
-    ) -> list[Tensor]:
+        self, *, max_pixels: int, on_skip: Callable[[Path, str], None]
+    ) -> Sequence[Tensor]:
         """Training pictures: the user's, their shorter side twice the crop, or the embedded."""
-        if not paths:
+        if not self.images:
             return training_photographs()
-        stream = read_images(
-            paths, on_skip=on_skip, max_pixels=max_pixels, size=2 * self.recipe.size
-        )
-        return [image for _, image in stream]
+        size = 2 * self.recipe.size
+        return LazyImages(self.images, on_skip=on_skip, max_pixels=max_pixels, size=size)
 
     def train(
         self,
@@ -115,18 +77,28 @@ class StyleRun:
         photographs: Sequence[Tensor],
         *,
         device: torch.device,
+        overwrite: bool = False,
         on_step: Callable[[int, str], None],
     ) -> Path:
         """Train to the end and write the network; returns its path.
+
+        An interrupted run in the folder is gone on with. With ``overwrite`` it is dropped; a
+        finished network stays until the new one takes its place.
 
         Args:
             on_step: called with the number of finished steps and a line on loss and speed.
 
         Raises:
+            InputError: as :meth:`check`; or the interrupted run had other options.
             KeyboardInterrupt: with a note on how to go on.
         """
+        self.check(overwrite=overwrite)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        resume = self.folder / RESUME
+        if overwrite:
+            resume.unlink(missing_ok=True)
+        log = _StepLog(self.folder / LOG, resumed=resume.exists())
         started = time.perf_counter()
-        log = _StepLog(self.folder / LOG)
         images = 0
 
         def record(step: Step) -> None:
@@ -134,10 +106,11 @@ class StyleRun:
             images += step.images
             speed = images / (time.perf_counter() - started)
             log.add(step)
+            if (step.step + 1) % SAVE_EVERY == 0 or step.step + 1 == self.recipe.steps:
+                log.write()
             note = f"loss {step.loss:.3f} (content {step.content:.3f}, style {step.style:.3f})"
             on_step(step.step + 1, f"{note}, {speed:.1f} images/s")
 
-        write_image(self.folder / STYLE, style)
         try:
             network = train_style(
                 self.recipe,
@@ -145,20 +118,35 @@ class StyleRun:
                 photographs,
                 device=device,
                 noise=self.noise.context(self.recipe.seed),
-                resume=self.folder / RESUME,
-                save_every=25,
+                resume=resume,
+                setting=self._setting(loss, style),
+                save_every=SAVE_EVERY,
                 on_step=record,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{self.folder} keeps the last 25 steps or fewer to redo; "
-                "the same command goes on from there"
+                f"the same command (without --overwrite) goes on from the last multiple of "
+                f"{SAVE_EVERY} steps, kept in {self.folder}"
             ) from None
-        finally:
-            log.write()
-        network = network.cpu()
-        pictures = [held_out(name) for name in HELD_OUT]
-        severity = self.noise.severity
+        self._write(network.cpu(), loss.cpu(), style)
+        resume.unlink(missing_ok=True)
+        return self.folder / NETWORK
+
+    def _setting(self, loss: PerceptualLoss, style: Tensor) -> dict[str, Any]:
+        """What decides the run beside its recipe; files go by name and size."""
+        files = [f"{path.name} {path.stat().st_size}" for path in self._files()]
+        return {
+            "noise": self.noise.text,
+            "style": f"{self.style} {_digest(style.numpy().tobytes())}",
+            "images": _digest("\n".join(files).encode()) if files else "embedded",
+            "loss_network": loss.network.name,
+        }
+
+    def _files(self) -> list[Path]:
+        return find_images(self.images) if self.images else []
+
+    def _write(self, network: StyleNetwork, loss: PerceptualLoss, style: Tensor) -> None:
+        write_image(self.folder / STYLE, style)
         save_network(
             self.folder / NETWORK,
             network,
@@ -166,29 +154,30 @@ class StyleRun:
             seed=self.recipe.seed,
             facts={
                 "recipe": self.recipe.as_dict(),
-                "noise": severity and {"noise": severity.noise, "severity": severity.text},
+                "noise": self.noise.as_dict(),
+                "images": f"{len(self._files())} files" if self.images else "embedded",
                 "style_image": STYLE,
                 "loss_network": loss.network.name,
-                "held_out": evaluate(network, loss.cpu(), pictures),
+                "held_out": evaluate(network, loss, [held_out(name) for name in HELD_OUT]),
+                "held_out_statistics": "instance" if self.recipe.norm == "in" else RUNNING,
                 "torch": torch.__version__,
             },
         )
-        (self.folder / RESUME).unlink(missing_ok=True)
-        return self.folder / NETWORK
 
 
 class _StepLog:
     """Losses by step, as CSV; a resumed run continues the file of the interrupted one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, resumed: bool) -> None:
         self._path = path
         self._rows: dict[int, list[str]] = {}
-        if path.exists():
+        if resumed and path.exists():
             with path.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    self._rows[int(row["step"])] = [
-                        row[name] for name in ("loss", "content", "style")
-                    ]
+                rows = list(csv.reader(file))[1:]
+            try:
+                self._rows = {int(step): values for step, *values in rows}
+            except ValueError:
+                raise InputError(f"{path}: not the log of this run; remove it") from None
 
     def add(self, step: Step) -> None:
         self._rows[step.step] = [f"{v:.6g}" for v in (step.loss, step.content, step.style)]
@@ -199,3 +188,7 @@ class _StepLog:
         writer.writerow(["step", "loss", "content", "style"])
         writer.writerows([step, *values] for step, values in sorted(self._rows.items()))
         write_text(self._path, text.getvalue())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

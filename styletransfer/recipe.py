@@ -54,8 +54,18 @@ class StyleRecipe:
                 raise InputError(f"{name} is {value}; it must be a multiple of 4, at least 64")
         if not 0 <= self.coarse_share <= 1:
             raise InputError(f"coarse_share is {self.coarse_share}; it must lie in [0, 1]")
-        if not (self.lr > 0 and self.clip > 0):
+        if self.coarse_size > self.size:
+            raise InputError(f"coarse_size {self.coarse_size} is above size {self.size}")
+        if not (0 < self.lr < math.inf and self.clip > 0):
             raise InputError(f"lr {self.lr} and clip {self.clip} must be positive")
+        for name in ("blocks", "warmup", "content_weight", "style_weight", "tv_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+
+    @staticmethod
+    def coarse_size_for(size: int) -> int:
+        """The ``coarse_size`` that goes with ``size``: half of it, a multiple of 4, at least 64."""
+        return max(64, size // 8 * 4)
 
     def crop_size(self, step: int) -> int:
         """Side of the crops at ``step``, counted from 0."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from asr_core.checkpoint import load_torch
 from asr_core.errors import CheckpointError, InputError
 from asr_core.files import atomic_path
 from styletransfer.crops import draw_crops
@@ -49,6 +50,7 @@ def train_style(
     device: torch.device | str = "cpu",
     noise: StepNoise | None = None,
     resume: Path | None = None,
+    setting: Mapping[str, Any] | None = None,
     save_every: int = 100,
     on_step: Callable[[Step], None] | None = None,
 ) -> StyleNetwork:
@@ -60,12 +62,14 @@ def train_style(
         noise: context for each step's forward pass (the train phase of an attack).
         resume: a file that holds the state of the run. Where it exists the run goes on from it, and
             ends with the same weights, bit for bit on a CPU, as one that was never interrupted.
+        setting: what else decides the run, as plain values by name (style, noise, photographs):
+            ``resume`` is refused where it differs, as it is where the recipe does.
         save_every: steps between two writes of ``resume``.
-        on_step: called after each step.
+        on_step: called after each step, before ``resume`` is written.
 
     Raises:
-        InputError: no photographs, or a loss that is no longer finite.
-        CheckpointError: ``resume`` is of another recipe.
+        InputError: no photographs, or a loss or gradient that is no longer finite.
+        CheckpointError: ``resume`` is damaged, or of another recipe or setting.
     """
     if not photographs:
         raise InputError("no photographs to train on")
@@ -73,9 +77,10 @@ def train_style(
     loss = loss.to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
     generator = torch.Generator().manual_seed(recipe.seed)
+    identity = {**recipe.as_dict(), **(setting or {})}
     first = 0
     if resume is not None and resume.exists():
-        first = _restore(resume, recipe, network, optimizer, generator)
+        first = _restore(resume, identity, network, optimizer, generator)
     for step in range(first, recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(step)
@@ -89,19 +94,19 @@ def train_style(
             + recipe.style_weight * style
             + recipe.tv_weight * variation
         )
-        if not torch.isfinite(total):
-            raise InputError(
-                f"the loss is {total.item()} at step {step} (lr {recipe.learning_rate(step):.2g}); "
-                "lower the learning rate or the noise"
-            )
         optimizer.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        if not (torch.isfinite(total) and torch.isfinite(norm)):
+            raise InputError(
+                f"at step {step} the loss is {total.item():.4g} and its gradient {norm.item():.4g} "
+                f"(lr {recipe.learning_rate(step):.2g}); lower the learning rate or the noise"
+            )
         optimizer.step()
-        if resume is not None and ((step + 1) % save_every == 0 or step + 1 == recipe.steps):
-            _save(resume, step + 1, recipe, network, optimizer, generator)
         if on_step:
             on_step(Step(step, total.item(), content.item(), style.item(), len(contents)))
+        if resume is not None and ((step + 1) % save_every == 0 or step + 1 == recipe.steps):
+            _save(resume, step + 1, identity, network, optimizer, generator)
     return network.eval()
 
 
@@ -109,7 +114,15 @@ def train_style(
 def evaluate(
     network: nn.Module, loss: PerceptualLoss, images: Iterable[Tensor]
 ) -> dict[str, float]:
-    """Mean content and style loss over images (3, H, W), one at a time, in the mode it is in."""
+    """Mean content and style loss over images (3, H, W), one at a time.
+
+    Args:
+        network: in the mode that is to be measured; for batch norm, train mode would take each
+            image's own statistics and change the running ones.
+
+    Raises:
+        InputError: no images.
+    """
     rows = []
     for image in images:
         terms = loss(network(image[None]), image[None])
@@ -123,43 +136,41 @@ def evaluate(
 def _save(
     path: Path,
     step: int,
-    recipe: StyleRecipe,
+    identity: Mapping[str, Any],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> None:
     state = {
         "step": step,
-        "recipe": recipe.as_dict(),
+        "recipe": dict(identity),
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
     }
+    data = io.BytesIO()  # torch's own file writer hides that a disk is full
+    torch.save(state, data)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(data.getbuffer())
 
 
 def _restore(
     path: Path,
-    recipe: StyleRecipe,
+    identity: Mapping[str, Any],
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        saved = state["recipe"]
-    except OSError:
-        raise
-    except Exception as error:
-        raise CheckpointError(f"{path}: cannot resume from it ({error}); remove it") from None
-    known = {field.name for field in dataclasses.fields(recipe)}
+    """Put the saved state in place; returns the number of steps that it has done."""
+    state = load_torch(path)
+    if not isinstance(state, dict) or not isinstance(saved := state.get("recipe"), dict):
+        raise CheckpointError(f"{path}: holds no interrupted run; remove it")
     differing = sorted(
-        name for name in known | set(saved) if saved.get(name) != recipe.as_dict().get(name)
+        name for name in {*identity, *saved} if saved.get(name) != identity.get(name)
     )
     if differing:
         raise CheckpointError(
-            f"{path}: the interrupted run had another recipe ({', '.join(differing)}); "
+            f"{path}: the interrupted run was another one ({', '.join(differing)} differ); "
             "give the same options, or another --out"
         )
     network.load_state_dict(state["network"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -18,17 +20,21 @@ def train() -> None:
     "--images", multiple=True, help="Files or folders to train on.  [embedded photographs]"
 )
 @click.option("--noise", help="Train under this noise (the train phase of an attack).")
-@click.option("--severity", help="Its severity, such as 0.8,0.5.")
-@click.option("--steps", type=int, help="Training steps.")
-@click.option("--size", type=int, help="Side of the crops, in pixels.")
-@click.option("--batch-size", type=int, help="Images a step.")
-@click.option("--width", type=int, help="Channels after the first convolution.")
+@click.option(
+    "--severity",
+    help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform (random).  "
+    "[4; 0.5,0.5; uniform]",
+)
+@click.option("--steps", type=int, help="Training steps.  [800]")
+@click.option("--size", type=int, help="Side of the crops in pixels, half of it at first.  [256]")
+@click.option("--batch-size", type=int, help="Images a step.  [2]")
+@click.option("--width", type=int, help="Channels after the first convolution.  [16]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Training seed.")
 @click.option("--vgg-weights", help="VGG16 weights for the loss: a file, or 'cached'.")
 @click.option("--max-pixels", type=int, default=50_000_000, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--out", type=click.Path(), help="Run folder.  [runs/style-STYLE-NORM-SEED]")
-@click.option("--overwrite", is_flag=True, help="Start anew in an existing run folder.")
+@click.option("--overwrite", is_flag=True, help="Start anew in a folder that is in use.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def style(
     style: str,
@@ -49,27 +55,38 @@ def style(
     """Train a style network. The same command again resumes an interrupted run."""
     from pathlib import Path
 
+    from asr_core.errors import InputError
     from robust.cli.progress import progress_bar
     from robust.device import choose_device
-    from robust.style_run import StyleRun, parse_train_noise
+    from robust.noise import BatchNoise
+    from robust.style_run import StyleRun
+    from robust.train_noise import parse_train_noise
     from styletransfer.images.styles import style_image
     from styletransfer.losses.choose import loss_network
     from styletransfer.losses.perceptual import PerceptualLoss
     from styletransfer.recipe import StyleRecipe
+    from styletransfer.train import new_network
 
     disturbance = parse_train_noise(noise, severity)
-    given = {name: value for name, value in chosen.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    if "batch_size" in given and isinstance(disturbance.severity, BatchNoise):
+        raise InputError("--noise batch sets the batch size, by --severity; leave --batch-size out")
+    if "size" in given:
+        given["coarse_size"] = StyleRecipe.coarse_size_for(given["size"])
     recipe = disturbance.adjust(StyleRecipe(norm=norm, attention=attention, seed=seed, **given))
+    new_network(recipe)  # an unknown norm or attention shows before anything is read
     name, picture = style_image(style)
     folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
-    run = StyleRun(folder, recipe, style=name, noise=disturbance)
-    run.prepare(overwrite=overwrite)
-    skipped: list[str] = []
-    photographs = run.photographs(
-        images, max_pixels=max_pixels, on_skip=lambda path, why: skipped.append(f"{path}: {why}")
-    )
-    for line in skipped:
-        click.echo(f"skipped {line}", err=True)
+    run = StyleRun(folder, recipe, style=name, noise=disturbance, images=images)
+    run.check(overwrite=overwrite)
+    target = choose_device(device)
+    skipped: list[Path] = []
+
+    def skip(path: Path, reason: str) -> None:
+        skipped.append(path)
+        click.echo(f"skipped {path}: {reason}", err=True)
+
+    photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
     loss = PerceptualLoss(loss_network(vgg_weights), picture)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task(f"{name}, {norm}", total=recipe.steps, note="")
@@ -77,7 +94,10 @@ def style(
             loss,
             picture,
             photographs,
-            device=choose_device(device),
+            device=target,
+            overwrite=overwrite,
             on_step=lambda step, note: bar.update(task, completed=step, note=note),
         )
+    if skipped:
+        click.echo(f"{len(skipped)} files skipped", err=True)
     click.echo(str(path))

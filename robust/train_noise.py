@@ -1,0 +1,97 @@
+"""Noise while training: the train phase of an attack (Liang et al., IEBN, arXiv 1908.04008)."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from torch import nn
+
+from asr_core.errors import InputError
+from robust.noise import (
+    NOISES,
+    BatchNoise,
+    ConstantNoise,
+    RandomNoise,
+    Severity,
+    attack,
+    parse_severity,
+)
+from styletransfer.recipe import StyleRecipe
+from styletransfer.train import StepNoise
+
+DEFAULTS: dict[str, Severity] = {
+    "constant": ConstantNoise(0.5, 0.5),
+    "random": RandomNoise(None),
+    "batch": BatchNoise(4),
+}
+"""What ``--noise`` alone trains under: pairs that the IEBN paper published, and a batch of four."""
+
+
+@dataclass(frozen=True)
+class TrainNoise:
+    """Noise during training; none where ``severity`` is None.
+
+    Batch noise in training is the batch size: it arises by itself in batch norm.
+
+    Raises:
+        InputError: noise images as companions: the companions are the step's other crops.
+    """
+
+    severity: Severity | None = None
+
+    def __post_init__(self) -> None:
+        chosen = self.severity
+        if isinstance(chosen, BatchNoise) and chosen.companions != "photos":
+            raise InputError(
+                f"batch noise {chosen.text} cannot be trained under; give a batch size"
+            )
+
+    @property
+    def text(self) -> str | None:
+        """Such as "constant 0.5,0.5"; None without noise."""
+        severity = self.severity
+        return None if severity is None else f"{severity.noise} {severity.text}"
+
+    def as_dict(self) -> dict[str, str] | None:
+        """As JSON-able data; None without noise."""
+        severity = self.severity
+        return None if severity is None else {"noise": severity.noise, "severity": severity.text}
+
+    def adjust(self, recipe: StyleRecipe) -> StyleRecipe:
+        """The recipe with the batch size that batch noise asks for."""
+        if isinstance(self.severity, BatchNoise):
+            return dataclasses.replace(recipe, batch_size=self.severity.size)
+        return recipe
+
+    def context(self, seed: int) -> StepNoise | None:
+        """The ``noise`` of :func:`styletransfer.train.train_style`; draws follow the step."""
+        severity = self.severity
+        if severity is None or isinstance(severity, BatchNoise):
+            return None
+
+        def at(network: nn.Module, step: int) -> AbstractContextManager[object]:
+            disturbed = attack(network, severity, seed=seed)
+            disturbed.pin(draw=step)
+            return disturbed
+
+        return at
+
+
+NO_NOISE = TrainNoise()
+
+
+def parse_train_noise(noise: str | None, severity: str | None) -> TrainNoise:
+    """Noise for the train phase from ``--noise`` and ``--severity``.
+
+    Raises:
+        InputError: an unknown noise, a severity of another form or without a noise, or noise
+            images as companions.
+    """
+    if noise is None:
+        if severity is not None:
+            raise InputError("--severity needs --noise")
+        return NO_NOISE
+    NOISES[noise]  # an unknown name lists the known ones
+    return TrainNoise(DEFAULTS[noise] if severity is None else parse_severity(noise, severity))
