@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+_TIMED_SIDE = 512
+"""The speed is measured on no more of a picture than this, so that large ones do not wait."""
+
 
 @click.command("stylize")
 @click.argument("images", nargs=-1, required=True)
@@ -42,44 +45,63 @@ def stylize(
 
     from asr_core.errors import InputError
     from robust.device import choose_device
-    from styletransfer.images.read import read_images, write_image
+    from styletransfer.images.names import unique_names
+    from styletransfer.images.read import find_images, read_images, write_image
     from styletransfer.stylize import fold_network, speed_ratio, stylize
     from styletransfer.zoo import load_network, new_twin, select, shipped
 
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; --out names a folder")
+    names = unique_names(find_images(images))
+    existing = [file for name in names if (file := folder / f"{name}.{suffix}").exists()]
+    if existing and not overwrite:
+        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise InputError(
+            f"{existing[0]}{others} exist already; choose another --out, or --overwrite"
+        )
     target = choose_device(device)
     path = model or select(shipped(), style=style, norm=norm, seed=train_seed)[0].path
     network = load_network(path)[0].to(target)
     instance = new_twin(network, norm="in").to(target) if fused else None
     if fused:
         network = fold_network(network)
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names a folder")
     skipped: dict[str, str] = {}
     written: list[str] = []
-    ratio: dict[str, float] | None = None
+    speed: dict[str, float] | None = None
 
     def skip(file: Path, reason: str) -> None:
         skipped[str(file)] = reason
         click.echo(f"skipped {file}: {reason}", err=True)
 
-    for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
-        file = folder / f"{name}.{suffix}"
-        if file.exists() and not overwrite:
-            raise InputError(f"{file} exists already; choose another --out, or --overwrite")
-        batch = image[None].to(target)
-        write_image(file, stylize(network, batch)[0])
-        written.append(str(file))
-        if instance is not None and ratio is None:
-            slow, fast = speed_ratio(instance, network, batch)
-            ratio = {"in_seconds": slow, "fused_seconds": fast, "ratio": slow / fast}
-        if not as_json:
-            click.echo(str(file))
+    try:
+        for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
+            file = folder / f"{name}.{suffix}"
+            batch = image[None].to(target)
+            write_image(file, stylize(network, batch)[0])
+            written.append(str(file))
+            if instance is not None and speed is None:
+                part = batch[..., :_TIMED_SIDE, :_TIMED_SIDE]
+                slow, fast = speed_ratio(instance, network, part)
+                speed = {
+                    "height": part.shape[2],
+                    "width": part.shape[3],
+                    "in_seconds": slow,
+                    "fused_seconds": fast,
+                    "ratio": slow / fast,
+                }
+            if not as_json:
+                click.echo(str(file))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{folder} keeps the {len(written)} finished pictures") from None
+    if skipped:
+        click.echo(f"{len(skipped)} files skipped", err=True)
     if as_json:
-        report = {"written": written, "skipped": skipped, "speed": ratio}
+        report = {"written": written, "skipped": skipped, "speed": speed}
         click.echo(json.dumps(report, indent=2))
-    elif ratio is not None:
+    elif speed is not None:
         click.echo(
-            f"fused: {ratio['fused_seconds'] * 1000:.0f} ms a picture; IN network of the same "
-            f"width: {ratio['in_seconds'] * 1000:.0f} ms; {ratio['ratio']:.2f} times as fast"
+            f"fused: {speed['fused_seconds'] * 1000:.0f} ms for {speed['width']} × "
+            f"{speed['height']} pixels; IN network of the same width: "
+            f"{speed['in_seconds'] * 1000:.0f} ms; {speed['ratio']:.2f} times as fast"
         )
