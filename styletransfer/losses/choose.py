@@ -7,11 +7,11 @@ from pathlib import Path
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.vgg import VGGLossNetwork, cached_weights
 
-EMBEDDED, CACHED = "embedded", "cached"
+CACHED = "cached"
 
 
 def loss_network(vgg_weights: str | None = None) -> EmbeddedLossNetwork | VGGLossNetwork:
-    """The embedded loss network, or VGG16 from a file, or from torchvision's cache.
+    """The embedded loss network (None), or VGG16 from a file, or from torchvision's cache.
 
     The cache is used only when asked for (``"cached"``), so that equal commands give equal numbers
     on machines with and without it.
@@ -19,8 +19,6 @@ def loss_network(vgg_weights: str | None = None) -> EmbeddedLossNetwork | VGGLos
     Raises:
         CheckpointError: the weights are missing, damaged, or not VGG16's.
     """
-    if vgg_weights is None or vgg_weights == EMBEDDED:
+    if vgg_weights is None:
         return EmbeddedLossNetwork()
-    if vgg_weights == CACHED:
-        return VGGLossNetwork(cached_weights())
-    return VGGLossNetwork(Path(vgg_weights))
+    return VGGLossNetwork(cached_weights() if vgg_weights == CACHED else Path(vgg_weights))

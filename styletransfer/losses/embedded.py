@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asr_core.checkpoint import load_checkpoint
+from asr_core.errors import CheckpointError
 from styletransfer.losses.features import Features
 from styletransfer.losses.mini_vgg import MiniVGG
 from styletransfer.losses.random_filters import RandomFilters
@@ -16,6 +18,7 @@ from styletransfer.losses.random_filters import RandomFilters
 WEIGHTS = Path(__file__).parent.parent / "weights" / "mini-vgg.safetensors"
 """The shipped mini-VGG; ``scripts/make_loss_network.py`` makes it again."""
 
+KIND = "mini-vgg"
 _LUMA = (0.299, 0.587, 0.114)
 _BANDS = 3
 
@@ -28,7 +31,7 @@ class EmbeddedLossNetwork(nn.Module):
     stage, half each. Style: the random filters and all stages of the mini-VGG.
 
     Raises:
-        CheckpointError: the weights are missing or damaged.
+        CheckpointError: the weights are missing, damaged, or of another kind.
     """
 
     name = "embedded (random filters + mini-VGG)"
@@ -36,9 +39,13 @@ class EmbeddedLossNetwork(nn.Module):
     def __init__(self, weights: Path = WEIGHTS) -> None:
         super().__init__()
         self.filters = RandomFilters()
-        self.vgg = MiniVGG()
-        tensors, _ = load_checkpoint(weights)
-        self.vgg.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        tensors, meta = load_checkpoint(weights)
+        if meta.get("kind") != KIND:
+            raise CheckpointError(f"{weights}: of kind {meta.get('kind')!r}, not {KIND!r}")
+        with torch.device("meta"):
+            self.vgg = MiniVGG()
+        state = {name: tensor.float() for name, tensor in tensors.items()}
+        self.vgg.load_state_dict(state, assign=True)
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor, *, style: bool = True) -> Features:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from asr_core import fold_bn
 
 STAGES = ((24, 24), (48, 48), (96, 96), (128,))
 
@@ -44,13 +45,11 @@ class MiniVGG(nn.Module):
 
 
 def folded(trained: MiniVGG) -> MiniVGG:
-    """A copy, in eval mode, of a network trained with batch norm: each norm in its convolution."""
+    """A copy of a network trained with batch norm, in eval mode: each norm in its convolution."""
     plain = MiniVGG()
-    for source, target in zip(trained.stages, plain.stages, strict=True):
-        convs = [layer for layer in source.modules() if isinstance(layer, nn.Conv2d)]
-        norms = [layer for layer in source.modules() if isinstance(layer, nn.BatchNorm2d)]
-        targets = [layer for layer in target.modules() if isinstance(layer, nn.Conv2d)]
-        for conv, norm, plain_conv in zip(convs, norms, targets, strict=True):
-            fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
-            plain_conv.load_state_dict(fused.state_dict())
+    convs = [layer for layer in trained.modules() if isinstance(layer, nn.Conv2d)]
+    norms = [layer for layer in trained.modules() if isinstance(layer, nn.BatchNorm2d)]
+    targets = [layer for layer in plain.modules() if isinstance(layer, nn.Conv2d)]
+    for conv, norm, target in zip(convs, norms, targets, strict=True):
+        target.load_state_dict(fold_bn(conv, norm).state_dict())
     return plain.eval()

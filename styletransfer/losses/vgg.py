@@ -14,7 +14,7 @@ from styletransfer.losses.features import Features
 
 _CACHED = "vgg16-397923af.pth"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_STYLE = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
+_STYLE = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_3
 _CONTENT = 8
 
 
@@ -42,7 +42,8 @@ class VGGLossNetwork(nn.Module):
     def __init__(self, weights: Path | str) -> None:
         super().__init__()
         tensors = load_tensors(weights)
-        features = vgg16(weights=None, init_weights=False).features[: max(_STYLE) + 1]
+        with torch.device("meta"):  # only the shapes: most of VGG16 is its classifier
+            features = vgg16(weights=None, init_weights=False).features[: max(_STYLE) + 1]
         wanted = features.state_dict()
         given = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
         for name, tensor in wanted.items():
@@ -53,10 +54,7 @@ class VGGLossNetwork(nn.Module):
                     f"{weights}: not VGG16's weights: features.{name} should be "
                     f"{tuple(tensor.shape)}, found {shape}"
                 )
-        features.load_state_dict({name: given[name] for name in wanted})
-        for layer in features:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False
+        features.load_state_dict({name: given[name].float() for name in wanted}, assign=True)
         self.layers = features
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
