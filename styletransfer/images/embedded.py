@@ -40,6 +40,8 @@ HELD_OUT = tuple(_CROPS)
 def photograph(name: str) -> Tensor:
     """One embedded photograph, (3, H, W) in [0, 1]; grey ones repeat their channel.
 
+    It is kept and shared by all callers: not to be changed in place.
+
     Raises:
         InputError: the name is unknown; the message lists the known ones.
     """

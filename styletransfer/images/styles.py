@@ -14,7 +14,8 @@ from styletransfer.images.read import read_image
 def style_image(name_or_path: str, *, size: int = 256) -> tuple[str, Tensor]:
     """The style ``name_or_path`` as (name, (3, H, W) in [0, 1]), its shorter side ``size``.
 
-    A known name is drawn by code; anything else is read as a file.
+    A known name is drawn by code; anything else is read as a file and named by its stem, or by the
+    whole file name where the stem is a known name of another picture.
 
     Raises:
         InputError: neither a known name nor a readable image.
@@ -25,4 +26,5 @@ def style_image(name_or_path: str, *, size: int = 256) -> tuple[str, Tensor]:
     if not path.exists():
         known = ", ".join(STYLES.names())
         raise InputError(f"style {name_or_path!r} is no file and no known name. Known: {known}")
-    return path.stem, read_image(path, size=size)
+    name = path.name if path.stem in STYLES else path.stem
+    return name, read_image(path, size=size)
