@@ -1,4 +1,4 @@
-"""From the options of ``robust attack`` to a run folder."""
+"""One attack run, from a plan to a run folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,30 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_core.checkpoint import load_meta
-from asr_core.errors import InputError
 from robust.attack.folder import GRID, METRICS, RUN, SUMMARY, RunFolder
 from robust.attack.parallel import map_in_order, one_thread_each
-from robust.attack.plan import AttackPlan, choose_severities
+from robust.attack.plan import AttackPlan
 from robust.attack.results import Results, Row
 from robust.attack.run import Output, StyleAttack
 from robust.attack.samples import Samples
 from robust.attack.summary import summarise
-from robust.device import choose_device
 from robust.environment import environment
-from robust.noise import BatchNoise
 from styletransfer.images import embedded
-from styletransfer.images.drawn import STYLES, draw_style
-from styletransfer.images.read import find_images, read_image, read_images
-from styletransfer.images.styles import style_image
-from styletransfer.losses.choose import loss_network
+from styletransfer.images.read import find_images, read_images
 from styletransfer.losses.perceptual import PerceptualLoss
-from styletransfer.network import NORMS
-from styletransfer.zoo import StyleCheckpoint, describe, select, shipped
 
-DEFAULT_STYLE = "mosaic"
-_DRAWS, _FULL_DRAWS = 2, 5
-_QUICK_LARGEST_BATCH = 8
+_QUICK_PICTURES = ("astronaut", "astronaut-face", "cat", "coffee")
 
 
 @dataclass(frozen=True)
@@ -62,62 +51,6 @@ class AttackJob:
     max_pixels: int
     device: torch.device
     command: list[str]
-
-    @classmethod
-    def from_options(
-        cls,
-        *,
-        noise: str,
-        severities: Sequence[str],
-        norms: Sequence[str],
-        style: str | None,
-        models: Sequence[str],
-        images: Sequence[str],
-        seed: int,
-        train_seeds: int | None,
-        repeats: int | None,
-        size: int,
-        batch_size: int,
-        statistics: str,
-        granularity: str,
-        full: bool,
-        vgg_weights: str | None,
-        max_pixels: int,
-        device: str,
-        out: str | None,
-        overwrite: bool,
-        command: list[str],
-    ) -> AttackJob:
-        """Check every option before anything is written.
-
-        Raises:
-            InputError: an option that cannot be used, with the way out.
-        """
-        chosen = choose_severities(noise, severities)
-        if not full and not severities:
-            chosen = tuple(
-                s
-                for s in chosen
-                if not (isinstance(s, BatchNoise) and s.size > _QUICK_LARGEST_BATCH)
-            )
-        networks = _networks(models, style, norms, train_seeds)
-        plan = AttackPlan(
-            networks=networks,
-            severities=chosen,
-            draws=repeats if repeats is not None else _FULL_DRAWS if full else _DRAWS,
-            seed=seed,
-            size=size,
-            granularity=granularity,
-            statistics=statistics,
-            batch_size=batch_size,
-        )
-        if images:
-            find_images(images)
-        target = choose_device(device)
-        loss = PerceptualLoss(loss_network(vgg_weights), _style_picture(networks[0], style))
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = RunFolder(out or f"runs/attack-{noise}-{stamp}", overwrite=overwrite)
-        return cls(plan, folder, loss, tuple(images), full, max_pixels, target, command)
 
     @property
     def announcement(self) -> str:
@@ -232,11 +165,15 @@ class AttackJob:
 
     @property
     def _image_count(self) -> int:
-        return len(find_images(self.images)) if self.images else len(embedded.HELD_OUT)
+        return len(find_images(self.images)) if self.images else len(self._held_out)
+
+    @property
+    def _held_out(self) -> tuple[str, ...]:
+        return embedded.HELD_OUT if self.full else _QUICK_PICTURES
 
     def _pictures(self, on_skip: Callable[[Path, str], None]) -> Iterator[tuple[str, Tensor]]:
         if not self.images:
-            return ((n, embedded.held_out(n, size=self.plan.size)) for n in embedded.HELD_OUT)
+            return ((n, embedded.held_out(n, size=self.plan.size)) for n in self._held_out)
         return read_images(
             self.images,
             on_skip=on_skip,
@@ -256,37 +193,3 @@ class AttackJob:
             f"training seed {self.plan.training_seeds[0]}, first draw of seed {self.plan.seed}; "
             f"clean: {self.plan.statistics} statistics (IN: instance)"
         )
-
-
-def _networks(
-    models: Sequence[str], style: str | None, norms: Sequence[str], train_seeds: int | None
-) -> tuple[StyleCheckpoint, ...]:
-    for norm in norms:
-        NORMS[norm]  # an unknown name lists the known ones
-    if models:
-        networks = [describe(path) for path in models]
-    else:
-        networks = select(shipped(), style=style or DEFAULT_STYLE)
-    if norms:
-        networks = [found for norm in norms for found in select(networks, norm=norm)]
-    if train_seeds is not None:
-        if train_seeds < 1:
-            raise InputError(f"--train-seeds is {train_seeds}; it must be at least 1")
-        kept = sorted({network.seed for network in networks})[:train_seeds]
-        networks = [network for network in networks if network.seed in kept]
-    known = NORMS.names()
-    return tuple(sorted(networks, key=lambda found: (known.index(found.norm), found.seed)))
-
-
-def _style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
-    """The style image of a network: the drawn one, the one beside it, or the one given."""
-    if style is not None:
-        return style_image(style)[1]
-    if network.style in STYLES:
-        return draw_style(network.style)
-    beside = network.path.with_suffix(".json")
-    if beside.exists():
-        name = load_meta(network.path).get("style_image")
-        if isinstance(name, str) and (network.path.parent / Path(name).name).is_file():
-            return read_image(network.path.parent / Path(name).name)
-    raise InputError(f"{network.path}: which style image was it trained on? Give --style IMAGE")

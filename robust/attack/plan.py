@@ -112,6 +112,16 @@ class AttackPlan:
             "size": self.size,
             "granularity": self.granularity,
             "statistics": self.statistics,
+            "norm_modes": {
+                norm: {
+                    "clean": self.statistics_name(None, norm),
+                    **{
+                        f"{severity.noise} {severity.text}": self.statistics_name(severity, norm)
+                        for severity in self.severities
+                    },
+                }
+                for norm in self.norms
+            },
             "batch_size": self.batch_size,
         }
 

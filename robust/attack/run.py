@@ -145,12 +145,14 @@ class StyleAttack:
         reference: Tensor | None,
     ) -> Iterator[Row]:
         """The rows of one network's outputs for one image, the clean one first."""
-        pictures = torch.cat([output.picture for output in outputs])
+        distinct = {id(output.picture): output.picture for output in outputs}
+        position = {key: index for index, key in enumerate(distinct)}
+        pictures = torch.cat(list(distinct.values()))
         found = own_measures(pictures, image, self._loss)
         if reference is not None:
             found |= similarities(pictures, reference, TO_IN)
         found |= similarities(pictures, pictures[:1], TO_CLEAN)
-        for index, output in enumerate(outputs):
+        for output in outputs:
             is_reference = output.severity is None and checkpoint.norm == "in"
             for metric, values in found.items():
                 to_itself = (metric.endswith(TO_IN) and is_reference) or (
@@ -158,12 +160,13 @@ class StyleAttack:
                 )
                 if not to_itself:
                     draw = "" if output.severity is None else output.draw
-                    yield self._row(checkpoint, output, metric, values[index].item(), draw)
+                    value = values[position[id(output.picture)]].item()
+                    yield self._row(checkpoint, output, metric, value, draw)
         for severity in self.plan.severities:
             draws = [output for output in outputs if output.severity == severity]
             if len(draws) > 1:
-                value = spread(torch.cat([output.picture for output in draws])).item()
-                yield self._row(checkpoint, draws[0], "spread", value, "")
+                deviation = spread(torch.cat([output.picture for output in draws])).item()
+                yield self._row(checkpoint, draws[0], "spread", deviation, "")
 
     def _ceiling(self, name: str, instance: dict[int, Tensor]) -> Iterator[Row]:
         """How alike two IN networks are that differ in nothing but the training seed."""

@@ -62,11 +62,11 @@ def attack(as_json: bool, quiet: bool, **options: object) -> None:
 
     from rich.console import Console
 
-    from robust.attack.job import AttackJob
+    from robust.attack.options import job_from_options
     from robust.attack.report import print_report
     from robust.cli.progress import progress_bar
 
-    job = AttackJob.from_options(**options, command=["robust", *sys.argv[1:]])  # type: ignore[arg-type]
+    job = job_from_options(**options, command=["robust", *sys.argv[1:]])  # type: ignore[arg-type]
     click.echo(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")

@@ -73,10 +73,10 @@ def test_a_run_writes_its_four_files_and_answers(models: list[Path], tmp_path: P
     assert facts["loss_network"].startswith("embedded")
     assert {network["sha256"] for network in facts["networks"]} == {sha256(m) for m in models}
     assert torch.__version__.startswith(facts["environment"]["versions"]["torch"])
-    assert facts["images"] == list(HELD_OUT)
+    assert facts["images"] == ["astronaut", "astronaut-face", "cat", "coffee"]
     assert facts["command"][:1] == ["robust"]
     grid = Image.open(tmp_path / "run" / "grid.png")
-    assert grid.width > 6 * 100
+    assert grid.width > 4 * 100
 
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_numbers(
@@ -106,6 +106,16 @@ def test_own_images_are_named_by_their_files_and_bad_ones_in_a_folder_are_counte
     assert "2 files skipped" in result.stderr
     skipped = json.loads((tmp_path / "run" / "run.json").read_text())["skipped"]
     assert {Path(name).name for name in skipped} == {"page.jpg", "empty.png"}
+
+
+def test_full_takes_every_picture_and_severity(models: list[Path], tmp_path: Path) -> None:
+    quick, full = tmp_path / "quick", tmp_path / "full"
+    assert attack(models[2:3], quick, "--repeats", 1).exit_code == 0
+    assert attack(models[2:3], full, "--repeats", 1, "--full").exit_code == 0
+    assert {row["severity"] for row in rows(quick)} == {"", "1", "2", "4", "4:noise"}
+    assert {row["severity"] for row in rows(full)} == {"", "1", "2", "4", "16", "4:noise"}
+    assert {row["image"] for row in rows(full)} == set(HELD_OUT)
+    assert len({row["image"] for row in rows(quick)}) == 4
 
 
 def test_json_is_the_summary_alone(models: list[Path], photos: Path, tmp_path: Path) -> None:
@@ -162,14 +172,14 @@ def test_an_interrupted_run_keeps_whole_images(
     measure = StyleAttack.rows
 
     def interrupted(self: StyleAttack, name: str, image: Any, **rest: Any) -> Any:
-        if name == HELD_OUT[2]:
+        if name == "cat":
             raise KeyboardInterrupt
         return measure(self, name, image, **rest)
 
     monkeypatch.setattr(StyleAttack, "rows", interrupted)
     result = attack(models[:1], tmp_path / "run", "--severity", 2)
     failed(result, "interrupted", "keeps the 2 finished images", code=130)
-    assert {row["image"] for row in rows(tmp_path / "run")} == set(HELD_OUT[:2])
+    assert {row["image"] for row in rows(tmp_path / "run")} == {"astronaut", "astronaut-face"}
     assert json.loads((tmp_path / "run" / "run.json").read_text())["interrupted"] is True
 
 
