@@ -33,12 +33,20 @@ a noise together, without controls.
 """
 
 
-def run(style: str, noise: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(
+    style: str, noise: str, folder: Path, *, full: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (folder / SUMMARY).exists():
-        command = [sys.executable, "-m", "robust", "attack", "--full", "--style", style]
-        command += ["--noise", noise, "--out", str(folder), "--overwrite"]
+        command = [sys.executable, "-m", "robust", "attack", "--style", style, "--noise", noise]
+        command += ["--out", str(folder), "--overwrite", *(["--full"] if full else [])]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads((folder / SUMMARY).read_text()), json.loads((folder / RUN).read_text())
+
+
+def picture_of(folder: Path, target: Path, *, reduce: int = 1) -> None:
+    with atomic_path(target) as temporary:
+        grid = Image.open(folder / GRID).convert("RGB")
+        grid.reduce(reduce).save(temporary, quality=85)
 
 
 def main() -> None:
@@ -46,15 +54,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     options = parser.parse_args()
+    quick = options.runs / "quick"
+    run("mosaic", "batch", quick, full=False)
+    picture_of(quick, options.docs / "attack-batch.jpg")
     parts = [ABOUT]
     for style in STYLES:
         for noise in NOISES:
             folder = options.runs / f"{style}-{noise}"
             summary, facts = run(style, noise, folder)
             picture = f"{style}-{noise}.jpg"
-            with atomic_path(options.docs / picture) as temporary:
-                grid = Image.open(folder / GRID).convert("RGB")
-                grid.reduce(2).save(temporary, quality=85)
+            picture_of(folder, options.docs / picture, reduce=2)
             versions = facts["environment"]["versions"]
             parts.append(
                 f"## {style}, {noise} noise\n\n"
