@@ -1,0 +1,155 @@
+"""Interrupted training: N steps are k steps, an interruption, and the rest, bit for bit."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import same, tiny_recipe, trained
+from torch import nn
+
+from asr_core.errors import CheckpointError
+from styletransfer.train import Step
+
+
+class InterruptedRunError(Exception):
+    """Stands in for whatever ends a run."""
+
+
+@pytest.mark.parametrize("norm", ["in", "bn", "bn+asr", "bn+const"])
+@pytest.mark.parametrize(("save_every", "stop"), [(1, 1), (1, 2), (2, 2), (2, 3), (2, 0), (3, 4)])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    tmp_path: Path, norm: str, save_every: int, stop: int
+) -> None:
+    recipe, resume = tiny_recipe(norm, steps=5), tmp_path / "resume.pt"
+
+    def interrupt(step: Step) -> None:
+        if step.step == stop:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        trained(recipe, resume=resume, save_every=save_every, on_step=interrupt)
+    assert resume.exists() == (stop >= save_every)
+    steps: list[Step] = []
+    resumed = trained(recipe, resume=resume, save_every=save_every, on_step=steps.append)
+    assert steps[0].step == stop // save_every * save_every, "it goes on, and does not start anew"
+    assert same(resumed, trained(recipe))
+
+
+def test_an_interrupted_run_goes_through_the_same_losses(tmp_path: Path) -> None:
+    recipe, resume = tiny_recipe(steps=4), tmp_path / "resume.pt"
+    whole: list[Step] = []
+    trained(recipe, on_step=whole.append)
+    parts: list[Step] = []
+
+    def twice(step: Step) -> None:
+        parts.append(step)
+        if len(parts) == 2:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        trained(recipe, resume=resume, save_every=1, on_step=twice)
+    trained(recipe, resume=resume, save_every=1, on_step=parts.append)
+    assert [step.step for step in parts] == [0, 1, 1, 2, 3]
+    assert parts[:1] + parts[2:] == whole
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    recipe, resume = tiny_recipe(), tmp_path / "resume.pt"
+    first = trained(recipe, resume=resume)
+    steps: list[Step] = []
+    assert same(first, trained(recipe, resume=resume, on_step=steps.append))
+    assert steps == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"lr": 1e-4}, "lr"),
+        ({"seed": 7, "steps": 9}, "seed, steps"),
+        ({"norm": "bn"}, "norm"),
+        ({"width": 8}, "width"),
+    ],
+)
+def test_another_recipes_run_is_not_resumed(
+    tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    resume = tmp_path / "resume.pt"
+    trained(tiny_recipe(steps=1), resume=resume)
+    before = resume.read_bytes()
+    with pytest.raises(
+        CheckpointError, match=rf"was another one \({named} differ\); give the same"
+    ):
+        trained(tiny_recipe(**{"steps": 1, **changes}), resume=resume)
+    assert resume.read_bytes() == before
+
+
+@pytest.mark.parametrize("other", [{"noise": "random 0.1"}, {}, {"noise": None, "style": "x"}])
+def test_another_settings_run_is_not_resumed(tmp_path: Path, other: dict[str, object]) -> None:
+    recipe, resume = tiny_recipe(steps=1), tmp_path / "resume.pt"
+    setting = {"noise": "random 0.2"}
+    trained(recipe, resume=resume, setting=setting)
+    trained(recipe, resume=resume, setting=setting)
+    with pytest.raises(CheckpointError, match=r"was another one \(noise.* differ\)"):
+        trained(recipe, resume=resume, setting=other)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"PK\x03\x04"])
+def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes) -> None:
+    resume = tmp_path / "resume.pt"
+    resume.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"resume\.pt: refused: it is damaged"):
+        trained(tiny_recipe(), resume=resume)
+
+
+@pytest.mark.parametrize("content", [[1], {"step": 1}, {"recipe": 3}])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "resume.pt")
+    with pytest.raises(CheckpointError, match="holds no interrupted run; remove it"):
+        trained(tiny_recipe(), resume=tmp_path / "resume.pt")
+
+
+def test_a_full_disk_keeps_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, resume = tiny_recipe(), tmp_path / "resume.pt"
+    fsync, calls = os.fsync, []
+
+    def full_at_the_second(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_second)
+    with pytest.raises(OSError, match="No space left"):
+        trained(recipe, resume=resume, save_every=1)
+    assert os.listdir(tmp_path) == ["resume.pt"]
+    steps: list[Step] = []
+    assert same(trained(recipe, resume=resume, on_step=steps.append), trained(recipe))
+    assert steps[0].step == 1
+
+
+def test_a_resumed_run_goes_on_with_the_steps_noise(tmp_path: Path) -> None:
+    entered: list[int] = []
+
+    @contextlib.contextmanager
+    def noise(network: nn.Module, step: int) -> Iterator[None]:
+        entered.append(step)
+        layer = network.get_submodule("conv1")
+        handle = layer.register_forward_hook(lambda m, a, out: (1 + step) * out)
+        yield
+        handle.remove()
+
+    def stop(step: Step) -> None:
+        if step.step == 1:
+            raise InterruptedRunError
+
+    recipe, resume = tiny_recipe("bn"), tmp_path / "resume.pt"
+    with pytest.raises(InterruptedRunError):
+        trained(recipe, noise=noise, resume=resume, save_every=1, on_step=stop)
+    entered.clear()
+    resumed = trained(recipe, noise=noise, resume=resume)
+    assert entered == [1, 2]
+    assert same(resumed, trained(recipe, noise=noise))
