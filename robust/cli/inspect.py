@@ -1,0 +1,108 @@
+"""``robust inspect``: where gates go in a model, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+@click.command("inspect")
+@click.argument("model", metavar="MODEL")
+@click.option("--attention", default="se", show_default=True, help="Attention module of the gates.")
+@click.option(
+    "--targets",
+    multiple=True,
+    default=["auto"],
+    show_default=True,
+    help="Repeatable name or glob of the layers that get a gate.",
+)
+@click.option("--exclude", multiple=True, help="Repeatable name or glob of layers to leave out.")
+@click.option("--delta", type=int, default=1, show_default=True, help="Gates per position.")
+@click.option("--num-classes", type=int, help="Passed to the model's builder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect_model(
+    model: str,
+    attention: str,
+    targets: tuple[str, ...],
+    exclude: tuple[str, ...],
+    delta: int,
+    num_classes: int | None,
+    as_json: bool,
+) -> None:
+    """Show the positions that gates take in MODEL: layer, channels, parameters.
+
+    MODEL is a torchvision name, timm:NAME, or package.module:factory. Nothing is downloaded and
+    nothing is written.
+    """
+    import json
+
+    from asr_core import insert_asr
+    from robust.model_names import build_model
+
+    network = build_model(model, {} if num_classes is None else {"num_classes": num_classes})
+    plain = {
+        name: sum(p.numel() for p in module.parameters())
+        for name, module in network.named_modules()
+    }
+    chosen = "auto" if targets == ("auto",) else list(targets)
+    report = insert_asr(network, attention, targets=chosen, exclude=list(exclude), delta=delta)
+    positions = []
+    for position in report.positions:
+        layer = network.get_submodule(position.name)
+        created = sum(getattr(layer, name).numel() for name in position.created)
+        fused = plain[position.name] + created
+        positions.append(
+            {
+                "name": position.name,
+                "kind": position.kind,
+                "axis": position.axis,
+                "channels": position.channels,
+                "created": list(position.created),
+                "parameters": {"training": fused + position.gate_parameters, "fused": fused},
+            }
+        )
+    total = sum(parameter.numel() for parameter in network.parameters())
+    gates = sum(position.gate_parameters for position in report.positions)
+    listing = {
+        "model": model,
+        "attention": attention,
+        "delta": delta,
+        "positions": positions,
+        "refusals": [{"name": r.name, "reason": r.reason} for r in report.refusals],
+        "parameters": {"plain": plain[""], "training": total, "fused": total - gates},
+    }
+    click.echo(json.dumps(listing, indent=2) if as_json else _table(listing))
+
+
+def _table(listing: dict[str, Any]) -> str:
+    rows = [("position", "kind", "channels", "parameters in training", "after fusing")]
+    for position in listing["positions"]:
+        counts = position["parameters"]
+        rows.append(
+            (
+                position["name"] or "(the model)",
+                position["kind"],
+                str(position["channels"]),
+                f"{counts['training']:,}",
+                f"{counts['fused']:,}",
+            )
+        )
+    whole = listing["parameters"]
+    rows.append(
+        (
+            f"{len(listing['positions'])} positions, whole model",
+            "",
+            "",
+            f"{whole['training']:,}",
+            f"{whole['fused']:,}",
+        )
+    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        words = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join([*words, *numbers]).rstrip())
+    lines += [f"no gate on {r['name']!r}: {r['reason']}" for r in listing["refusals"]]
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""``robust inspect``: positions and counts against arithmetic and torchvision's own numbers."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torchvision
+from click.testing import Result
+from model_commands import failed, invoke
+
+TARGETS = ["--targets", "layer*.*.bn2"]
+
+
+def robust(*arguments: object) -> Result:
+    return invoke("inspect", *arguments)
+
+
+def listing(*arguments: object) -> dict[str, Any]:
+    result = robust(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def se(channels: int) -> int:
+    """ψ, and two fully connected layers with biases over C/16."""
+    hidden = channels // 16
+    return channels + 2 * channels * hidden + hidden + channels
+
+
+def test_positions_and_counts_of_resnet18() -> None:
+    found = listing("resnet18", *TARGETS)
+    names = [f"layer{stage}.{block}.bn2" for stage in (1, 2, 3, 4) for block in (0, 1)]
+    assert [position["name"] for position in found["positions"]] == names
+    for stage, channels in enumerate((64, 128, 256, 512)):
+        for position in found["positions"][2 * stage : 2 * stage + 2]:
+            assert position["kind"] == "batch norm"
+            assert position["channels"] == channels
+            assert position["parameters"]["fused"] == 2 * channels
+            assert position["parameters"]["training"] == 2 * channels + se(channels)
+    plain = sum(p.numel() for p in torchvision.models.resnet18().parameters())
+    gates = 2 * sum(map(se, (64, 128, 256, 512)))
+    assert found["parameters"] == {"plain": plain, "training": plain + gates, "fused": plain}
+
+
+def test_the_table_says_the_same() -> None:
+    found = listing("resnet18", *TARGETS, "--num-classes", 10)
+    result = robust("resnet18", *TARGETS, "--num-classes", 10)
+    head, *rows, last = result.stdout.splitlines()
+    assert head.split("  ")[0] == "position"
+    assert "parameters in training" in head
+    assert head.endswith("after fusing")
+    assert len(rows) == 8
+    for row, position in zip(rows, found["positions"], strict=True):
+        counts = position["parameters"]
+        cells = [f"{counts['training']:,}", f"{counts['fused']:,}"]
+        assert row.split()[0] == position["name"]
+        assert row.split()[-3:] == [str(position["channels"]), *cells]
+    whole = found["parameters"]
+    assert last.startswith("8 positions, whole model")
+    assert last.split()[-2:] == [f"{whole['training']:,}", f"{whole['fused']:,}"]
+
+
+def test_num_classes_reaches_the_builder() -> None:
+    ten, thousand = (listing("resnet18", *TARGETS, "--num-classes", n) for n in (10, 1000))
+    assert thousand["parameters"]["plain"] - ten["parameters"]["plain"] == 990 * 513
+
+
+def test_delta_multiplies_the_gates() -> None:
+    one, three = (listing("resnet18", *TARGETS, "--delta", n)["parameters"] for n in (1, 3))
+    assert three["training"] - three["fused"] == 3 * (one["training"] - one["fused"])
+
+
+def test_targets_repeat_and_exclude_takes_away() -> None:
+    found = listing(
+        "resnet18", "--targets", "layer1.*.bn2", "--targets", "bn1", "--exclude", "layer1.0.*"
+    )
+    assert [position["name"] for position in found["positions"]] == ["bn1", "layer1.1.bn2"]
+
+
+def test_the_control_learns_nothing() -> None:
+    found = listing("resnet18", "--attention", "const", *TARGETS)["parameters"]
+    assert found["training"] == found["fused"] == found["plain"]
+
+
+def test_parameters_that_a_gate_creates_stay_after_fusing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_plain_norm.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 64, 1), nn.BatchNorm2d(64, affine=False))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    found = listing("own_plain_norm:make", "--targets", "1")
+    (position,) = found["positions"]
+    assert position["created"] == ["weight", "bias"]
+    assert position["parameters"] == {"training": 128 + se(64), "fused": 128}
+    assert found["parameters"] == {"plain": 256, "training": 384 + se(64), "fused": 384}
+
+
+def test_refusals_are_told() -> None:
+    result = robust("resnet18", "--targets", "layer1.0.*")
+    assert "no gate on 'layer1.0.relu': a ReLU has no output-channel parameters" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resnet19", *TARGETS], ["unknown torchvision model 'resnet19'", "resnet18"]),
+        (["resnet18", "--targets", "layer9.*"], ["'layer9.*' matches no layer"]),
+        (["resnet18", "--attention", "es", *TARGETS], ["unknown attention module 'es'", "se, spa"]),
+        (["resnet18", "--delta", "0", *TARGETS], ["delta", "got 0"]),
+        (["resnet18", "--num-classes", "-1", *TARGETS], ["'resnet18' cannot be built"]),
+        ([], ["Missing argument 'MODEL'"]),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], words: list[str]) -> None:
+    result = robust(*arguments)
+    failed(result, *words)
+    assert result.stderr.count("\n") == 1
