@@ -2,8 +2,8 @@
 
 ::
 
-    report = insert_asr(model, "se", targets="layer*.bn3")  # then build the optimizer, and train
-    plain = fuse_asr(model, example=images)                 # the stock model, v folded in
+    report = insert_asr(model, "se")         # then build the optimizer, and train
+    plain = fuse_asr(model, example=images)  # the stock model, v folded in
 """
 
 from asr_core.attention import ATTENTIONS
@@ -14,6 +14,7 @@ from asr_core.fuse import fuse_asr
 from asr_core.gate import Gate
 from asr_core.insert import insert_asr
 from asr_core.parity import ParityReport, check_parity
+from asr_core.placement import Placement, place
 from asr_core.report import Position, Report
 from asr_core.stock import load_stock_state_dict
 
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "ParityError",
     "ParityReport",
+    "Placement",
     "Position",
     "Report",
     "TargetError",
@@ -34,4 +36,5 @@ __all__ = [
     "fuse_asr",
     "insert_asr",
     "load_stock_state_dict",
+    "place",
 ]

@@ -44,7 +44,7 @@ def insert_asr(
     model: nn.Module,
     attention: str = "se",
     *,
-    targets: Targets,
+    targets: Targets = "auto",
     exclude: Targets = (),
     delta: int = 1,
     psi: float = 0.1,
@@ -63,9 +63,11 @@ def insert_asr(
         model: the plain model, in any mode, dtype and on any device.
         attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is the control, a gate
             frozen at its start.
-        targets: dotted names, globs on the full dotted name (``*`` crosses dots), callables
-            ``(module, name) -> bool``, or a list of these. A MultiheadAttention stands for its
-            ``out_proj``; one without it takes the gate in W_V.
+        targets: "auto", the last layer of each residual branch or, without residual adds, the
+            norm before each activation (:func:`asr_core.placement.place`); or dotted names, globs
+            on the full dotted name (``*`` crosses dots), callables ``(module, name) -> bool``, or
+            a list of these. A MultiheadAttention stands for its ``out_proj``; one without it
+            takes the gate in W_V.
         exclude: the same, for layers to leave out.
         delta: δ, gates per position, multiplied with each other.
         psi: the value that every element of ψ starts from.
@@ -76,12 +78,12 @@ def insert_asr(
             trained models). Otherwise they shrink by v, about 0.525 for sigmoid and ψ = 0.1.
 
     Returns:
-        The positions, with their gates and parameters.
+        The positions, with their gates and parameters, and the refusals with their reasons.
 
     Raises:
-        TargetError: a pattern that means no layer that can take a gate; a layer that has a gate,
-            is shared, or is parametrized already; a model that is wrapped or compiled. The model
-            is as before.
+        TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
+            no layer that can take a gate; a layer that has a gate, is shared, or is parametrized
+            already; a model that is wrapped or compiled. The model is as before.
         InputError: unknown names, δ, ψ, or a v that ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)

@@ -1,0 +1,5 @@
+"""Automatic placement: where ASR goes in a model that nobody listed."""
+
+from asr_core.placement.auto import Placement, place
+
+__all__ = ["Placement", "place"]

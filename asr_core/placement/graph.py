@@ -1,0 +1,158 @@
+"""Ancestry and walks in the graph of a model's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import fx, nn
+
+from asr_core.layers import kind_of
+from asr_core.placement.ops import (
+    ACTIVATIONS,
+    ADDITION,
+    METADATA,
+    PASSING,
+    PRODUCT,
+    PROJECTIONS,
+    canonical,
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The way back from a node to where its channels come from.
+
+    Attributes:
+        end: the node where it ends: a layer, or one that mixes channels.
+        branching: whether a value on the way is read by something else as well.
+    """
+
+    end: fx.Node
+    branching: bool
+
+
+class Forward:
+    """The graph of a model's forward, with the questions that placement asks of it."""
+
+    def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
+        self.modules = dict(model.named_modules())
+        self.nodes = list(graph.nodes)
+        self._bit = {node: 1 << i for i, node in enumerate(self.nodes)}
+        self._ancestors: dict[fx.Node, int] = {}
+        for node in self.nodes:
+            mask = self._bit[node]
+            for source in node.all_input_nodes:
+                mask |= self._ancestors[source]
+            self._ancestors[node] = mask
+        self._inputs = self._mask(node for node in self.nodes if node.op == "placeholder")
+        self._layers = self._mask(node for node in self.nodes if self.layer(node))
+
+    def _mask(self, nodes: Iterable[fx.Node]) -> int:
+        return sum(self._bit[node] for node in nodes)
+
+    def op(self, node: fx.Node) -> str:
+        """The canonical name of what ``node`` does; empty for inputs, outputs and tensors."""
+        if node.op == "call_module":
+            return canonical(type(self.modules[str(node.target)]).__name__)
+        if node.op not in ("call_function", "call_method"):
+            return ""
+        return canonical(getattr(node.target, "__name__", str(node.target)))
+
+    def before(self, first: fx.Node, second: fx.Node) -> bool:
+        """Whether ``second`` depends on ``first``, or is the same."""
+        return bool(self._ancestors[second] & self._bit[first])
+
+    def layers_between(self, node: fx.Node, other: fx.Node) -> int:
+        """How many layers ``node`` depends on that ``other`` does not."""
+        own = self._ancestors[node] & ~self._ancestors[other] & self._layers
+        return own.bit_count()
+
+    def data(self, node: fx.Node) -> list[fx.Node]:
+        """The operands of ``node`` that depend on the model's input."""
+        values = [*node.args, *node.kwargs.values()]
+        found = [value for value in values if isinstance(value, fx.Node)]
+        return [value for value in found if self._ancestors[value] & self._inputs]
+
+    def layer(self, node: fx.Node) -> str:
+        """The dotted name of the layer whose output ``node`` is, or empty."""
+        if node.op == "call_module":
+            name = str(node.target)
+            return name if kind_of(self.modules[name]) is not None else ""
+        if (function := self.op(node)) in PROJECTIONS:
+            place, keyword = PROJECTIONS[function]
+            weight = node.args[place] if len(node.args) > place else node.kwargs.get(keyword)
+            if isinstance(weight, fx.Node) and weight.op == "get_attr":
+                name = str(weight.target).rpartition(".")[0]
+                return name if kind_of(self.modules[name]) is not None else ""
+        return ""
+
+    def uses(self, name: str) -> int:
+        """How often the forward runs the layer or reads its tensors itself."""
+        calls = sum(node.op == "call_module" and node.target == name for node in self.nodes)
+        layer = self.modules[name]
+        reads = [
+            sum(len(n.users) for n in self.nodes if n.op == "get_attr" and n.target == tensor)
+            for tensor in (f"{name}.{own}" for own in layer._parameters)
+        ]
+        return calls + max(reads, default=0)
+
+    def readers(self, node: fx.Node) -> list[fx.Node]:
+        """The nodes that read the values of ``node``."""
+        found = []
+        for user in node.users:
+            op = self.op(user)
+            asked = canonical(str(user.args[1])) if op == "getattr" else op
+            # The second output of attention, its weights, comes before the projection.
+            weights = self._is_attention(node) and op == "getitem" and user.args[1] != 0
+            if asked not in METADATA and not weights:
+                found.append(user)
+        return found
+
+    def is_sum(self, node: fx.Node) -> bool:
+        """Whether ``node`` adds values that depend on the input."""
+        return self.op(node) in ADDITION and len(self.data(node)) == 2
+
+    def is_activation(self, node: fx.Node) -> bool:
+        """Whether ``node`` is an activation."""
+        return self.op(node) in ACTIVATIONS
+
+    def terms(self, node: fx.Node) -> list[fx.Node]:
+        """What a sum adds up; sums that only it reads are opened up."""
+        found = []
+        for term in self.data(node):
+            inner = self.is_sum(term) and len(self.readers(term)) == 1
+            found += self.terms(term) if inner else [term]
+        return found
+
+    def back(self, node: fx.Node) -> Walk:
+        """From ``node`` back through what leaves each channel to itself."""
+        branching = False
+        while True:
+            branching |= len(self.readers(node)) > 1
+            source = None if self.layer(node) else self._source(node)
+            if source is None:
+                return Walk(node, branching)
+            node = source
+
+    def _source(self, node: fx.Node) -> fx.Node | None:
+        """The operand of ``node`` whose channels it leaves to themselves, or None."""
+        data = self.data(node)
+        name = self.op(node)
+        if name in PASSING:
+            return data[0] if data else None
+        if name == "getitem" and len(data) == 1:
+            return data[0] if self._is_attention(data[0]) and node.args[1] == 0 else None
+        if name in ADDITION | PRODUCT and len(data) == 1:
+            return data[0]
+        if name in PRODUCT and len(data) == 2:  # x * gate(x) is x, rescaled
+            for x, gate in (data, data[::-1]):
+                if x is not gate and self.before(self.back(x).end, gate):
+                    return x
+        return None
+
+    def _is_attention(self, node: fx.Node) -> bool:
+        modules = self.modules
+        return node.op == "call_module" and isinstance(
+            modules[str(node.target)], nn.MultiheadAttention
+        )
