@@ -170,8 +170,8 @@ def _restore(
     )
     if differing:
         raise CheckpointError(
-            f"{path}: the interrupted run was another one ({', '.join(differing)} differ); "
-            "give the same options, or another --out"
+            f"{path}: the interrupted run differs in {', '.join(differing)}; "
+            "give the same options, or start anew in another folder"
         )
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])

@@ -81,7 +81,7 @@ def test_another_recipes_run_is_not_resumed(
     trained(tiny_recipe(steps=1), resume=resume)
     before = resume.read_bytes()
     with pytest.raises(
-        CheckpointError, match=rf"was another one \({named} differ\); give the same"
+        CheckpointError, match=rf"the interrupted run differs in {named}; give the same"
     ):
         trained(tiny_recipe(**{"steps": 1, **changes}), resume=resume)
     assert resume.read_bytes() == before
@@ -93,7 +93,7 @@ def test_another_settings_run_is_not_resumed(tmp_path: Path, other: dict[str, ob
     setting = {"noise": "random 0.2"}
     trained(recipe, resume=resume, setting=setting)
     trained(recipe, resume=resume, setting=setting)
-    with pytest.raises(CheckpointError, match=r"was another one \(noise.* differ\)"):
+    with pytest.raises(CheckpointError, match=r"the interrupted run differs in noise"):
         trained(recipe, resume=resume, setting=other)
 
 
