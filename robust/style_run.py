@@ -108,8 +108,7 @@ class StyleRun:
             log.add(step)
             if (step.step + 1) % SAVE_EVERY == 0 or step.step + 1 == self.recipe.steps:
                 log.write()
-            note = f"loss {step.loss:.3f} (content {step.content:.3f}, style {step.style:.3f})"
-            on_step(step.step + 1, f"{note}, {speed:.1f} images/s")
+            on_step(step.step + 1, f"loss {step.loss:.3f}, {speed:.1f} images/s")
 
         try:
             network = train_style(

@@ -56,10 +56,8 @@ def stylize(
     names = unique_names(find_images(images))
     existing = [file for name in names if (file := folder / f"{name}.{suffix}").exists()]
     if existing and not overwrite:
-        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise InputError(
-            f"{existing[0]}{others} exist already; choose another --out, or --overwrite"
-        )
+        exist = "exists" if len(existing) == 1 else f"and {len(existing) - 1} more exist"
+        raise InputError(f"{existing[0]} {exist} already; choose another --out, or --overwrite")
     target = choose_device(device)
     path = model or select(shipped(), style=style, norm=norm, seed=train_seed)[0].path
     network = load_network(path)[0].to(target)
@@ -95,7 +93,7 @@ def stylize(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{folder} keeps the {len(written)} finished pictures") from None
     if skipped:
-        click.echo(f"{len(skipped)} files skipped", err=True)
+        click.echo(f"files skipped: {len(skipped)}", err=True)
     if as_json:
         report = {"written": written, "skipped": skipped, "speed": speed}
         click.echo(json.dumps(report, indent=2))

@@ -99,5 +99,5 @@ def style(
             on_step=lambda step, note: bar.update(task, completed=step, note=note),
         )
     if skipped:
-        click.echo(f"{len(skipped)} files skipped", err=True)
+        click.echo(f"files skipped: {len(skipped)}", err=True)
     click.echo(str(path))

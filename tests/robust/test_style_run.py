@@ -90,8 +90,8 @@ def test_the_log_has_the_losses_of_every_step(run: StyleRun) -> None:
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     for row, (_, note) in zip(rows, told, strict=True):
         assert f"loss {float(row['loss']):.3f}" in note
-        assert f"content {float(row['content']):.3f}" in note
-        assert f"style {float(row['style']):.3f}" in note
+        parts = float(row["content"]) + 3 * float(row["style"])  # and a little total variation
+        assert parts < float(row["loss"]) < parts + 0.2
 
 
 def test_held_out_losses_are_those_of_the_network_as_trained(run: StyleRun) -> None:
