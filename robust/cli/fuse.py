@@ -1,0 +1,45 @@
+"""``robust fuse``: a gated model's checkpoint becomes the plain model's, with proof."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("fuse")
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
+@click.option("--out", required=True, type=click.Path(), help="The fused .safetensors file.")
+@click.option("--overwrite", is_flag=True, help="Replace --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json: bool) -> None:
+    """Fold the gates of CHECKPOINT into its layers and write the plain model.
+
+    CHECKPOINT is a style network, or what asr_core.save_model wrote. Both models are run in eval
+    mode on the same inputs first: where they differ nothing is written, and the exit code is 1.
+    """
+    import json
+    from dataclasses import asdict
+
+    from asr_core.errors import InputError
+    from robust.model_files import new_file, open_model
+    from robust.speed import side_by_side
+
+    path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
+    opened = open_model(checkpoint, builder=model)
+    if not opened.gates:
+        raise InputError(f"{checkpoint} has no ASR: nothing to fuse")
+    plain, parity = opened.fused()
+    inputs = opened.examples()[0]
+    before, after = side_by_side((opened.model, plain), inputs)
+    opened.save(path, plain)
+    if as_json:
+        speed = {"shape": list(inputs.shape), "before_seconds": before, "after_seconds": after}
+        figures = {"out": str(path), "gates": opened.gates, "parity": asdict(parity)}
+        click.echo(json.dumps({**figures, "speed": speed}, indent=2))
+        return
+    click.echo(f"{path}: {opened.gates} gates fused; {parity.message}")
+    click.echo(
+        f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
+        f"{before / after:.2f} times as fast (medians, side by side, inputs "
+        f"{' × '.join(map(str, inputs.shape))})"
+    )

@@ -1,0 +1,162 @@
+"""Models on disk of every kind that the commands take, rebuilt, with their ASR and without.
+
+Two kinds: the saved models of asr_core, built by name (:mod:`robust.model_names`), and style
+networks (:mod:`styletransfer.zoo`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_core import fuse_asr
+from asr_core.checkpoint import load_meta, save_checkpoint
+from asr_core.divergence import require_agreement
+from asr_core.errors import CheckpointError, InputError
+from asr_core.parametrization import gated_layers
+from asr_core.parity import ParityReport
+from asr_core.saved_model import KIND, StockModel, load_model, save_model, stock_of
+from robust.model_names import build_model, names_code
+from styletransfer import zoo
+from styletransfer.network import StyleNetwork
+
+_BATCH = 4
+_SEEDS = (0, 1, 2)
+
+
+class ModelFile(ABC):
+    """A model read from disk, in eval mode.
+
+    Attributes:
+        model: with its gates, where it has any.
+        input_shape: of one sample.
+    """
+
+    model: nn.Module
+    input_shape: Sequence[int]
+
+    @property
+    def gates(self) -> int:
+        """Number of gated layers."""
+        return sum(1 for _ in gated_layers(self.model))
+
+    def examples(self) -> list[Tensor]:
+        """Seeded random inputs in [0, 1]: batches of four, each with other content."""
+        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        return [
+            torch.rand(_BATCH, *self.input_shape, generator=torch.Generator().manual_seed(seed)).to(
+                dtype
+            )
+            for seed in _SEEDS
+        ]
+
+    def fused(self) -> tuple[nn.Module, ParityReport]:
+        """The plain model, proved to give what the gated one gives.
+
+        Raises:
+            ParityError: it does not; the layer where the outputs first part is named.
+        """
+        plain = fuse_asr(self.model)
+        return plain, require_agreement(self.model, plain, self.examples())
+
+    @abstractmethod
+    def save(self, path: Path, plain: nn.Module) -> None:
+        """Write the fused model so that it can be read again as one of its kind."""
+
+
+class SavedModel(ModelFile):
+    """A model that :func:`asr_core.saved_model.save_model` wrote."""
+
+    def __init__(self, path: Path, builder: str | None) -> None:
+        self.stock = stock_of(path)
+        name = builder or self.stock.name
+        if builder is None and names_code(name):
+            raise InputError(
+                f"{path} is built by code that it names, {name!r}: "
+                f"if you trust that, pass --model {name}"
+            )
+
+        def build(_: str, arguments: Mapping[str, Any]) -> nn.Module:
+            return build_model(name, arguments)
+
+        self.stock = StockModel(name, self.stock.arguments, self.stock.input_shape)
+        self.model = load_model(path, build)
+        self.input_shape = self.stock.input_shape
+        inputs = self.examples()[0]
+        try:
+            with torch.no_grad():
+                self.model(inputs)
+        except Exception as error:  # each layer raises its own kind
+            raise CheckpointError(
+                f"{path}: the model does not take inputs of shape {tuple(inputs.shape)}, "
+                f"by the input_shape in its JSON: {error}"
+            ) from error
+
+    def save(self, path: Path, plain: nn.Module) -> None:
+        """Write the stock model's state dict, and the JSON that rebuilds it."""
+        save_model(path, plain, self.stock)
+
+
+class StyleFile(ModelFile):
+    """A style network, ours or one of the public example's."""
+
+    input_shape = (3, 64, 64)
+    model: StyleNetwork
+
+    def __init__(self, path: Path) -> None:
+        self.model, self.meta = zoo.load_network(path)
+
+    def save(self, path: Path, plain: nn.Module) -> None:
+        """Write the fused network as a plain one of norm ``bn``, in full precision."""
+        norm = self.model.config["norm"]
+        config = {**self.model.config, "norm": "in" if norm == "in" else "bn"}
+        meta = {**self.meta, "kind": zoo.KIND, "model": config, "fused_from": norm}
+        save_checkpoint(path, plain.state_dict(), meta)
+
+
+def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
+    """Read a model file of any kind.
+
+    Args:
+        path: what ``save_model`` wrote, or a style network.
+        builder: the name to build a saved model from (:func:`robust.model_names.build_model`)
+            instead of the one in its JSON. Required where that names code of the user's own.
+
+    Raises:
+        CheckpointError: missing, damaged, unsafe, or of another kind or architecture.
+        InputError: the stock model cannot be built, or ``builder`` is missing or out of place.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    kind = load_meta(path).get("kind") if path.suffix == ".safetensors" else zoo.KIND
+    if kind == KIND:
+        return SavedModel(path, builder)
+    if kind != zoo.KIND:
+        raise CheckpointError(f"{path}: of kind {kind!r}; known: {KIND!r}, {zoo.KIND!r}")
+    if builder is not None:
+        raise InputError(f"{path} is a style network, which --model {builder} does not build")
+    return StyleFile(path)
+
+
+def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:
+    """The path of a file to be written, checked before any work is done.
+
+    Raises:
+        InputError: another suffix, a file (or the JSON beside it) that exists, or the source.
+    """
+    out = Path(path)
+    if out.suffix != suffix:
+        raise InputError(f"--out {path} must end in {suffix}")
+    if out.resolve() == Path(source).resolve():
+        raise InputError(f"--out {path} would replace the checkpoint itself; choose another name")
+    written = [out, out.with_suffix(".json")] if suffix == ".safetensors" else [out]
+    existing = [file for file in written if file.exists()]
+    if existing and not overwrite:
+        raise InputError(f"{existing[0]} exists already; choose another --out, or --overwrite")
+    return out

@@ -1,0 +1,262 @@
+"""asr_core.saved_model: a file rebuilds its model bit for bit, or says why it cannot."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_net import images, net
+from torch import nn
+
+from asr_core import fold_conv_bn, fuse_asr, insert_asr
+from asr_core.attention import ATTENTIONS
+from asr_core.checkpoint import load_checkpoint, save_checkpoint
+from asr_core.errors import CheckpointError, InputError
+from asr_core.saved_model import StockModel, load_model, save_model, stock_of
+
+STOCK = StockModel("small-net", {"num_classes": 5}, (3, 8, 8))
+TARGETS = ["1", "4", "6"]
+GATES = [name for name in ATTENTIONS if not ATTENTIONS[name].asr_refusal]
+
+
+def build(name: str, arguments: Any) -> nn.Module:
+    assert name == "small-net"
+    assert arguments == {"num_classes": 5}
+    return net()
+
+
+def trained(**options: Any) -> nn.Module:
+    """The small network with gates and statistics that are nobody's initial ones."""
+    model = net()
+    insert_asr(model, **{"targets": TARGETS, **options})
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+    return model
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(), STOCK)
+    return path
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Rewrite the JSON; a change to ... takes the field out."""
+    beside = path.with_suffix(".json")
+    meta = json.loads(beside.read_text())
+    meta.update(changes)
+    beside.write_text(json.dumps({k: v for k, v in meta.items() if v is not ...}))
+
+
+# --- what comes back ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attention", GATES)
+def test_a_gated_model_comes_back_bit_for_bit(tmp_path: Path, attention: str) -> None:
+    model = trained(attention=attention, delta=2, psi=0.3, activation="tanh")
+    path = tmp_path / "model.safetensors"
+    save_model(path, model, STOCK)
+    again = load_model(path, build)
+    state, loaded = model.state_dict(), again.state_dict()
+    assert list(loaded) == list(state)
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    assert not any(module.training for module in again.modules())
+    with torch.no_grad():
+        assert torch.equal(again(images()), model.eval()(images()))
+        assert not torch.equal(again(images()), net().eval()(images()))
+
+
+def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
+    meta = json.loads(saved.with_suffix(".json").read_text())
+    del meta["sha256"]
+    assert meta == {
+        "schema": 1,
+        "kind": "asr-model",
+        "stock": "small-net",
+        "arguments": {"num_classes": 5},
+        "input_shape": [3, 8, 8],
+        "asr": {
+            "attention": "se",
+            "delta": 1,
+            "psi": 0.1,
+            "activation": "sigmoid",
+            "attention_init": None,
+            "targets": TARGETS,
+        },
+        "folded": [],
+    }
+    assert stock_of(saved) == StockModel("small-net", {"num_classes": 5}, [3, 8, 8])
+
+
+def test_a_plain_model_comes_back_plain(tmp_path: Path) -> None:
+    plain = fuse_asr(trained(targets=["1", "6"]))
+    path = tmp_path / "plain.safetensors"
+    save_model(path, plain, STOCK)
+    again = load_model(path, build)
+    assert list(again.state_dict()) == list(net().state_dict())
+    assert torch.equal(again(images()), plain.eval()(images()))
+
+
+def test_a_folded_model_comes_back_folded(tmp_path: Path) -> None:
+    pairs = [("0", "1"), ("3", "4")]
+    folded = fold_conv_bn(fuse_asr(trained(targets=["1", "6"])), pairs)
+    path = tmp_path / "folded.safetensors"
+    save_model(path, folded, STOCK, folded=pairs)
+    again = load_model(path, build)
+    assert isinstance(again[1], nn.Identity)  # type: ignore[index]
+    assert torch.equal(again(images()), folded(images()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_dtype_comes_back(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = trained().to(dtype).eval()
+    path = tmp_path / "model.safetensors"
+    save_model(path, model, STOCK)
+    again = load_model(path, build)
+    assert {p.dtype for p in again.parameters()} == {dtype}
+    assert torch.equal(again(images(dtype=dtype)), model(images(dtype=dtype)))
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    def tied(*_: object) -> nn.Module:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4))
+        model[1].weight = model[0].weight
+        return model
+
+    model = tied().eval()
+    insert_asr(model, targets="2")
+    path = tmp_path / "tied.safetensors"
+    save_model(path, model, StockModel("tied"))
+    again = load_model(path, tied)
+    x = torch.rand(3, 4)
+    assert torch.equal(again(x), model(x))
+    assert again[0].weight is again[1].weight  # type: ignore[index]
+
+
+def test_torchs_random_state_is_left_alone(saved: Path) -> None:
+    model = net()
+    before = torch.random.get_rng_state()
+    load_model(saved, lambda *_: model)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    arguments=st.dictionaries(
+        st.text(), st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    ),
+    shape=st.lists(st.integers(1, 4096), min_size=1, max_size=4),
+    name=st.text(min_size=1),
+)
+def test_any_stock_model_can_be_named(
+    tmp_path: Path, name: str, arguments: dict[str, Any], shape: list[int]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    stock = StockModel(name, arguments, shape)
+    save_model(path, nn.Linear(1, 1), stock)
+    assert stock_of(path) == stock
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_shape": ...}, r"fields: missing input_shape, unknown none"),
+        ({"colour": "red"}, r"fields: missing none, unknown colour"),
+        ({"kind": "style-network"}, "of kind 'style-network', not 'asr-model'"),
+        ({"schema": 2}, "schema 2; this version reads schema 1"),
+        ({"asr": {"attention": "se"}}, r"fields of 'asr': missing activation, attention_init"),
+        ({"asr": "se"}, "'asr' is 'se', neither null nor an object"),
+        ({"folded": None}, "'folded' is None, no list of pairs"),
+        ({"folded": [["0"]]}, "does not fit the stock model 'small-net'"),
+        ({"folded": [["0", "nine"]]}, "no module 'nine'"),
+        ({"stock": ""}, "name must be text, got ''"),
+        ({"arguments": {"checkpoint_path": "/x"}}, "'checkpoint_path' of 'small-net' must be a nu"),
+        ({"arguments": [1]}, r"arguments must be a mapping, got \[1\]"),
+        ({"input_shape": [3, 0]}, r"input_shape must be sizes of one sample, got \[3, 0\]"),
+        ({"input_shape": 3}, "input_shape must be sizes of one sample, got 3"),
+        ({"asr": None}, "missing: 1.weight.*unexpected: 1.asr"),
+        ({"sha256": "0" * 64}, "SHA-256"),
+    ],
+)
+def test_json_that_describes_no_such_model(saved: Path, changes: Any, message: str) -> None:
+    edit(saved, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved, build)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": ["1", "nine"]}, "'nine' matches no layer"),
+        ({"attention": "es"}, "unknown attention module 'es'"),
+        ({"attention": ["se"]}, "does not fit the stock model"),
+        ({"delta": 0}, "got 0"),
+        ({"targets": ["1", "4"]}, r"missing: 6.weight, 6.bias; unexpected: 6.asr.attention"),
+        ({"delta": 2}, r"of another form: 1.asr.psi \(1, 8, 1, 1\) torch.float32 for \(2, 8"),
+    ],
+)
+def test_gates_that_do_not_fit(saved: Path, change: dict[str, Any], message: str) -> None:
+    asr = json.loads(saved.with_suffix(".json").read_text())["asr"]
+    edit(saved, asr={**asr, **change})
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved, build)
+
+
+def test_another_stock_model(saved: Path) -> None:
+    def other(*_: object) -> nn.Module:
+        return nn.Sequential(*net(), nn.Linear(5, 2))
+
+    with pytest.raises(CheckpointError, match=r"model 'small-net': missing: 7.weight, 7.bias$"):
+        load_model(saved, other)
+
+
+def test_tensors_of_mixed_dtypes(saved: Path) -> None:
+    tensors, meta = load_checkpoint(saved)
+    save_checkpoint(saved, {**tensors, "0.bias": tensors["0.bias"].double()}, meta)
+    with pytest.raises(CheckpointError, match=r"0.bias \(8,\) torch.float64 for \(8,\) torch.fl"):
+        load_model(saved, build)
+
+
+def test_gates_of_two_insertions_have_no_one_description(tmp_path: Path) -> None:
+    model = net()
+    insert_asr(model, targets="1")
+    insert_asr(model, "eca", targets="4")
+    with pytest.raises(InputError, match="inserted with different arguments"):
+        save_model(tmp_path / "model.safetensors", model, STOCK)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stock", "message"),
+    [
+        (StockModel(""), "name must be text"),
+        (StockModel("x", {"weights": "DEFAULT"}), "'weights' of 'x' must be a number or boolean"),
+        (StockModel("x", {}, ()), r"got \(\)"),
+        (StockModel("x", {}, (3, True)), "sizes of one sample"),
+        (StockModel("x", {}, "38"), "sizes of one sample"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_stock_model_that_cannot_be_written(
+    tmp_path: Path, stock: StockModel, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        save_model(tmp_path / "model.safetensors", trained(), stock)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_builder_says_is_passed_on(saved: Path) -> None:
+    def unknown(name: str, _: object) -> nn.Module:
+        raise InputError(f"unknown model {name!r}")
+
+    with pytest.raises(InputError, match="unknown model 'small-net'"):
+        load_model(saved, unknown)
