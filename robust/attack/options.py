@@ -24,7 +24,7 @@ from styletransfer.network import NORMS
 from styletransfer.zoo import StyleCheckpoint, describe, select, shipped
 
 DEFAULT_STYLE = "mosaic"
-_DRAWS, _FULL_DRAWS = 2, 5
+_DRAWS, _FULL_DRAWS = 2, 3
 _QUICK_LARGEST_BATCH = 8
 
 
