@@ -49,11 +49,13 @@ def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
         "machine": platform.machine(),
         "training_loss": sum(step.loss for step in tail) / len(tail) if tail else None,
     }
-    save_network(target, network, style=style, seed=seed, facts=facts)
-    reloaded, _ = load_network(target)
+    draft = resume.with_name(target.name)  # what counts is the network as it comes back from disk
+    save_network(draft, network, style=style, seed=seed, facts=facts)
+    reloaded, _ = load_network(draft)
     final = evaluate(reloaded, loss, [held_out(name) for name in HELD_OUT])
     save_network(target, reloaded, style=style, seed=seed, facts={**facts, "held_out": final})
-    resume.unlink()
+    for file in (draft, draft.with_suffix(".json"), resume):
+        file.unlink()
     return f"{target.name}: content {final['content']:.3f}, style {final['style']:.3f}"
 
 
