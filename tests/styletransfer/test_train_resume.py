@@ -19,12 +19,17 @@ class InterruptedRunError(Exception):
     """Stands in for whatever ends a run."""
 
 
-@pytest.mark.parametrize("norm", ["in", "bn", "bn+asr", "bn+const"])
-@pytest.mark.parametrize(("save_every", "stop"), [(1, 1), (1, 2), (2, 2), (2, 3), (2, 0), (3, 4)])
+@pytest.mark.parametrize(
+    ("norm", "save_every", "stop"),
+    [
+        ("bn+asr", 1, 1), ("bn+asr", 1, 2), ("bn+asr", 2, 0), ("bn+asr", 2, 3), ("bn+asr", 3, 4),
+        ("in", 1, 2), ("in", 2, 2), ("bn", 1, 2), ("bn", 2, 3), ("bn+const", 1, 1),
+    ],
+)  # fmt: skip
 def test_an_interrupted_run_ends_with_the_same_weights(
     tmp_path: Path, norm: str, save_every: int, stop: int
 ) -> None:
-    recipe, resume = tiny_recipe(norm, steps=5), tmp_path / "resume.pt"
+    recipe, resume = tiny_recipe(norm, steps=stop + 2), tmp_path / "resume.pt"
 
     def interrupt(step: Step) -> None:
         if step.step == stop:
