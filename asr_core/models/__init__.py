@@ -1,5 +1,26 @@
-"""Backbones that torchvision lacks."""
+"""The paper's backbones: torchvision's where it has them, and what it lacks."""
 
+from asr_core.models.acnet import AsymmetricConv, resnet_acnet
+from asr_core.models.backbones import BACKBONES, Backbone
+from asr_core.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
 from asr_core.models.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
+from asr_core.models.shufflenet_v2 import shufflenet_v2
+from asr_core.models.vgg import vgg19_bn
+from asr_core.models.vit import vit_b_16, vit_s_16
 
-__all__ = ["ResNetCIFAR", "resnet83", "resnet164", "resnet_cifar"]
+__all__ = [
+    "BACKBONES",
+    "AsymmetricConv",
+    "Backbone",
+    "MobileNetV1",
+    "ResNetCIFAR",
+    "mobilenet_v1",
+    "resnet83",
+    "resnet164",
+    "resnet_acnet",
+    "resnet_cifar",
+    "shufflenet_v2",
+    "vgg19_bn",
+    "vit_b_16",
+    "vit_s_16",
+]

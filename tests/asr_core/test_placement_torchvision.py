@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torchvision
+from by_hooks import multiply_outputs
 from layer_cases import randomise
 from torch import nn
 from torchvision.models import (
@@ -140,25 +141,6 @@ SMALL = {
     "vgg bn": (lambda: without_head(vision.vgg11_bn), 32),
     "vit": (lambda: vision.VisionTransformer(32, 16, 2, 2, 8, 16, num_classes=5), 32),
 }
-# These read the layer's weight without calling it.
-READERS = (nn.MultiheadAttention, swin_transformer.ShiftedWindowAttention)
-
-
-def multiply_outputs(model, positions):
-    """The definition of ASR, by hooks on a plain model: stock outputs × v."""
-    for p in positions:
-        layer = model.get_submodule(p.name)
-        parent = model.get_submodule(p.name.rpartition(".")[0])
-        v = p.gate.scale().detach()
-
-        def times(module, args, output, v=v, axis=p.axis):
-            first = output[0] if isinstance(output, tuple) else output
-            shape = [1] * first.ndim
-            shape[axis] = -1
-            scaled = first * v.reshape(shape)
-            return (scaled, *output[1:]) if isinstance(output, tuple) else scaled
-
-        (parent if isinstance(parent, READERS) else layer).register_forward_hook(times)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -175,8 +157,7 @@ def test_a_model_of_each_family_against_stock_times_v(name):
         nn.init.normal_(p.gate.psi, std=2.0)
     with torch.no_grad():
         before, gated = plain(x), model(x)
-        multiply_outputs(by_hooks := copy.deepcopy(plain), report.positions)
-        wanted = by_hooks(x)
+        wanted = multiply_outputs(copy.deepcopy(plain), report.positions)(x)
         fused = fuse_asr(model, example=x)
         folded = fused(x)
         plain.load_state_dict(fused.state_dict(), strict=True)
