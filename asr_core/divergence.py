@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -44,11 +44,16 @@ def require_agreement(
             place = repr(where) if where else "no single layer, only in the model as a whole"
             raise ParityError(f"{report.message}; outputs first part at {place}")
         reports.append(report)
+    return worst(reports)
+
+
+def worst(reports: Sequence[ParityReport]) -> ParityReport:
+    """The worst of each figure; the tolerance is that of the first."""
     return ParityReport(
         max(report.max_abs for report in reports),
         max(report.max_rel for report in reports),
         min(report.argmax_agreement for report in reports),
-        tolerance,
+        reports[0].tolerance,
     )
 
 

@@ -14,16 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asr_core import fuse_asr
+from asr_core import fold_conv_bn, fuse_asr
 from asr_core.checkpoint import load_meta, save_checkpoint
 from asr_core.divergence import require_agreement
 from asr_core.errors import CheckpointError, InputError
+from asr_core.export import TOLERANCE
+from asr_core.fold_pairs import conv_bn_pairs
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
 from asr_core.saved_model import KIND, StockModel, load_model, save_model, stock_of
 from robust.model_names import build_model, names_code
 from styletransfer import zoo
 from styletransfer.network import StyleNetwork
+
+Pairs = Sequence[tuple[str, str]]
 
 _BATCH = 4
 _SEEDS = (0, 1, 2)
@@ -35,10 +39,12 @@ class ModelFile(ABC):
     Attributes:
         model: with its gates, where it has any.
         input_shape: of one sample.
+        size_step: where images of any size are taken: what their sides are multiples of.
     """
 
     model: nn.Module
     input_shape: Sequence[int]
+    size_step: int | None = None
 
     @property
     def gates(self) -> int:
@@ -64,9 +70,31 @@ class ModelFile(ABC):
         plain = fuse_asr(self.model)
         return plain, require_agreement(self.model, plain, self.examples())
 
+    def folded(self, plain: nn.Module) -> tuple[nn.Module, Pairs]:
+        """The fused model with its batch norms folded too, proved; and the pairs (conv, bn).
+
+        Raises:
+            InputError: the forward cannot be traced, or there is no batch norm to fold.
+            ParityError: the outputs differ by more than rounding.
+        """
+        pairs = conv_bn_pairs(plain)
+        if not pairs:
+            raise InputError(
+                "no batch norm takes the output of one convolution or linear layer: "
+                "there is nothing to fold"
+            )
+        folded = fold_conv_bn(plain, pairs)
+        convs = [conv for conv, _ in pairs]
+        require_agreement(plain, folded, self.examples(), tolerance=TOLERANCE, skip=convs)
+        return folded, pairs
+
     @abstractmethod
-    def save(self, path: Path, plain: nn.Module) -> None:
-        """Write the fused model so that it can be read again as one of its kind."""
+    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
+        """Write the fused model, folded at ``pairs``, to be read again as one of its kind.
+
+        Raises:
+            InputError: the kind has no way to read a folded one.
+        """
 
 
 class SavedModel(ModelFile):
@@ -97,22 +125,28 @@ class SavedModel(ModelFile):
                 f"by the input_shape in its JSON: {error}"
             ) from error
 
-    def save(self, path: Path, plain: nn.Module) -> None:
-        """Write the stock model's state dict, and the JSON that rebuilds it."""
-        save_model(path, plain, self.stock)
+    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
+        """Write the state dict, and the JSON that rebuilds the model."""
+        save_model(path, plain, self.stock, folded=pairs)
 
 
 class StyleFile(ModelFile):
     """A style network, ours or one of the public example's."""
 
     input_shape = (3, 64, 64)
+    size_step = 4
     model: StyleNetwork
 
     def __init__(self, path: Path) -> None:
         self.model, self.meta = zoo.load_network(path)
 
-    def save(self, path: Path, plain: nn.Module) -> None:
+    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
         """Write the fused network as a plain one of norm ``bn``, in full precision."""
+        if pairs:
+            raise InputError(
+                "a folded style network has no norms left, so that no style network loads it: "
+                "export it as pt2 or onnx"
+            )
         norm = self.model.config["norm"]
         config = {**self.model.config, "norm": "in" if norm == "in" else "bn"}
         meta = {**self.meta, "kind": zoo.KIND, "model": config, "fused_from": norm}

@@ -9,6 +9,7 @@ from robust.cli import Lazy, LazyGroup
 MODEL_COMMANDS = {
     "inspect": "robust.cli.inspect:inspect_model",
     "fuse": "robust.cli.fuse:fuse",
+    "export": "robust.cli.export:export",
 }
 
 

@@ -1,0 +1,56 @@
+"""``robust export``: a model's checkpoint as a file for other tools, without gates."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("export")
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.option(
+    "--format", "suffix", required=True, type=click.Choice(["safetensors", "pt2", "onnx"])
+)
+@click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them too.")
+@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
+@click.option("--out", required=True, type=click.Path(), help="The file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def export(
+    checkpoint: str,
+    suffix: str,
+    fold: bool,
+    model: str | None,
+    out: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write the plain model of CHECKPOINT, gates fused, for other tools.
+
+    CHECKPOINT is a style network, or what asr_core.save_model wrote. pt2 (torch.export) and onnx
+    take any batch size, those of style networks any sides that are multiples of 4; both are run
+    against the model before the file is put in place. Where outputs differ nothing is written, and
+    the exit code is 1.
+    """
+    import json
+    from dataclasses import asdict
+
+    from asr_core.export import export_onnx, export_pt2, require_onnx
+    from robust.model_files import new_file, open_model
+
+    path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
+    if suffix == "onnx":
+        require_onnx()
+    opened = open_model(checkpoint, builder=model)
+    plain, parity = opened.fused()
+    final, pairs = opened.folded(plain) if fold else (plain, ())
+    if suffix == "safetensors":
+        opened.save(path, final, pairs)
+    else:
+        write = export_onnx if suffix == "onnx" else export_pt2
+        parity = write(path, final, opened.examples()[0], size_step=opened.size_step)
+    if as_json:
+        done = {"out": str(path), "gates": opened.gates, "folded": len(pairs)}
+        click.echo(json.dumps({**done, "parity": asdict(parity)}, indent=2))
+        return
+    folded = f", {len(pairs)} batch norms folded" if fold else ""
+    click.echo(f"{path}: {opened.gates} gates fused{folded}; {parity.message}")
