@@ -2,6 +2,8 @@
 
 from asr_core.models.acnet import AsymmetricConv, resnet_acnet
 from asr_core.models.backbones import BACKBONES, Backbone
+from asr_core.models.build import MODES, build
+from asr_core.models.live import add_attention
 from asr_core.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
 from asr_core.models.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
 from asr_core.models.shufflenet_v2 import shufflenet_v2
@@ -10,10 +12,13 @@ from asr_core.models.vit import vit_b_16, vit_s_16
 
 __all__ = [
     "BACKBONES",
+    "MODES",
     "AsymmetricConv",
     "Backbone",
     "MobileNetV1",
     "ResNetCIFAR",
+    "add_attention",
+    "build",
     "mobilenet_v1",
     "resnet83",
     "resnet164",

@@ -1,0 +1,87 @@
+"""Live attention at chosen layers of any model that can be traced: y × attention(y)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, fx, nn
+
+from asr_core.attention import ATTENTIONS, Attention
+from asr_core.errors import InputError, TargetError
+from asr_core.layers import KINDS, gated_layer
+from asr_core.placement.graph import Forward
+from asr_core.placement.trace import trace
+
+CHILD = "attention"
+
+
+class Attended(nn.Module):
+    """x × attention(x), with the channels along ``axis`` 1, (N, C, H, W), or -1, (N, T, C)."""
+
+    def __init__(self, attention: Attention, axis: int) -> None:
+        super().__init__()
+        self.attention = attention
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape as ``x``; tokens count as the pixels of a column."""
+        if self.axis == 1:
+            return x * self.attention(x)
+        return x * self.attention(x.mT[..., None]).squeeze(-1).mT
+
+
+def add_attention(
+    model: nn.Module, names: Iterable[str], attention: str = "se", *, activation: str = "sigmoid"
+) -> fx.GraphModule:
+    """A model that multiplies the named layers' outputs by live attention on them.
+
+    The attention modules are added behind the layers in the traced forward, under the child
+    "attention"; the layers are those of ``model``, with their names, so that the state dict has
+    all keys of the plain model.
+
+    Args:
+        model: a model without ASR, which torch.fx can trace.
+        names: dotted names of layers with outputs (N, C, H, W), or (N, T, C) where the channels
+            are the last axis; the ``out_proj`` of a MultiheadAttention stands for its output.
+        attention: name in :data:`asr_core.attention.ATTENTIONS`.
+        activation: what ends each attention module.
+
+    Raises:
+        InputError: an unknown attention module; "dia", which needs one cell per stage.
+        TargetError: the model cannot be traced, a layer is not called in its forward, or the
+            model has a child "attention" of its own.
+    """
+    if attention == "dia":
+        raise InputError("'dia' shares one cell among a stage's blocks: only the ResNets have it")
+    if hasattr(model, CHILD):
+        raise TargetError(f"the model has an attribute {CHILD!r} of its own")
+    make = ATTENTIONS[attention]
+    forward = Forward(model, trace(model))
+    found = fx.GraphModule(model, forward.nodes[0].graph, type(model).__name__)
+    added = nn.ModuleDict()
+    found.add_module(CHILD, added)
+    missing = dict.fromkeys(names)
+    for node in list(found.graph.nodes):
+        layer = forward.layer(node)
+        name = gated_layer(layer, forward.modules[layer])[0] if layer else ""
+        if name not in missing:
+            continue
+        del missing[name]
+        key = name.replace(".", "_")
+        added[key] = _attended(forward.modules[name], make, activation)
+        output = node
+        if name != layer:  # of attention's outputs, the first
+            output = next(user for user in node.users if user.args[1] == 0)
+        with found.graph.inserting_after(output):
+            product = found.graph.call_module(f"{CHILD}.{key}", (output,))
+        output.replace_all_uses_with(product)
+        product.args = (output,)  # its own use was replaced as well
+    if missing:
+        raise TargetError(f"no layer {next(iter(missing))!r} is called in the model's forward")
+    found.recompile()
+    return found
+
+
+def _attended(layer: nn.Module, make: type[Attention], activation: str) -> Attended:
+    kind = next(kind for kind in KINDS if isinstance(layer, kind.types))
+    return Attended(make(kind.channels(layer), activation=activation), kind.axis)
