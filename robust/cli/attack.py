@@ -79,5 +79,5 @@ def attack(as_json: bool, quiet: bool, **options: object) -> None:
     if as_json:
         click.echo(json.dumps(outcome.summary, indent=2))
     else:
-        print_report(outcome.summary, Console(width=None if sys.stdout.isatty() else 140))
+        print_report(outcome.summary, Console(width=None if sys.stdout.isatty() else 150))
         click.echo(f"\n{job.folder.path}: {', '.join(outcome.files)}")
