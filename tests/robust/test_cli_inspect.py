@@ -44,6 +44,10 @@ def test_positions_and_counts_of_resnet18() -> None:
     assert found["parameters"] == {"plain": plain, "training": plain + gates, "fused": plain}
 
 
+def test_places_are_found_where_none_are_named() -> None:
+    assert listing("resnet18") == listing("resnet18", *TARGETS)
+
+
 def test_the_table_says_the_same() -> None:
     found = listing("resnet18", *TARGETS, "--num-classes", 10)
     result = robust("resnet18", *TARGETS, "--num-classes", 10)
