@@ -5,6 +5,7 @@ from asr_core.models.backbones import BACKBONES, Backbone
 from asr_core.models.build import MODES, build
 from asr_core.models.live import add_attention
 from asr_core.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
+from asr_core.models.repvgg import RepVGG, repvgg_a0
 from asr_core.models.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
 from asr_core.models.shufflenet_v2 import shufflenet_v2
 from asr_core.models.vgg import vgg19_bn
@@ -16,10 +17,12 @@ __all__ = [
     "AsymmetricConv",
     "Backbone",
     "MobileNetV1",
+    "RepVGG",
     "ResNetCIFAR",
     "add_attention",
     "build",
     "mobilenet_v1",
+    "repvgg_a0",
     "resnet83",
     "resnet164",
     "resnet_acnet",

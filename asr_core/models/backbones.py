@@ -13,12 +13,14 @@ from torchvision import models
 from asr_core.insert import insert_asr
 from asr_core.models.acnet import resnet_acnet
 from asr_core.models.mobilenet_v1 import mobilenet_v1
+from asr_core.models.repvgg import repvgg_a0
 from asr_core.models.resnet_cifar import resnet83, resnet164
 from asr_core.models.shufflenet_v2 import shufflenet_v2
 from asr_core.models.vgg import vgg19_bn
 from asr_core.models.vit import vit_b_16, vit_s_16
 from asr_core.registry import Registry
 from asr_core.report import Report
+from asr_core.shared import share_gates
 
 SMALL = (32, 96)
 """Sides of the images of CIFAR and STL10."""
@@ -35,6 +37,7 @@ class Backbone:
         sizes: the sides H = W that the paper feeds it.
         options: where its ASR differs from the defaults of :func:`asr_core.insert_asr`.
         takes_attention: whether ``make`` takes ``attention=``, the name of live attention.
+        shared: whether the layers of one parent, which sums their outputs, have one gate.
     """
 
     make: Callable[..., nn.Module]
@@ -42,11 +45,13 @@ class Backbone:
     sizes: tuple[int, ...] = SMALL
     options: Mapping[str, Any] = field(default_factory=dict)
     takes_attention: bool = False
+    shared: bool = False
 
     def insert(self, model: nn.Module, attention: str = "se", **options: Any) -> Report:
         """:func:`asr_core.insert_asr` at the paper's positions, with the paper's options."""
         options = {"targets": self.targets, **self.options, **options}
-        return insert_asr(model, attention, **options)
+        report = insert_asr(model, attention, **options)
+        return share_gates(model, report) if self.shared else report
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")
@@ -77,10 +82,13 @@ _resnet_cifar("resnet83_acnet", partial(resnet_acnet, 83))
 _resnet("resnet34", models.resnet34, "bn2")
 _resnet("resnet50", models.resnet50, "bn3")
 _resnet("resnet101", models.resnet101, "bn3")
-# Between norm and ReLU: of every convolution (Fig. 2), of the residual branch's last (Fig. 3), of
-# the depthwise and the pointwise one (Fig. 4).
+# Between norm and ReLU: of every convolution (Fig. 2), of the sum of RepVGG's branches, of the
+# residual branch's last (Fig. 3), of the depthwise and the pointwise one (Fig. 4).
 _NORMS = (1, 4, 8, 11, 15, 18, 21, 24, 28, 31, 34, 37, 41, 44, 47, 50)
 BACKBONES.register("vgg19_bn")(Backbone(vgg19_bn, tuple(f"features.{i}" for i in _NORMS)))
+BACKBONES.register("repvgg_a0")(
+    Backbone(repvgg_a0, ("blocks.*.bn?",), takes_attention=True, shared=True)
+)
 BACKBONES.register("shufflenet_v2")(Backbone(shufflenet_v2, ("stage*.branch2.6",)))
 BACKBONES.register("mobilenet_v1")(Backbone(mobilenet_v1, ("blocks.*.bn1", "blocks.*.bn2")))
 _vit("vit_s_16", vit_s_16, 224)

@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from layer_cases import randomise
 from torch import nn
 
 from asr_core import fuse_asr, place
-from asr_core.errors import InputError
+from asr_core.errors import InputError, TargetError
 from asr_core.models import BACKBONES, AsymmetricConv, mobilenet_v1, resnet_acnet, vit_s_16
 from asr_core.targets import select
 
@@ -19,6 +20,19 @@ def stages(numbers, last):
 def encoder(layers):
     ends = "self_attention.out_proj", "mlp.3"
     return [f"encoder.layers.encoder_layer_{i}.{end}" for i in range(layers) for end in ends]
+
+
+def norms(block):
+    """A block of RepVGG that changes the shape has no third branch."""
+    return 2 if block in (0, 3, 7, 21) else 3
+
+
+def repvgg_parameters():
+    widths = [3, 48] + 2 * [48] + 4 * [96] + 14 * [192] + [1280]
+    return 1281 * 1000 + sum(
+        10 * width * out + 2 * norms(i) * out
+        for i, (width, out) in enumerate(itertools.pairwise(widths))
+    )
 
 
 # Parameters at the number of classes: from the papers and torchvision's documentation, ResNet83
@@ -34,6 +48,11 @@ EXPECTED = {
         10,
         20_040_522,
         [f"features.{i}" for i in (1, 4, 8, 11, 15, 18, 21, 24, 28, 31, 34, 37, 41, 44, 47, 50)],
+    ),
+    "repvgg_a0": (
+        1000,
+        repvgg_parameters(),
+        [f"blocks.{i}.{bn}" for i in range(22) for bn in ("bn3", "bn1", "bn0")[: norms(i)]],
     ),
     "shufflenet_v2": (
         1000,
@@ -70,12 +89,18 @@ def test_positions_and_parameters(name):
     assert not refusals
 
 
-@pytest.mark.parametrize("name", [n for n in EXPECTED if n != "shufflenet_v2"])
+@pytest.mark.parametrize("name", sorted(set(EXPECTED) - {"shufflenet_v2", "repvgg_a0"}))
 def test_the_paper_and_automatic_placement_agree(name):
     with torch.device("meta"):
         found = place(BACKBONES[name].make(10)).names
     # The paper leaves the stem of MobileNet alone.
     assert [n for n in found if n != "bn1"] == EXPECTED[name][2]
+
+
+def test_automatic_placement_leaves_sums_of_equals_to_the_user():
+    with torch.device("meta"), pytest.raises(TargetError, match="shared by all"):
+        place(BACKBONES["repvgg_a0"].make(10))
+    assert round(repvgg_parameters() / 1e6, 2) == 9.11  # the paper of RepVGG, in training
 
 
 def test_shufflenet_gates_the_last_of_several_norms():
@@ -114,10 +139,8 @@ def test_insert_train_fuse_and_load(name):
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in report.parameters())
     optimizer.step()
-    for p in report.positions:
-        nn.init.normal_(p.gate.psi, std=2.0)
-        for parameter in p.gate.attention.parameters():
-            nn.init.normal_(parameter, std=0.5)
+    for parameter in report.parameters():
+        nn.init.normal_(parameter)
 
     fused = fuse_asr(model.double(), example=x.double())
     for a, b in zip(fused.modules(), plain.modules(), strict=True):

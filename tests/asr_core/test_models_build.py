@@ -78,7 +78,7 @@ def test_what_cannot_be_attended():
         add_attention(net, ["1"])
 
 
-LIGHT = ("resnet83_acnet", "shufflenet_v2", "mobilenet_v1")
+LIGHT = ("repvgg_a0", "resnet83_acnet", "shufflenet_v2", "mobilenet_v1")
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -91,15 +91,19 @@ def test_modes(name):
 
     keys = {mode: set(model.state_dict()) for mode, model in models.items()}
     assert keys["live"] > keys["plain"]
-    assert len([k for k in keys["live"] if k.endswith("expand.bias")]) == positions["asr"]
+    gates = [
+        len([k for k in keys[m] if k.endswith("expand.bias")]) for m in ("live", "asr", "both")
+    ]
+    assert gates[0] == gates[1] == gates[2] / 2 > 0
     size = 32
     for model in models.values():
         model.train()(torch.rand(2, 3, size, size)).sum().backward()
         assert all(p.grad is not None for p in model.parameters())
 
     for mode, like in (("asr", "plain"), ("both", "live")):
-        for _, layer in gated_layers(models[mode]):
-            nn.init.normal_(layer.asr.psi, std=2.0)
+        for key, parameter in models[mode].named_parameters():
+            if key.endswith("asr.psi"):
+                nn.init.normal_(parameter, std=2.0)
         models[mode].double().eval()
         x = torch.rand(2, 3, size, size, dtype=torch.float64)
         before = models[mode](x)
@@ -123,7 +127,13 @@ def test_every_backbone_has_live_attention_at_its_positions(name):
         == {
             **{"resnet83": 27, "resnet164": 54, "resnet83_acnet": 27, "resnet34": 16},
             **{"resnet50": 16, "resnet101": 33, "vgg19_bn": 16, "shufflenet_v2": 16},
-            **{"mobilenet_v1": 26, "vit_s_16": 24, "vit_b_16": 24, "vit_b_16_384": 24},
+            **{
+                "mobilenet_v1": 26,
+                "repvgg_a0": 22,
+                "vit_s_16": 24,
+                "vit_b_16": 24,
+                "vit_b_16_384": 24,
+            },
         }[name]
     )
 
