@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from asr_core.errors import InputError
+from asr_core.errors import InputError, TargetError
 from asr_core.fuse import reparameterize
 from asr_core.gate import Gate
 from asr_core.layers import LayerKind, Slot, Stock, present
@@ -104,6 +104,11 @@ def insert_asr(
         created = _created(model, layer, kind)
         first = present(layer, kind, created)[0].tensor
         like = created.get(first, getattr(layer, first))
+        if like.is_meta:
+            raise TargetError(
+                f"{name!r} is on the meta device and has no values to scale: to_empty() the model "
+                "and load its weights first"
+            )
         gate = Gate(kind.channels(layer), attention, **options)  # type: ignore[arg-type]
         gate = gate.to(like.device, like.dtype).train(layer.training)
         axis = output_axis(layer, kind, created)

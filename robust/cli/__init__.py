@@ -38,6 +38,14 @@ COMMANDS: dict[str, Lazy] = {
     ),
     "stylize": Lazy("robust.cli.stylize:stylize", "Stylise images with one network."),
     "train": Lazy("robust.cli.train:train", "Train networks: `robust train style`."),
+    "inspect": Lazy(
+        "robust.cli.inspect:inspect_model",
+        "Show where ASR gates go in a model, and their parameters.",
+    ),
+    "fuse": Lazy("robust.cli.fuse:fuse", "Fold a checkpoint's gates into its layers, with proof."),
+    "export": Lazy(
+        "robust.cli.export:export", "Write a checkpoint without gates: safetensors, pt2 or ONNX."
+    ),
     "list": Lazy(
         "robust.cli.listing:list_names",
         "List the known styles, norm variants, noises and attention modules.",

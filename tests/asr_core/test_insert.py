@@ -218,3 +218,12 @@ def test_torchvision_models(name):
     after = model(torch.rand(2, 3, 32, 32))
     assert after.shape == before.shape
     json.dumps([(p.name, p.kind, p.axis, p.channels, p.created, p.start) for p in report.positions])
+
+
+def test_a_model_without_values_is_refused_before_any_change() -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    keys = list(model.state_dict())
+    with pytest.raises(TargetError, match="'1' is on the meta device"):
+        insert_asr(model, targets="1")
+    assert list(model.state_dict()) == keys
