@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
 import torch
@@ -34,6 +34,7 @@ OTHER_SEED = "in (other seed)"
 """The norm that ``metrics.csv`` gives to the ceiling: IN of one training seed against another's."""
 
 _POOL_BATCH = 5
+_MEASURED_AT_ONCE = 2  # bounds memory: features of a loss network are large
 
 
 class Output(NamedTuple):
@@ -148,10 +149,10 @@ class StyleAttack:
         distinct = {id(output.picture): output.picture for output in outputs}
         position = {key: index for index, key in enumerate(distinct)}
         pictures = torch.cat(list(distinct.values()))
-        found = own_measures(pictures, image, self._loss)
-        if reference is not None:
-            found |= similarities(pictures, reference, TO_IN)
-        found |= similarities(pictures, pictures[:1], TO_CLEAN)
+        found = _concatenated(
+            self._numbers(part, image, reference, pictures[:1])
+            for part in pictures.split(_MEASURED_AT_ONCE)
+        )
         for output in outputs:
             is_reference = output.severity is None and checkpoint.norm == "in"
             for metric, values in found.items():
@@ -167,6 +168,14 @@ class StyleAttack:
             if len(draws) > 1:
                 deviation = spread(torch.cat([output.picture for output in draws])).item()
                 yield self._row(checkpoint, draws[0], "spread", deviation, "")
+
+    def _numbers(
+        self, pictures: Tensor, image: Tensor, reference: Tensor | None, clean: Tensor
+    ) -> dict[str, Tensor]:
+        found = own_measures(pictures, image, self._loss)
+        if reference is not None:
+            found |= similarities(pictures, reference, TO_IN)
+        return found | similarities(pictures, clean, TO_CLEAN)
 
     def _ceiling(self, name: str, instance: dict[int, Tensor]) -> Iterator[Row]:
         """How alike two IN networks are that differ in nothing but the training seed."""
@@ -237,3 +246,8 @@ def _ready(network: StyleNetwork, device: torch.device) -> StyleNetwork:
     """Fused, since an attack on the fused network is the attack on the gated one; channels last."""
     fused = cast(StyleNetwork, fuse_asr(network, inplace=True))
     return fused.to(device).to(memory_format=torch.channels_last)
+
+
+def _concatenated(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    listed = list(parts)
+    return {metric: torch.cat([part[metric] for part in listed]) for metric in listed[0]}
