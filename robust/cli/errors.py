@@ -80,10 +80,14 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
     torch = sys.modules.get("torch")
-    return isinstance(error, MemoryError) or (
-        torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
-    )
+    if torch is None:
+        return False
+    # On a CPU torch has no exception of its own for it.
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, torch.cuda.OutOfMemoryError)
 
 
 def _place(error: BaseException) -> str:

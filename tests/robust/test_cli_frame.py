@@ -227,6 +227,11 @@ ERRORS = [
         2,
         "error: no space left on the disk; free some and run again",
     ),
+    (
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+        2,
+        "error: out of memory; try a smaller --size or --batch-size",
+    ),
     (MemoryError(), 2, "error: out of memory; try a smaller --size or --batch-size"),
     (
         torch.cuda.OutOfMemoryError("CUDA out of memory."),
@@ -325,3 +330,12 @@ def test_no_traceback_reaches_a_real_terminal(tmp_path: Path) -> None:
     result = python("-c", script, PYTHONPATH=str(tmp_path))
     assert result.returncode == 2
     assert result.stderr == "robust: error: size must be at least 1, got 0\n"
+
+
+def test_torch_words_a_refused_allocation_on_the_cpu_as_we_read_it() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert explain(raised.value) == (
+        "error: out of memory; try a smaller --size or --batch-size",
+        2,
+    )
