@@ -41,14 +41,14 @@ lock() { "$base" -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.$1)" 2>/
 
 find_python() {
     local name
-    for name in python3.11 python3.12 python3.13 python3.10 python3 python; do
-        if "$name" -c 'import sys, venv, ensurepip, fcntl; sys.exit(sys.version_info < (3, 10))' \
+    for name in python3.11 python3.12 python3.13 python3.14 python3 python; do
+        if "$name" -c 'import sys, venv, ensurepip, fcntl; sys.exit(sys.version_info < (3, 11))' \
             >/dev/null 2>&1; then
             echo "$name"
             return
         fi
     done
-    say "error: found no Python 3.10 or newer with venv on PATH;" \
+    say "error: found no Python 3.11 or newer with venv on PATH;" \
         "install one (on Debian and Ubuntu: apt install python3 python3-venv)"
     return 2
 }

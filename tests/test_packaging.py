@@ -88,7 +88,7 @@ def dist_info(wheel: zipfile.ZipFile, name: str) -> str:
 def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     about = message_from_string(dist_info(wheel, "METADATA"))
     assert about["Name"] == "robust-asr"
-    assert about["Requires-Python"] == ">=3.10"
+    assert about["Requires-Python"] == ">=3.11"
     assert about["License-Expression"] == "MIT"
     assert str(about.get_payload()).strip() == (ROOT / "README.md").read_text().strip()
     assert "the robust-asr authors" in dist_info(wheel, "licenses/LICENSE")

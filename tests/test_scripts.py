@@ -340,7 +340,7 @@ def test_no_python_is_one_line(clone: Clone) -> None:
     (clone.bin / "python3.11").unlink()
     result = clone.run("scripts/robust")
     assert result.returncode == 2
-    assert result.stderr.startswith("robust: error: found no Python 3.10 or newer")
+    assert result.stderr.startswith("robust: error: found no Python 3.11 or newer")
     assert result.stderr.count("\n") == 1
     assert not (clone.root / ".venv").exists()
 

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class AttackJob:
 
         stream = pictures()
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
-        started = datetime.now(timezone.utc)
+        started = datetime.now(UTC)
         interrupted = False
         with self.folder.measurements() as file:
             results = Results(file)
@@ -112,7 +112,7 @@ class AttackJob:
         facts = {
             "command": self.command,
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(timezone.utc) - started).total_seconds(), 1),
+            "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
             "interrupted": interrupted,
             "images": results.images,
             "skipped": skipped,
