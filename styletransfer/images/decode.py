@@ -164,4 +164,4 @@ def _deep(path: Path, values: NDArray[np.generic], *, integer: bool) -> NDArray[
         raise ImageError(
             path, f"is {kind} image with values from {low} to {high}; expected 0 to {top}"
         )
-    return (values / np.float32(top)).astype(np.float32)
+    return (values.astype(np.float64) / top).astype(np.float32)
