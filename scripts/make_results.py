@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from results_page import put_section
 
-from asr_core.files import atomic_path, write_text
+from asr_core.files import atomic_path
 from robust.attack.folder import GRID, RUN, SUMMARY
 from robust.attack.report import markdown
 from robust.noise import NOISES
 from robust.verdict import NO_DIFFERENCE
 from styletransfer.images.drawn import STYLES
 
-ABOUT = """# Results: style networks under normalisation noise
+ABOUT = """## Style networks under normalisation noise
 
 Made by `python scripts/make_results.py` from the networks that ship with the package; every number
 comes from the run's `summary.json`. Content and style loss are relative (0 is perfect), blur is
@@ -63,7 +64,7 @@ def overview(summaries: dict[str, dict[str, Any]]) -> str:
         if verdict["answer"] != NO_DIFFERENCE
     ]
     return (
-        f"## In short\n\n{len(seen)} of {count} verdicts, single severities included, see a "
+        f"### In short\n\n{len(seen)} of {count} verdicts, single severities included, see a "
         f"difference at 95 % (chance alone would give about {chance:.0f}):\n\n" + "\n".join(seen)
     ) + "\n"
 
@@ -93,13 +94,13 @@ def main() -> None:
             picture_of(folder, options.docs / picture, reduce=2)
             versions = facts["environment"]["versions"]
             parts.append(
-                f"## {style}, {noise} noise\n\n"
+                f"### {style}, {noise} noise\n\n"
                 f"`robust attack --full --style {style} --noise {noise}`: "
                 f"{len(facts['images'])} images, {facts['draws']} draws, {facts['seconds']:.0f} s, "
                 f"torch {versions['torch']}. Grid: [{picture}]({picture})\n\n{markdown(summary)}"
             )
     parts.insert(1, overview(summaries))
-    write_text(options.docs / "RESULTS.md", "\n".join(parts))
+    put_section(options.docs / "RESULTS.md", "style", "\n".join(parts))
 
 
 if __name__ == "__main__":
