@@ -5,15 +5,24 @@ Nothing is downloaded. Images are float32 tensors (3, H, W) in [0, 1].
 
 from __future__ import annotations
 
-import functools
-
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 from asr_core.errors import InputError
+from asr_core.photographs import photograph
 from asr_core.registry import unknown_name
+
+__all__ = [
+    "HELD_OUT",
+    "NATURAL",
+    "TEXTURED",
+    "TRAINING",
+    "held_out",
+    "photograph",
+    "pool",
+    "training_photographs",
+]
 
 NATURAL = ("rocket", "motorcycle_left", "motorcycle_right", "retina", "immunohistochemistry")
 TEXTURED = (
@@ -34,31 +43,6 @@ _CROPS: dict[str, tuple[str, float, float, float]] = {
 }
 HELD_OUT = tuple(_CROPS)
 """Names of the held-out pictures: three photographs, each whole and in close-up."""
-
-
-@functools.lru_cache(maxsize=32)
-def photograph(name: str) -> Tensor:
-    """One embedded photograph, (3, H, W) in [0, 1]; grey ones repeat their channel.
-
-    It is kept and shared by all callers: not to be changed in place.
-
-    Raises:
-        InputError: the name is unknown; the message lists the known ones.
-    """
-    from skimage import data
-
-    known = [*TRAINING, "astronaut", "chelsea", "coffee"]
-    if name not in known:
-        raise unknown_name("embedded photograph", name, known)
-    if name.startswith("motorcycle"):
-        left, right, _ = data.stereo_motorcycle()
-        pixels = left if name.endswith("left") else right
-    else:
-        pixels = getattr(data, name)()
-    pixels = np.asarray(pixels)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return torch.from_numpy(pixels[..., :3].copy()).permute(2, 0, 1).float() / 255
 
 
 def held_out(name: str, *, size: int = 256) -> Tensor:

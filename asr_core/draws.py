@@ -1,0 +1,35 @@
+"""Stateless random numbers: each is a function of the seed and of what it is for.
+
+A draw is named by parts (seed, layer, draw index, …) whose hash seeds a generator on the CPU, so it
+does not depend on the device, on the order of a batch, on workers, or on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from typing import SupportsIndex
+
+import torch
+
+from asr_core.errors import InputError
+
+Key = SupportsIndex | str
+
+
+def check_seed(seed: object) -> int:
+    """``seed`` as an int.
+
+    Raises:
+        InputError: it is not a whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex):
+        raise InputError(f"seed {seed!r} is not a whole number")
+    return operator.index(seed)
+
+
+def generator(*parts: Key) -> torch.Generator:
+    """A CPU generator seeded by the hash of ``parts``, whole numbers and strings."""
+    plain = [part if isinstance(part, str) else operator.index(part) for part in parts]
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
