@@ -5,6 +5,8 @@ from asr_core.models.backbones import BACKBONES, Backbone
 from asr_core.models.build import MODES, build
 from asr_core.models.live import add_attention
 from asr_core.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
+from asr_core.models.named import build_named
+from asr_core.models.normalized import Normalized
 from asr_core.models.repvgg import RepVGG, repvgg_a0
 from asr_core.models.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
 from asr_core.models.shufflenet_v2 import shufflenet_v2
@@ -17,10 +19,12 @@ __all__ = [
     "AsymmetricConv",
     "Backbone",
     "MobileNetV1",
+    "Normalized",
     "RepVGG",
     "ResNetCIFAR",
     "add_attention",
     "build",
+    "build_named",
     "mobilenet_v1",
     "repvgg_a0",
     "resnet83",

@@ -1,4 +1,7 @@
-"""The paper's backbones by name, and where ASR goes in each (paper, supplementary, B.2)."""
+"""The paper's backbones by name, and where ASR goes in each (paper, supplementary, B.2).
+
+ResNet11 and ResNet29 are the same at a depth that trains in minutes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from asr_core.insert import insert_asr
 from asr_core.models.acnet import resnet_acnet
 from asr_core.models.mobilenet_v1 import mobilenet_v1
 from asr_core.models.repvgg import repvgg_a0
-from asr_core.models.resnet_cifar import resnet83, resnet164
+from asr_core.models.resnet_cifar import resnet83, resnet164, resnet_cifar
 from asr_core.models.shufflenet_v2 import shufflenet_v2
 from asr_core.models.vgg import vgg19_bn
 from asr_core.models.vit import vit_b_16, vit_s_16
@@ -76,6 +79,8 @@ def _stock(make: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:
     return lambda num_classes: make(weights=None, num_classes=num_classes)
 
 
+_resnet_cifar("resnet11", partial(resnet_cifar, 11))
+_resnet_cifar("resnet29", partial(resnet_cifar, 29))
 _resnet_cifar("resnet83", resnet83)
 _resnet_cifar("resnet164", resnet164)
 _resnet_cifar("resnet83_acnet", partial(resnet_acnet, 83))

@@ -39,6 +39,8 @@ def repvgg_parameters():
 # Parameters at the number of classes: from the papers and torchvision's documentation, ResNet83
 # and ACNet from ResNet164's 1,704,154 by what a block of width p has, 17p² + 12p and 6p² + 4p.
 EXPECTED = {
+    "resnet11": (10, 1_704_154 - 17 * (17 * 5376 + 12 * 112), stages([1] * 3, "bn3")),
+    "resnet29": (10, 1_704_154 - 15 * (17 * 5376 + 12 * 112), stages([3] * 3, "bn3")),
     "resnet83": (10, 1_704_154 - 9 * (17 * 5376 + 12 * 112), stages([9] * 3, "bn3")),
     "resnet164": (10, 1_704_154, stages([18] * 3, "bn3")),
     "resnet83_acnet": (10, 869_530 + 9 * (6 * 5376 + 4 * 112), stages([9] * 3, "bn3")),

@@ -125,7 +125,14 @@ def test_every_backbone_has_live_attention_at_its_positions(name):
     assert (
         len(gates)
         == {
-            **{"resnet83": 27, "resnet164": 54, "resnet83_acnet": 27, "resnet34": 16},
+            **{
+                "resnet11": 3,
+                "resnet29": 9,
+                "resnet83": 27,
+                "resnet164": 54,
+                "resnet83_acnet": 27,
+                "resnet34": 16,
+            },
             **{"resnet50": 16, "resnet101": 33, "vgg19_bn": 16, "shufflenet_v2": 16},
             **{
                 "mobilenet_v1": 26,
