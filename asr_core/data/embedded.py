@@ -1,0 +1,82 @@
+"""The data set that needs no download: 32×32 patches of 18 photographs and textures.
+
+The class is the picture that a patch was cut from. The splits lie side by side in each picture, so
+no pixel is in two of them: train in the left half, validation in the next 10 % of the width, test
+in the right 35 %, with 5 % between validation and test left out. Grey pictures give grey patches.
+
+Patches lie at the points of the R2 sequence (M. Roberts, "The unreasonable effectiveness of
+quasirandom sequences", 2018), which cover a region evenly: a fixed split, without random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from asr_core.data.image_set import ImageSet
+from asr_core.data.memory import MemorySplit
+from asr_core.data.source import DATASETS, Source
+from asr_core.errors import InputError
+from asr_core.photographs import PHOTOGRAPHS, pixels
+
+CLASSES = tuple(name for name in PHOTOGRAPHS if name != "motorcycle_right")
+"""The 18 classes: every picture, of the two views of one scene only the left."""
+
+SIZE = 32
+REGIONS = {"train": (0.0, 0.5), "validation": (0.5, 0.6), "test": (0.65, 1.0)}
+"""Where each split lies, in fractions of a picture's width."""
+
+PATCHES = {"train": 400, "validation": 50, "test": 100}
+"""Number of patches of each class."""
+
+MEAN = (0.4692, 0.4034, 0.3831)
+STD = (0.2418, 0.2103, 0.2150)
+"""Of the training patches, in [0, 1]."""
+
+_PLASTIC = 1.32471795724474602596  # the real root of x³ = x + 1, on which R2 rests
+
+
+def corners(split: str, height: int, width: int) -> Tensor:
+    """The upper left corners of a split's patches in a picture, int64 (n, 2): row, column."""
+    left, right = (round(fraction * width) for fraction in REGIONS[split])
+    places = height - SIZE + 1, right - left - SIZE + 1
+    found = []
+    for k in range(PATCHES[split]):
+        down, across = (math.modf(0.5 + (k + 1) / _PLASTIC**power)[0] for power in (1, 2))
+        found.append((int(down * places[0]), left + int(across * places[1])))
+    return torch.tensor(found)
+
+
+def patches(split: str, pictures: Sequence[Tensor]) -> MemorySplit:
+    """The patches that ``split`` cuts from ``pictures``, uint8 (3, H, W) each, in their order."""
+    images = []
+    for picture in pictures:
+        rows, columns = corners(split, *picture.shape[1:]).unbind(1)
+        windows = picture.unfold(1, SIZE, 1).unfold(2, SIZE, 1)  # (3, H', W', 32, 32)
+        images.append(windows[:, rows, columns].transpose(0, 1))
+    labels = torch.arange(len(pictures)).repeat_interleave(PATCHES[split])
+    return MemorySplit(torch.cat(images), labels)
+
+
+@DATASETS.register("embedded")
+def open_embedded(source: Source) -> ImageSet:
+    """The embedded patches; nothing is read but the files that come with scikit-image."""
+    source.check_size("embedded", SIZE)
+    if source.folder is not None:
+        raise InputError(
+            f"embedded is made from files at hand; leave out the folder {source.folder}"
+        )
+    pictures = [pixels(name) for name in CLASSES]
+    return ImageSet(
+        name="embedded",
+        classes=CLASSES,
+        image_size=SIZE,
+        mean=MEAN,
+        std=STD,
+        train=patches("train", pictures),
+        validation=patches("validation", pictures),
+        test=patches("test", pictures),
+    )

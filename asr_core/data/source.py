@@ -1,0 +1,36 @@
+"""Where a data set comes from: what the user said, and the table of the known sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from asr_core.data.image_set import ImageSet
+from asr_core.errors import InputError
+from asr_core.registry import Registry
+
+OnUnreadable = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What :func:`asr_core.data.open_data` was asked for, beside the name."""
+
+    folder: Path | None = None
+    download: bool = False
+    image_size: int | None = None
+    on_unreadable: OnUnreadable = "stop"
+    workers: int | None = None
+
+    def check_size(self, name: str, size: int) -> None:
+        """Refuse an ``image_size`` other than ``size``, the only one that the set has."""
+        if self.image_size not in (None, size):
+            raise InputError(
+                f"{name} has images of {size}×{size} pixels, not {self.image_size}; leave the "
+                "image size out"
+            )
+
+
+DATASETS: Registry[Callable[[Source], ImageSet]] = Registry("data set")
