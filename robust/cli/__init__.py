@@ -46,6 +46,9 @@ COMMANDS: dict[str, Lazy] = {
     "export": Lazy(
         "robust.cli.export:export", "Write a checkpoint without gates: safetensors, pt2 or ONNX."
     ),
+    "recipes": Lazy(
+        "robust.cli.recipes:list_recipes", "List the training recipes, or show one with its notes."
+    ),
     "list": Lazy(
         "robust.cli.listing:list_names",
         "List the known styles, norm variants, noises and attention modules.",

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from robust.cli.table import aligned
+
 
 @click.command("inspect")
 @click.argument("model", metavar="MODEL")
@@ -98,11 +100,6 @@ def _table(listing: dict[str, Any]) -> str:
             f"{whole['fused']:,}",
         )
     )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        words = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  ".join([*words, *numbers]).rstrip())
+    lines = aligned(rows, words=2)
     lines += [f"no gate on {r['name']!r}: {r['reason']}" for r in listing["refusals"]]
     return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""``robust recipes``: how the paper's networks are trained."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from robust.cli.table import aligned
+
+if TYPE_CHECKING:
+    from asr_core.recipes import Recipe
+
+HEAD = ("recipe", "backbone", "optimizer", "schedule", "lr", "w. decay", "epochs", "batch")
+
+
+@click.command("recipes")
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_recipes(name: str | None, as_json: bool) -> None:
+    """List the training recipes, or show NAME whole, with notes on what the paper leaves open.
+
+    They are the columns of Tables 2 and 3 of the paper's supplementary, and one of our own for the
+    embedded data.
+    """
+    from asr_core.recipes import load_recipe, recipes
+
+    if name is not None:
+        recipe = load_recipe(name)
+        text = json.dumps(recipe.as_dict(), indent=2, ensure_ascii=False)
+        click.echo(text if as_json else _whole(recipe))
+        return
+    found = [load_recipe(known) for known in recipes()]
+    if as_json:
+        listing = [recipe.as_dict() for recipe in found]
+        click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
+        return
+    click.echo("\n".join(aligned([HEAD, *map(_row, found)], words=4)))
+
+
+def _row(recipe: Recipe) -> tuple[str, ...]:
+    return (
+        recipe.name,
+        recipe.backbone,
+        recipe.optimizer,
+        _schedule(recipe),
+        f"{recipe.lr:g}",
+        f"{recipe.weight_decay:g}",
+        str(recipe.epochs),
+        str(recipe.batch_size),
+    )
+
+
+def _schedule(recipe: Recipe) -> str:
+    if recipe.schedule == "cosine":
+        return "cosine"
+    return f"{'/'.join(f'{epoch:g}' for epoch in recipe.milestones)} × {recipe.gamma:g}"
+
+
+def _whole(recipe: Recipe) -> str:
+    rows = [
+        (field, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for field, value in recipe.as_dict().items()
+        if field != "notes" and value not in (None, [])
+    ]
+    lines = aligned(rows, words=2)
+    for note in recipe.notes:
+        lines.append(click.wrap_text(note, 98, initial_indent="- ", subsequent_indent="  "))
+    return "\n".join(lines)
