@@ -8,6 +8,7 @@ from torch import nn
 
 from asr_core.errors import InputError
 from asr_core.parametrization import gate_of, gated_layers
+from asr_core.shared import groups_of
 from asr_core.wrappers import unwrap
 
 
@@ -15,14 +16,16 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
     """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the model's structure.
 
     ``insert_asr(fresh, **asr_config(model))`` makes of a fresh stock model one that loads
-    ``model.state_dict()`` strictly. ``targets`` are the resolved names of the gated layers.
+    ``model.state_dict()`` strictly. ``targets`` are the resolved names of the gated layers,
+    ``shared`` the groups of them that have one gate, or None.
 
     Raises:
         InputError: the model has no ASR, or its gates came from insertions with different
             arguments, which one call cannot give.
     """
-    gates = {name: gate_of(layer) for name, layer in gated_layers(unwrap(model))}
-    configs = {name: gate.config for name, gate in gates.items() if gate is not None}
+    layers = gated_layers(unwrap(model))
+    gates = {name: gate for name, layer in layers if (gate := gate_of(layer)) is not None}
+    configs = {name: gate.config for name, gate in gates.items()}
     if not configs:
         raise InputError("the model has no ASR: nothing to describe")
     first, config = next(iter(configs.items()))
@@ -32,4 +35,4 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
                 f"the gates at {first!r} and {name!r} were inserted with different arguments "
                 f"({config} and {other}): describe each with its own insert_asr call"
             )
-    return {**config, "targets": list(configs)}
+    return {**config, "targets": list(configs), "shared": groups_of(gates)}

@@ -15,6 +15,7 @@ from asr_core.parametrization import add_hooks, attach, detach, own_modules, rem
 from asr_core.probe import output_axis
 from asr_core.refusals import refuse_shared, refuse_taken
 from asr_core.report import Position, Report
+from asr_core.shared import Shared, SharedGate, leaders
 from asr_core.targets import Targets, select
 from asr_core.wrappers import refuse_wrapped
 
@@ -50,6 +51,7 @@ def insert_asr(
     psi: float = 0.1,
     activation: str = "sigmoid",
     attention_init: float | None = None,
+    shared: Shared = None,
     preserve: bool = False,
 ) -> Report:
     """Multiply the targeted layers' output channels by v = attention(ψ), in place, all or nothing.
@@ -74,6 +76,9 @@ def insert_asr(
         activation: what ends each attention module: "sigmoid", "tanh" or "hardsigmoid".
         attention_init: the value that all weights of the attention modules start from; None for
             their own initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
+        shared: for layers whose outputs are summed, one gate on the sum, which the state dict
+            holds once, at the first of them: lists of their names; or "parents", one gate for the
+            targets of each parent module (RepVGG's blocks).
         preserve: divide the parameters by v, so that outputs are unchanged at insertion (for
             trained models). Otherwise they shrink by v, about 0.525 for sigmoid and ψ = 0.1.
 
@@ -84,7 +89,8 @@ def insert_asr(
         TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
             no layer that can take a gate; a layer that has a gate, is shared, or is parametrized
             already; a model that is wrapped or compiled. The model is as before.
-        InputError: unknown names, δ, ψ, or a v that ``preserve`` cannot divide by.
+        InputError: unknown names, δ, ψ, layers of several widths to share a gate, or a v that
+            ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)
     modules = own_modules(model)
@@ -97,6 +103,8 @@ def insert_asr(
         "activation": activation,
         "attention_init": attention_init,
     }
+    led_by = leaders(shared, {name: kind.channels(layer) for name, (layer, kind) in layers.items()})
+    gates: dict[str, Gate] = {}
     plans = []
     for name, (layer, kind) in layers.items():
         parent = modules.get(name.rpartition(".")[0]) if name else None
@@ -109,8 +117,11 @@ def insert_asr(
                 f"{name!r} is on the meta device and has no values to scale: to_empty() the model "
                 "and load its weights first"
             )
-        gate = Gate(kind.channels(layer), attention, **options)  # type: ignore[arg-type]
-        gate = gate.to(like.device, like.dtype).train(layer.training)
+        if name in led_by:
+            gate: Gate = SharedGate(gates[led_by[name]])
+        else:
+            gate = Gate(kind.channels(layer), attention, **options)  # type: ignore[arg-type]
+        gates[name] = gate = gate.to(like.device, like.dtype).train(layer.training)
         axis = output_axis(layer, kind, created)
         plans.append(_Plan(name, layer, kind, axis, gate, created, host))
     if preserve:

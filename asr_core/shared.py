@@ -6,17 +6,17 @@ So a gate on a sum, which has no parameters of its own, folds into each of the s
 
 from __future__ import annotations
 
-import dataclasses
-from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from asr_core.errors import InputError
+from asr_core.errors import InputError, TargetError
 from asr_core.gate import Gate
-from asr_core.parametrization import scales
-from asr_core.report import Position, Report
+
+PARENTS = "parents"
+Shared = str | Sequence[Sequence[str]] | None
+"""Which layers have one gate: groups of their names; "parents", those of one parent; or none."""
 
 
 class SharedGate(Gate):
@@ -30,56 +30,84 @@ class SharedGate(Gate):
         self._held = None
         self._start = ()
 
+    @property
+    def leader(self) -> Gate:
+        """The gate that this one stands for."""
+        return self._leader[0]
+
     def scale(self) -> Tensor:
         """v, shape (C,), with gradient."""
-        return self._leader[0].scale() if self._held is None else self._held
+        return self.leader.scale() if self._held is None else self._held
+
+    def mark_start(self) -> None:
+        """Nothing: the shared gate does so itself."""
 
     def never_trained(self) -> bool:
         """Whether the shared gate is as it started."""
-        return self._leader[0].never_trained()
+        return self.leader.never_trained()
 
 
-def share_gates(model: nn.Module, report: Report) -> Report:
-    """Let the gated layers of one parent module, directly in it, have the gate of the first.
-
-    For parents that sum their gated layers' outputs. Call it right after
-    :func:`asr_core.insert_asr`, before the optimizer is built.
+def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
+    """The layer whose gate each other layer of a group has: the first of the group in the model.
 
     Args:
-        model: the model that the report is about.
-        report: of all insertions into the layers in question.
-
-    Returns:
-        The report with the gates as they are now.
+        shared: the groups.
+        channels: width of each layer that gets a gate, by name, in the model's order.
 
     Raises:
-        InputError: layers of one parent differ in channels; nothing was changed.
+        InputError: no groups of names, a name in two of them, or a group of several widths.
+        TargetError: a name that gets no gate.
     """
-    groups: dict[str, list[Position]] = defaultdict(list)
-    for position in report.positions:
-        groups[position.name.rpartition(".")[0]].append(position)
-    for parent, group in groups.items():
-        widths = {position.name: position.channels for position in group}
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for group in _groups(shared, channels):
+        for name in group:
+            if name not in channels:
+                raise TargetError(f"{name!r} is to share a gate, but is not among the targets")
+            if name in seen:
+                raise InputError(f"{name!r} can share one gate: it stands in shared twice")
+            seen.add(name)
+        widths = {name: channels[name] for name in channels if name in group}
         if len(set(widths.values())) > 1:
-            raise InputError(f"no gate fits all layers of {parent!r}: their channels are {widths}")
-    positions = {}
-    for first, *others in groups.values():
-        positions[first.name] = first
-        for position in others:
-            gate = SharedGate(first.gate)
-            _replace(model.get_submodule(position.name), gate, preserve=report.preserved)
-            positions[position.name] = dataclasses.replace(position, gate=gate, start=first.start)
-    ordered = tuple(positions[position.name] for position in report.positions)
-    return dataclasses.replace(report, positions=ordered)
+            raise InputError(f"no gate fits layers of several widths; their channels are {widths}")
+        first, *others = widths
+        found.update(dict.fromkeys(others, first))
+    return found
 
 
-def _replace(layer: Any, gate: SharedGate, *, preserve: bool) -> None:
-    gate.stock = layer.asr.stock
-    with torch.no_grad():
-        before, now = layer.asr.scale(), gate.scale()
-        for name, scale in scales(layer).items():
-            if preserve:  # insertion divided by the v that goes
-                original = layer.parametrizations[name].original
-                original.mul_(scale.slot.factor(original, before / now))
-            scale._gate = (gate,)
-    layer.asr = gate
+def groups_of(gates: Mapping[str, Gate]) -> list[list[str]] | None:
+    """The groups of layers with one gate among those that ``gates`` names; None without any.
+
+    Raises:
+        InputError: a layer has the gate of one that was fused already, alone.
+    """
+    owners = {id(gate): name for name, gate in gates.items()}
+    groups: dict[str, list[str]] = {}
+    for name, gate in gates.items():
+        if isinstance(gate, SharedGate):
+            owner = owners.get(id(gate.leader))
+            if owner is None:
+                raise InputError(f"the layer that shared its gate with {name!r} was fused alone")
+            groups.setdefault(owner, [owner]).append(name)
+    return list(groups.values()) or None
+
+
+def _groups(shared: Any, names: Iterable[str]) -> Sequence[Sequence[str]]:
+    if shared == PARENTS:
+        by_parent: dict[str, list[str]] = {}
+        for name in names:
+            by_parent.setdefault(name.rpartition(".")[0], []).append(name)
+        return list(by_parent.values())
+    groups = [] if shared is None else shared
+    lists = not isinstance(groups, str) and isinstance(groups, Sequence)
+    if not lists or not all(_is_group(group) for group in groups):
+        raise InputError(
+            f"shared must be {PARENTS!r} or lists of layer names, such as [['conv3', 'conv1']]; "
+            f"got {shared!r}"
+        )
+    return groups
+
+
+def _is_group(group: Any) -> bool:
+    named = isinstance(group, Sequence) and not isinstance(group, str) and len(group) > 0
+    return named and all(isinstance(name, str) for name in group)

@@ -23,7 +23,7 @@ from asr_core.models.vgg import vgg19_bn
 from asr_core.models.vit import vit_b_16, vit_s_16
 from asr_core.registry import Registry
 from asr_core.report import Report
-from asr_core.shared import share_gates
+from asr_core.shared import PARENTS
 
 SMALL = (32, 96)
 """Sides of the images of CIFAR and STL10."""
@@ -52,9 +52,9 @@ class Backbone:
 
     def insert(self, model: nn.Module, attention: str = "se", **options: Any) -> Report:
         """:func:`asr_core.insert_asr` at the paper's positions, with the paper's options."""
-        options = {"targets": self.targets, **self.options, **options}
-        report = insert_asr(model, attention, **options)
-        return share_gates(model, report) if self.shared else report
+        shared = PARENTS if self.shared else None
+        options = {"targets": self.targets, "shared": shared, **self.options, **options}
+        return insert_asr(model, attention, **options)
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")

@@ -19,7 +19,8 @@ def test_a_fresh_model_loads_the_state_strictly(attention, delta):
     insert_asr(model, attention, targets=["*"], exclude="0", **options)
     randomise(model, std=0.3)
     config = json.loads(json.dumps(asr_config(model)))
-    assert config == {"attention": attention, "targets": ["1", "3", "4", "6"], **options}
+    targets = ["1", "3", "4", "6"]
+    assert config == {"attention": attention, "targets": targets, "shared": None, **options}
 
     fresh = net()
     fresh.add_module("7", nn.Unflatten(1, (5, 1)))
@@ -39,6 +40,27 @@ def test_a_preserved_model_is_rebuilt_from_its_state():
     insert_asr(fresh, **asr_config(model))
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(fresh.eval()(images()), model.eval()(images()))
+
+
+def test_shared_gates_are_named_and_shared_again():
+    def branches():
+        return nn.ModuleDict({name: nn.Conv2d(3, 4, 1) for name in "abcd"})
+
+    model = branches()
+    insert_asr(model, "eca", targets="*", shared=[("d", "b"), ("a",)])
+    config = json.loads(json.dumps(asr_config(model)))
+    assert config["targets"] == ["a", "b", "c", "d"]
+    assert config["shared"] == [["b", "d"]]
+    fresh = branches()
+    insert_asr(fresh, **config)
+    assert list(fresh.state_dict()) == list(model.state_dict())
+    assert "d.asr.psi" not in fresh.state_dict()
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    with torch.no_grad():
+        fresh["b"].asr.psi.fill_(2.0)
+        assert torch.equal(fresh["d"].asr.scale(), fresh["b"].asr.scale())
+        assert not torch.equal(fresh["c"].asr.scale(), fresh["b"].asr.scale())
+    assert asr_config(fresh) == config
 
 
 def test_attention_is_named_by_its_output_projection():
@@ -63,6 +85,14 @@ def test_through_a_compiled_wrapper():
     model = net()
     insert_asr(model, targets="1")
     assert asr_config(torch.compile(model))["targets"] == ["1"]
+
+
+def test_a_group_that_lost_its_gate_has_no_description():
+    model = net()
+    insert_asr(model, targets=["0", "1"], shared=[["0", "1"]])
+    model[0].reparameterize()
+    with pytest.raises(InputError, match="shared its gate with '1' was fused alone"):
+        asr_config(model)
 
 
 def test_what_one_call_cannot_give_is_refused():

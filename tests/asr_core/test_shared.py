@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from layer_cases import randomise
 from small_net import assert_unchanged, snapshot
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 from asr_core import fuse_asr, insert_asr
 from asr_core.errors import InputError
 from asr_core.models.repvgg import RepVGG, RepVGGBlock
-from asr_core.shared import share_gates
+from asr_core.shared import leaders
 
 
 def net():
@@ -24,7 +26,7 @@ def images():
 
 
 def shared(model, **options):
-    report = share_gates(model, insert_asr(model, targets="blocks.*.bn?", **options))
+    report = insert_asr(model, targets="blocks.*.bn?", shared="parents", **options)
     for parameter in report.parameters():
         nn.init.normal_(parameter)
     return report
@@ -101,7 +103,7 @@ def test_states_load():
 
 def test_preserve_keeps_the_output():
     plain, model = net(), net()
-    report = share_gates(model, insert_asr(model, targets="blocks.*.bn?", preserve=True))
+    report = insert_asr(model, targets="blocks.*.bn?", shared="parents", preserve=True)
     wanted = plain(images())
     assert (model(images()) - wanted).abs().max() <= 1e-12 * wanted.abs().max()
     assert report.positions[0].start == report.positions[1].start < 0.7
@@ -109,18 +111,41 @@ def test_preserve_keeps_the_output():
 
 def test_untrained_gates_are_still_noticed():
     model = net()
-    share_gates(model, insert_asr(model, targets="blocks.*.bn?"))
+    insert_asr(model, targets="blocks.*.bn?", shared="parents")
     with pytest.warns(UserWarning, match="no gate has changed"):
         fuse_asr(model)
 
 
-def test_layers_of_different_widths_share_no_gate():
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 6, 1))
-    report = insert_asr(model, targets="*")
+@pytest.mark.parametrize(
+    ("shared", "message"),
+    [
+        ("parents", r"several widths; their channels are \{'0': 4, '1': 6\}"),
+        ([["0", "1"]], r"several widths; their channels are \{'0': 4, '1': 6\}"),
+        ([["0", "2"]], "'2' is to share a gate, but is not among the targets"),
+        ([["0"], ["0"]], "'0' can share one gate: it stands in shared twice"),
+        ([["0", "0"]], "'0' can share one gate: it stands in shared twice"),
+        ("parent", r"'parents' or lists of layer names.*got 'parent'"),
+        (["0", "1"], r"'parents' or lists of layer names.*got \['0', '1'\]"),
+        ([[]], r"'parents' or lists of layer names.*got \[\[\]\]"),
+        ([[0]], r"'parents' or lists of layer names.*got \[\[0\]\]"),
+        (3, r"'parents' or lists of layer names.*got 3"),
+    ],
+)
+def test_layers_that_share_no_gate(shared, message):
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 6, 1), nn.ReLU())
     before = snapshot(model)
-    with pytest.raises(InputError, match=r"of '': their channels are \{'0': 4, '1': 6\}"):
-        share_gates(model, report)
+    with pytest.raises(InputError, match=message):
+        insert_asr(model, targets=["0", "1"], shared=shared)
     assert_unchanged(model, before)
+
+
+@given(st.lists(st.sampled_from(["a", "a.x", "a.y", "b.x", "b.y", "b.z"]), unique=True))
+def test_parents_are_told_by_names(names):
+    found = leaders("parents", dict.fromkeys(names, 4))
+    for name in names:
+        family = [other for other in names if other.rpartition(".")[0] == name.rpartition(".")[0]]
+        assert found.get(name, name) == family[0]
+    assert leaders(None, dict.fromkeys(names, 4)) == {}
 
 
 @pytest.mark.parametrize("stride", [1, 2])
