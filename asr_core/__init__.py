@@ -10,6 +10,8 @@ from asr_core.attention import ATTENTIONS
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError, ParityError, TargetError
 from asr_core.fold import fold_bn, fold_conv_bn
+from asr_core.fold_branches import merge_branches
+from asr_core.fold_model import fold_model
 from asr_core.fuse import fuse_asr
 from asr_core.gate import Gate
 from asr_core.insert import insert_asr
@@ -33,8 +35,10 @@ __all__ = [
     "check_parity",
     "fold_bn",
     "fold_conv_bn",
+    "fold_model",
     "fuse_asr",
     "insert_asr",
     "load_stock_state_dict",
+    "merge_branches",
     "place",
 ]

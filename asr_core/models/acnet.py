@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from asr_core.fold_branches import Branch, Branched
 from asr_core.models.init import he_init
 from asr_core.models.resnet_cifar import Bottleneck, ResNetCIFAR, resnet_cifar
 
 
-class AsymmetricConv(nn.Module):
+class AsymmetricConv(Branched):
     """BN(3×3) + BN(1×3) + BN(3×1), which together are one 3×3 convolution at inference.
 
     (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``).
+    :func:`asr_core.merge_branches` puts that convolution in its place.
     """
 
     def __init__(self, width: int, out: int, *, stride: int = 1) -> None:
@@ -28,6 +32,14 @@ class AsymmetricConv(nn.Module):
         square = self.bn_square(self.conv_square(x))
         row = self.bn_row(self.conv_row(x))
         return square + row + self.bn_column(self.conv_column(x))
+
+    def branches(self) -> Sequence[Branch]:
+        """The three, which :meth:`forward` sums."""
+        return (
+            (self.conv_square, self.bn_square),
+            (self.conv_row, self.bn_row),
+            (self.conv_column, self.bn_column),
+        )
 
 
 def resnet_acnet(depth: int, num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:

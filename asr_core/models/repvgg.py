@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from asr_core.attention import ATTENTIONS
+from asr_core.attention import ATTENTIONS, Attention
 from asr_core.errors import InputError
+from asr_core.fold_branches import Branch, Branched
 from asr_core.models.init import he_init
+from asr_core.models.live import Attended
 
 A0_BLOCKS = (1, 2, 4, 14, 1)
 A0_WIDTHS = (48, 48, 96, 192, 1280)
 STRIDES = (1, 1, 2, 2, 2)
 
 
-class RepVGGBlock(nn.Module):
+class RepVGGBlock(Branched):
     """relu(BN(3×3) + BN(1×1) + BN(x)), the last only where the shape stays the same.
 
     (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``). Attention, where there is
-    any, gates the sum before the ReLU.
+    any, gates the sum before the ReLU. :func:`asr_core.merge_branches` makes the block one 3×3
+    convolution, the attention, and the ReLU.
     """
 
     def __init__(self, width: int, out: int, *, stride: int = 1) -> None:
@@ -29,7 +35,7 @@ class RepVGGBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out)
         same = width == out and stride == 1
         self.bn0 = nn.BatchNorm2d(out) if same else None
-        self.attention: nn.Module | None = None
+        self.attention: Attention | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's output, never negative."""
@@ -39,6 +45,19 @@ class RepVGGBlock(nn.Module):
         if self.attention is not None:
             out = out * self.attention(out)
         return out.relu()
+
+    def branches(self) -> Sequence[Branch]:
+        """The two or three that :meth:`forward` sums."""
+        branches: list[Branch] = [(self.conv3, self.bn3), (self.conv1, self.bn1)]
+        return branches if self.bn0 is None else [*branches, (None, self.bn0)]
+
+    def around(self, conv: nn.Module) -> nn.Module:
+        """``conv``, live attention on its output where the block has any, and the ReLU."""
+        layers = OrderedDict(conv=conv, relu=nn.ReLU())
+        if self.attention is not None:
+            layers["attention"] = Attended(self.attention, 1)
+            layers.move_to_end("relu")
+        return nn.Sequential(layers)
 
 
 class RepVGG(nn.Module):
@@ -79,7 +98,7 @@ def repvgg_a0(num_classes: int, *, attention: str | None = None) -> RepVGG:
         num_classes: width of the last layer.
         attention: name in ``ATTENTIONS`` of live attention on each block's sum; None for the
             plain net. ASR needs one gate for the BatchNorms of a block:
-            :func:`asr_core.shared.share_gates`.
+            ``insert_asr(…, shared="parents")``.
 
     Raises:
         InputError: an unknown attention module, or "dia".
