@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr_core.data import embedded  # noqa: F401  registers its name
+from asr_core.data import embedded, folders, kept  # noqa: F401  (they enter their names)
 from asr_core.data.image_set import ImageSet
 from asr_core.data.source import DATASETS, OnUnreadable, Source
+from asr_core.errors import InputError
+from asr_core.registry import unknown_name
 
 
 def open_data(
@@ -21,13 +23,29 @@ def open_data(
     """Open a data set. Its splits are fixed: the same images in every run and on every machine.
 
     Args:
-        name_or_path: a name of :data:`DATASETS`.
-        folder: where the files are.
-        download: fetch the files that are missing.
-        image_size: height and width of the batches.
-        on_unreadable: see class folders.
-        workers: processes that decode.
+        name_or_path: a name of :data:`DATASETS`, or a folder of class folders
+            (:func:`asr_core.data.folders.open_folder`).
+        folder: where the files of the named set are, or will be; "embedded" has none.
+        download: fetch what is missing (CIFAR10, CIFAR100, STL10).
+        image_size: height and width of the batches; None for the set's own (224 for files). Only
+            files can be had in other sizes.
+        on_unreadable: what to do about image files that cannot be decoded. "stop": an InputError
+            when a batch needs one. "skip": every file is read once, now, and those are left out,
+            with a warning that counts and names them.
+        workers: processes that decode files; None for one a processor, 0 for none.
+
+    Raises:
+        InputError: an unknown name; files are missing, damaged or in another layout, and what was
+            expected; a split is empty; a size that the set cannot have.
     """
+    name = name_or_path
+    if name not in DATASETS:
+        if not Path(name).is_dir():
+            error = unknown_name("data set", name, DATASETS.names())
+            raise InputError(f"{error}; nor is it a folder")
+        if folder is not None:
+            raise InputError(f"{name} is a folder itself; leave out the folder {folder}")
+        name, folder = "folder", Path(name)
     source = Source(
         folder=folder,
         download=download,
@@ -35,4 +53,4 @@ def open_data(
         on_unreadable=on_unreadable,
         workers=workers,
     )
-    return DATASETS[name_or_path](source)
+    return DATASETS[name](source)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from asr_core.data.image_set import ImageSet
 from asr_core.errors import InputError
-from asr_core.registry import Registry
+from asr_core.registry import Registry, unknown_name
 
 OnUnreadable = Literal["stop", "skip"]
 
@@ -23,6 +23,11 @@ class Source:
     image_size: int | None = None
     on_unreadable: OnUnreadable = "stop"
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        known = get_args(OnUnreadable)
+        if self.on_unreadable not in known:
+            raise unknown_name("on_unreadable", self.on_unreadable, list(known))
 
     def check_size(self, name: str, size: int) -> None:
         """Refuse an ``image_size`` other than ``size``, the only one that the set has."""
