@@ -16,6 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Appended to a command to make it small: where an option comes twice, the last one counts.
 SMALL = {
     "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
+    "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
     "train": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
 }
 

@@ -46,6 +46,10 @@ COMMANDS: dict[str, Lazy] = {
     "export": Lazy(
         "robust.cli.export:export", "Write a checkpoint without gates: safetensors, pt2 or ONNX."
     ),
+    "bench": Lazy(
+        "robust.cli.bench:bench_model",
+        "Parameters and speed: plain, live attention, ASR fused (Table 1).",
+    ),
     "recipes": Lazy(
         "robust.cli.recipes:list_recipes", "List the training recipes, or show one with its notes."
     ),
