@@ -18,6 +18,7 @@ from asr_core.insert import insert_asr
 from asr_core.parity import ParityReport, check_parity
 from asr_core.placement import Placement, place
 from asr_core.report import Position, Report
+from asr_core.saved_model import StockModel, load_model, save_model
 from asr_core.stock import load_stock_state_dict
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Placement",
     "Position",
     "Report",
+    "StockModel",
     "TargetError",
     "asr_config",
     "check_parity",
@@ -38,7 +40,9 @@ __all__ = [
     "fold_model",
     "fuse_asr",
     "insert_asr",
+    "load_model",
     "load_stock_state_dict",
     "merge_branches",
     "place",
+    "save_model",
 ]

@@ -7,7 +7,7 @@ a file imports no code that the file chose.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
 from asr_core.fold import fold_conv_bn
 from asr_core.insert import insert_asr
+from asr_core.models.normalized import Normalized, check_statistics
 from asr_core.parametrization import gated_layers
 from asr_core.wrappers import unwrap
 
 KIND = "asr-model"
-_FIELDS = {"schema", "sha256", "kind", "stock", "arguments", "input_shape", "asr", "folded"}
-_ASR = {"attention", "delta", "psi", "activation", "attention_init", "targets"}
+_STOCK = {"stock", "arguments", "input_shape", "mean", "std"}
+_FIELDS = {"schema", "sha256", "kind", *_STOCK, "asr", "folded"}
+_ASR = {"attention", "delta", "psi", "activation", "attention_init", "targets", "shared"}
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
 """From a stock model's name and arguments to the untrained model."""
@@ -35,20 +37,27 @@ class StockModel:
     """The plain model that a saved one was made from.
 
     Attributes:
-        name: what a builder knows it by ("resnet18", "timm:resnet18", "package.module:factory").
+        name: what a builder knows it by ("resnet18", "asr:resnet164+se", "timm:resnet18",
+            "package.module:factory").
         arguments: of the builder: numbers and booleans ({"num_classes": 10}).
         input_shape: of one sample, for example (3, 224, 224).
+        mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
+            [0, 1]; None where the model takes inputs as they are.
+        std: likewise.
     """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_shape: Sequence[int] = (3, 224, 224)
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
 
     def check(self) -> None:
         """Raise where JSON could not hold this, or a file should not say it.
 
         Raises:
-            InputError: an empty name, arguments that are not numbers or booleans, or no shape.
+            InputError: an empty name, arguments that are not numbers or booleans, no shape, or
+                one of mean and std alone, or values that are none.
         """
         if not isinstance(self.name, str) or not self.name:
             raise InputError(f"the stock model's name must be text, got {self.name!r}")
@@ -64,6 +73,17 @@ class StockModel:
         sizes = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) > 0
         if not sizes or not all(type(n) is int and n > 0 for n in shape):
             raise InputError(f"input_shape must be sizes of one sample, got {shape!r}")
+        if self.mean is None and self.std is None:
+            return
+        if self.mean is None or self.std is None:
+            raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
+        check_statistics(self.mean, self.std)
+
+    def normalized(self, model: nn.Module) -> nn.Module:
+        """``model`` behind the normalisation, where there is any."""
+        if self.mean is None or self.std is None:
+            return model
+        return Normalized(model, self.mean, self.std)
 
 
 def save_model(
@@ -77,23 +97,30 @@ def save_model(
 
     Args:
         path: ends in .safetensors; the JSON is written beside it.
-        model: the stock model, with ASR by one insertion or without; wrappers are taken off.
-        stock: what it was made from.
+        model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
+            :class:`asr_core.models.Normalized` the backbone is written, under its own names.
+        stock: what it was made from; mean and std of a Normalized are put in.
         folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it.
 
     Raises:
-        InputError: ``stock`` cannot be written, or gates of several insertions.
+        InputError: ``stock`` cannot be written, or names another mean or std than the model has;
+            or gates of several insertions.
         CheckpointError: another suffix, or tensors that are not finite.
         OSError: the folder cannot be written, or the disk is full.
     """
-    stock.check()
     model = unwrap(model)
+    if isinstance(model, Normalized):
+        stock = _with_statistics(stock, model)
+        model = model.model
+    stock.check()
     gated = next(gated_layers(model), None)
     meta = {
         "kind": KIND,
         "stock": stock.name,
         "arguments": dict(stock.arguments),
         "input_shape": list(stock.input_shape),
+        "mean": None if stock.mean is None else list(stock.mean),
+        "std": None if stock.std is None else list(stock.std),
         "asr": asr_config(model) if gated else None,
         "folded": [list(pair) for pair in folded],
     }
@@ -114,6 +141,8 @@ def stock_of(path: Path | str) -> StockModel:
 def load_model(path: Path | str, build: Build) -> nn.Module:
     """The model that :func:`save_model` wrote, gates and all, in eval mode and its own dtype.
 
+    With mean and std it is a :class:`asr_core.models.Normalized`, on images in [0, 1].
+
     Args:
         path: the .safetensors file.
         build: makes the untrained stock model from its name and arguments. The name comes from
@@ -127,10 +156,9 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
     """
     tensors, meta = load_checkpoint(path)
     stock = _stock(path, meta)
-    model = build(stock.name, stock.arguments)
     dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-    if len(dtypes) == 1:
-        model = model.to(dtypes.pop())
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    model = build(stock.name, stock.arguments).to(dtype=dtype)
     try:
         if meta["asr"] is not None:
             with torch.random.fork_rng(devices=[]):
@@ -142,7 +170,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
             f"{path}: its JSON does not fit the stock model {stock.name!r}: {error}"
         ) from None
     _load_strictly(model, tensors, path, stock)
-    return model.eval()
+    return stock.normalized(model).to(dtype=dtype).eval()
 
 
 def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
@@ -156,12 +184,22 @@ def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
         _require_fields(beside, " of 'asr'", meta["asr"], _ASR)
     if not isinstance(meta["folded"], list):
         raise CheckpointError(f"{beside}: 'folded' is {meta['folded']!r}, no list of pairs")
-    stock = StockModel(meta["stock"], meta["arguments"], meta["input_shape"])
+    stock = StockModel(
+        meta["stock"], meta["arguments"], meta["input_shape"], meta["mean"], meta["std"]
+    )
     try:
         stock.check()
     except InputError as error:
         raise CheckpointError(f"{beside}: {error}") from None
     return stock
+
+
+def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:
+    mean, std = model.statistics
+    for name, said, own in (("mean", stock.mean, mean), ("std", stock.std, std)):
+        if said is not None and tuple(said) != own:
+            raise InputError(f"the model normalises by {name} {own}, the stock model says {said}")
+    return replace(stock, mean=mean, std=std)
 
 
 def _require_fields(beside: Path, where: str, found: Mapping[str, Any], fields: set[str]) -> None:

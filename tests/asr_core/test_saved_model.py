@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from layer_cases import randomise
 from small_net import images, net
 from torch import nn
 
@@ -15,6 +16,10 @@ from asr_core import fold_conv_bn, fuse_asr, insert_asr
 from asr_core.attention import ATTENTIONS
 from asr_core.checkpoint import load_checkpoint, save_checkpoint
 from asr_core.errors import CheckpointError, InputError
+from asr_core.models import Normalized, build_named
+from asr_core.models import build as build_backbone
+from asr_core.models.named import named
+from asr_core.models.repvgg import RepVGG
 from asr_core.saved_model import StockModel, load_model, save_model, stock_of
 
 STOCK = StockModel("small-net", {"num_classes": 5}, (3, 8, 8))
@@ -82,6 +87,8 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
         "stock": "small-net",
         "arguments": {"num_classes": 5},
         "input_shape": [3, 8, 8],
+        "mean": None,
+        "std": None,
         "asr": {
             "attention": "se",
             "delta": 1,
@@ -89,10 +96,88 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
             "activation": "sigmoid",
             "attention_init": None,
             "targets": TARGETS,
+            "shared": None,
         },
         "folded": [],
     }
     assert stock_of(saved) == StockModel("small-net", {"num_classes": 5}, [3, 8, 8])
+
+
+def test_shared_gates_come_back_shared(tmp_path: Path) -> None:
+    def repvgg(*_: object) -> nn.Module:
+        torch.manual_seed(0)
+        return RepVGG((1, 1, 1, 1, 1), (8, 8, 6, 6, 8), 5)
+
+    model = repvgg()
+    insert_asr(model, targets="blocks.*.bn?", shared="parents")
+    randomise(model, std=0.3)
+    path = tmp_path / "model.safetensors"
+    save_model(path, model, STOCK)
+    again = load_model(path, repvgg)
+    assert list(again.state_dict()) == list(model.state_dict())
+    assert torch.equal(again(images()), model.eval()(images()))
+    bn3, bn1 = again.get_submodule("blocks.1.bn3"), again.get_submodule("blocks.1.bn1")
+    with torch.no_grad():
+        bn3.asr.psi.add_(1)  # type: ignore[union-attr,operator]
+    assert torch.equal(bn1.asr.scale(), bn3.asr.scale())  # type: ignore[union-attr,operator]
+    fused = fuse_asr(again)
+    repvgg().load_state_dict(fused.state_dict(), strict=True)
+    assert (fused(images()) - again(images())).abs().max() <= 1e-5
+
+
+# Exact in every dtype.
+MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.75)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_normalized_model_is_its_backbone_in_the_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = Normalized(trained(), MEAN, STD).to(dtype).eval()
+    path = tmp_path / "model.safetensors"
+    save_model(path, model, STOCK)
+    assert set(load_checkpoint(path)[0]) == set(model.model.state_dict())
+    meta = json.loads(path.with_suffix(".json").read_text())
+    assert (meta["mean"], meta["std"]) == (list(MEAN), list(STD))
+    assert meta["asr"]["targets"] == TARGETS
+    again = load_model(path, build)
+    assert isinstance(again, Normalized)
+    x = images(dtype=dtype)
+    assert torch.equal(again(x), model(x))
+    assert not torch.equal(again(x), model.model(x))
+    normalised = (x - torch.tensor(MEAN, dtype=dtype)[:, None, None]) / torch.tensor(
+        STD, dtype=dtype
+    )[:, None, None]
+    assert torch.equal(again(x), model.model(normalised))
+    assert stock_of(path).mean == list(MEAN)
+
+
+def test_a_backbone_may_be_saved_with_what_it_is_normalised_by(tmp_path: Path) -> None:
+    stock = StockModel("small-net", {"num_classes": 5}, (3, 8, 8), MEAN, STD)
+    inner, whole = tmp_path / "inner.safetensors", tmp_path / "whole.safetensors"
+    save_model(inner, trained(), stock)
+    save_model(whole, Normalized(trained(), MEAN, STD), stock)
+    assert inner.read_bytes() == whole.read_bytes()
+    assert inner.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
+
+
+def test_another_normalisation_than_the_model_has(tmp_path: Path) -> None:
+    stock = StockModel("small-net", {"num_classes": 5}, (3, 8, 8), MEAN, MEAN)
+    with pytest.raises(InputError, match=r"by std \(0.25, 0.5, 0.75\), the stock model says"):
+        save_model(tmp_path / "model.safetensors", Normalized(trained(), MEAN, STD), stock)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("attention", [None, "se"], ids=["asr", "both"])
+def test_our_backbones_come_back_by_name(tmp_path: Path, attention: str | None) -> None:
+    mode = "both" if attention else "asr"
+    backbone = build_backbone("resnet11", 4, mode=mode)
+    randomise(backbone, std=0.3)
+    model = Normalized(backbone, MEAN, STD)
+    path = tmp_path / "model.safetensors"
+    stock = StockModel(named("resnet11", attention), {"num_classes": 4}, (3, 8, 8))
+    save_model(path, model, stock)
+    again = load_model(path, build_named)
+    assert list(again.state_dict()) == list(model.state_dict())
+    assert torch.equal(again(images()), model.eval()(images()))
 
 
 def test_a_plain_model_comes_back_plain(tmp_path: Path) -> None:
@@ -184,6 +269,10 @@ def test_any_stock_model_can_be_named(
         ({"arguments": [1]}, r"arguments must be a mapping, got \[1\]"),
         ({"input_shape": [3, 0]}, r"input_shape must be sizes of one sample, got \[3, 0\]"),
         ({"input_shape": 3}, "input_shape must be sizes of one sample, got 3"),
+        ({"mean": [0.5, 0.5, 0.5]}, r"mean and std go together, got \[0.5, 0.5, 0.5\] and None"),
+        ({"mean": [0.5], "std": [1]}, "mean must be three numbers"),
+        ({"mean": [0.5, 0.5, 0.5], "std": [1, 1, 0]}, "std must be finite and above 0"),
+        ({"mean": ...}, "fields: missing mean"),
         ({"asr": None}, "missing: 1.weight.*unexpected: 1.asr"),
         ({"sha256": "0" * 64}, "SHA-256"),
     ],
@@ -202,6 +291,8 @@ def test_json_that_describes_no_such_model(saved: Path, changes: Any, message: s
         ({"attention": ["se"]}, "does not fit the stock model"),
         ({"delta": 0}, "got 0"),
         ({"targets": ["1", "4"]}, r"missing: 6.weight, 6.bias; unexpected: 6.asr.attention"),
+        ({"shared": [["1", "4"]]}, "no gate fits layers of several widths"),
+        ({"shared": "all"}, "shared must be 'parents' or lists"),
         ({"delta": 2}, r"of another form: 1.asr.psi \(1, 8, 1, 1\) torch.float32 for \(2, 8"),
     ],
 )
