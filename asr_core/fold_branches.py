@@ -107,8 +107,9 @@ def _sum(branches: Sequence[Branch]) -> nn.Module:
     like = next((conv for conv, _ in branches if conv is not None), None)
     if like is None:
         raise InputError("a block without a convolution among its branches cannot become one")
-    convs = [identity_conv(like) if conv is None else conv for conv, _ in branches]
-    norms = [bn for _, bn in branches]
-    return merge_convs(
-        [conv if bn is None else fold_bn(conv, bn) for conv, bn in zip(convs, norms, strict=True)]
-    )
+    convs = []
+    for conv, bn in branches:
+        conv = identity_conv(like) if conv is None else conv
+        # An Identity stands where fold_conv_bn was before.
+        convs.append(conv if bn is None or isinstance(bn, nn.Identity) else fold_bn(conv, bn))
+    return merge_convs(convs)
