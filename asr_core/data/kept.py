@@ -98,7 +98,7 @@ class Kept:
     def _faults(self, folder: Path) -> str:
         place = folder / self.dataset.base_folder
         if not place.is_dir():
-            return f"there is no {place.name}/ in it"
+            return f"there is no {place.name}/ in it" if folder.is_dir() else "no such folder"
         missing, damaged = [], []
         for name, md5 in self._files().items():
             if not (place / name).exists():
