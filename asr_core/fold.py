@@ -23,7 +23,8 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
     With s = γ / √(σ² + ε): weight s ⊙ W per output channel, bias s ⊙ (b − μ) + β.
 
     Args:
-        conv: a convolution, transposed convolution or linear layer; not changed.
+        conv: a convolution or transposed one, or a linear layer on (N, C): the channels of a
+            BatchNorm are axis 1; not changed.
         bn: the BatchNorm that takes its output; not changed.
 
     Returns:
@@ -86,7 +87,7 @@ def fold_conv_bn(model: nn.Module, pairs: Iterable[tuple[str, str]] | None = Non
             if name not in modules:
                 raise InputError(f"no module {name!r} in the model to fold")
         _replace(folded, first, fold_bn(modules[first], modules[second]))
-        _replace(folded, second, nn.Identity())
+        _replace(folded, second, nn.Identity().eval())
     return folded
 
 

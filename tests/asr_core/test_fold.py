@@ -77,6 +77,32 @@ def test_folded_weights_against_torch(dims, groups, inward, outward, bias, trans
         assert torch.allclose(ours.state_dict()[name], value, rtol=1e-12, atol=1e-12)
 
 
+@given(
+    dims=st.integers(1, 3),
+    groups=st.integers(1, 3),
+    stride=st.integers(1, 2),
+    dilation=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    mode=st.sampled_from(["zeros", "reflect", "replicate", "circular"]),
+    bias=st.booleans(),
+    affine=st.booleans(),
+    transposed=st.booleans(),
+)
+def test_geometries_against_the_norm_itself(
+    dims, groups, stride, dilation, padding, mode, bias, affine, transposed
+):
+    kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dims}d")
+    options = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+    if not transposed:  # torch pads transposed convolutions with zeros only
+        options["padding_mode"] = mode
+    conv = kind(2 * groups, 3 * groups, 3, bias=bias, **options)
+    conv, bn = pair(conv, getattr(nn, f"BatchNorm{dims}d")(3 * groups, affine=affine))
+    x = torch.randn((2, 2 * groups, *range(6, 6 + dims)), dtype=torch.float64)
+    expected = bn(conv(x))
+    assert not torch.allclose(conv(x), expected)
+    assert (fold_bn(conv, bn)(x) - expected).abs().max() <= 1e-12 * expected.abs().max()
+
+
 def test_linear_against_torch():
     linear, bn = pair(nn.Linear(4, 6), nn.BatchNorm1d(6))
     theirs = fusion.fuse_linear_bn_eval(linear, bn)
