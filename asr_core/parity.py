@@ -75,7 +75,7 @@ def check_parity(
     """
     inputs = example if isinstance(example, tuple) else (example,)
     with torch.no_grad(), evaluating(a), evaluating(b):
-        first, second = list(_tensors(a(*inputs))), list(_tensors(b(*inputs)))
+        first, second = list(tensors_of(a(*inputs))), list(tensors_of(b(*inputs)))
     shapes = [[tuple(t.shape) for t in outputs] for outputs in (first, second)]
     if shapes[0] != shapes[1]:
         raise ParityError(f"outputs of different shapes: {shapes[0]} and {shapes[1]}")
@@ -114,12 +114,13 @@ def _max(a: float, b: float) -> float:
     return b if b != b or b > a else a
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """The tensors in ``output``, in order: itself, or in mappings, lists and tuples."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):
         for value in output.values():
-            yield from _tensors(value)
+            yield from tensors_of(value)
     elif isinstance(output, (list, tuple)):
         for value in output:
-            yield from _tensors(value)
+            yield from tensors_of(value)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from asr_core.activations import is_activation
 from asr_core.errors import TargetError
 from asr_core.layers import LayerKind, present
 
@@ -30,7 +31,8 @@ def precision(parameters: Mapping[str, Tensor]) -> torch.dtype:
 def twin(layer: nn.Module, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
     """A plain stand-in for ``layer``: stock class, eval mode, CPU, ``dtype``, no hooks.
 
-    Tensors named in ``parameters`` take the place of the layer's own.
+    Tensors named in ``parameters`` take the place of the layer's own. A layer that ends in an
+    activation of its own (timm's BatchNormAct2d) is without it: v stands before that.
     """
 
     def cast(value: Tensor | None) -> Tensor | None:
@@ -45,10 +47,14 @@ def twin(layer: nn.Module, parameters: Mapping[str, Tensor], dtype: torch.dtype)
     plain.__dict__.update(
         _parameters={name: cast(value) for name, value in tensors.items()},
         _buffers={name: cast(value) for name, value in layer._buffers.items()},
-        _modules={n: m and twin(m, {}, dtype) for n, m in children.items()},
+        _modules={n: m and _inner(m, dtype) for n, m in children.items()},
         training=False,
     )
     return plain
+
+
+def _inner(child: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return nn.Identity() if is_activation(child) else twin(child, {}, dtype)
 
 
 def output(layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:

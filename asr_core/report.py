@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -43,6 +44,14 @@ class Refusal:
 
     name: str
     reason: str
+
+
+def listed(refusals: Iterable[Refusal]) -> str:
+    """All ``refusals`` in a line, those of one reason together."""
+    names: dict[str, list[str]] = {}
+    for refusal in refusals:
+        names.setdefault(refusal.reason, []).append(repr(refusal.name))
+    return "; ".join(f"{', '.join(those)}: {reason}" for reason, those in names.items())
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,4 +1,4 @@
-"""From names, globs, a predicate or "auto" to the layers that they mean."""
+"""From names, globs or a predicate to the layers that they mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import nn
 
 from asr_core.errors import TargetError
 from asr_core.layers import LayerKind, gated_layer, kind_of, refusal_of
-from asr_core.placement import place
 from asr_core.report import Refusal
 
 Predicate = Callable[[nn.Module, str], bool]
@@ -25,21 +24,17 @@ def select(
 
     Args:
         modules: the model's modules by dotted name.
-        targets: "auto", or names, globs, callables, or a list of these.
+        targets: names, globs, callables, or a list of these.
         exclude: the same.
 
     Returns:
-        The layers by name, with their kinds, and the modules that a glob, a callable or "auto"
-        meant but that can take no gate.
+        The layers by name, with their kinds, and the modules that a glob or callable meant but
+        that can take no gate.
 
     Raises:
-        TargetError: a pattern that means no such layer, a name that means another module, nothing
-            is left, or :func:`asr_core.placement.place` finds no place.
+        TargetError: a pattern that means no such layer, a name that means another module, or
+            nothing is left.
     """
-    if targets == "auto":
-        placement = place(modules[""])
-        layers, _ = select(modules, placement.names, exclude)
-        return layers, tuple(placement.refusals)
     able = {name: module for name, module in modules.items() if not refusal_of(module)}
     meant: set[str] = set()
     chosen: set[str] = set()

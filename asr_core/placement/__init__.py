@@ -1,5 +1,5 @@
 """Automatic placement: where ASR goes in a model that nobody listed."""
 
-from asr_core.placement.auto import Placement, place
+from asr_core.placement.auto import Placement, no_place, place
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "no_place", "place"]

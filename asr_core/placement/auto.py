@@ -6,15 +6,19 @@ before each activation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import fx, nn
 
 from asr_core.errors import TargetError
 from asr_core.layers import gated_layer, kind_of, refusal_of
 from asr_core.placement.graph import Forward
-from asr_core.placement.trace import how_to, trace
-from asr_core.report import Refusal
+from asr_core.placement.trace import follow, how_to
+from asr_core.report import Refusal, listed
+
+_RANKS = {"conv": "conv", "conv transpose": "conv", "linear": "linear", "values": "linear"}
 
 
 @dataclass
@@ -23,49 +27,65 @@ class Placement:
 
     Attributes:
         names: dotted names of the layers that take a gate.
+        shared: those among them that take one gate together, on their sum.
         refusals: layers, or modules that hold a branch, that were meant but take none, and why.
     """
 
     names: list[str] = field(default_factory=list)
+    shared: list[list[str]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
 
-def place(model: nn.Module) -> Placement:
+def place(model: nn.Module, *, example: Any = None) -> Placement:
     """Find the places for ASR in the graph of ``model``'s forward; nothing is computed.
 
     From each residual add the branch is followed back, through what leaves each channel to itself
-    (dropout, stochastic depth, pooling, permutation, layer scale, activations), to its last layer
-    (norm, convolution, linear, attention). The branch is what does not lie on the way of the
-    shortcut: of an identity all else, of two projections the longer one. In a network without
-    residual adds it is the norm or convolution before each activation, or, where there are none,
-    the linear layer. A layer is refused where its output is also read on another way, or where
-    it is used several times: its gate would act there too.
+    (dropout, stochastic depth, pooling, permutation, layer scale, live attention, activations), to
+    its last layer (norm, convolution, linear, attention). The branch is what does not lie on the
+    way of the shortcut: of an identity all else, of two projections the longer one. In
+    a network without residual adds, or with a refusal at each, it is the norm before each
+    activation, or the norms whose sum is before it, with one gate for all of them (RepVGG); where
+    there are none, the convolution; then the linear layer. A norm that ends in an activation of
+    its own (timm's BatchNormAct2d) takes the gate before that. A layer is refused where its output
+    also goes elsewhere than into that sum or activation, or where it is used several times: its
+    gate would act there too.
+
+    Args:
+        model: the plain model, in any mode; it is left as it is.
+        example: an input, or a tuple of them, whose shapes the forward is followed with; needed
+            only where it depends on them (:func:`asr_core.placement.trace.follow`).
 
     Raises:
         TargetError: the model cannot be traced, or has no such layer. It is as before.
     """
-    forward = Forward(model, trace(model))
+    forward = Forward(model, follow(model, example))
     placement = Placement()
     sums = [node for node in forward.nodes if forward.is_sum(node)]
     inner = [n for n in sums if len(r := forward.readers(n)) == 1 and forward.is_sum(r[0])]
     for node in sums:
         if node not in inner:
             _before_sum(forward, node, placement)
-    if not placement.names and not placement.refusals:
+    if not placement.names:
         _before_activations(forward, placement)
     if not placement.names:
-        said = "; ".join(f"{r.name!r}: {r.reason}" for r in placement.refusals[:3])
-        raise TargetError(
-            f"targets='auto' found no place in this {type(model).__name__}"
-            f"{f' ({said})' if said else ', which has no residual add and no activation'}. "
-            f"Name the layers instead, {how_to(model)}"
-        )
+        raise no_place(model, placement.refusals)
+    # Refused at one sum, and fit for another that all its ways lead to.
+    placement.refusals = [r for r in placement.refusals if r.name not in placement.names]
     return placement
+
+
+def no_place(model: nn.Module, refusals: Sequence[Refusal]) -> TargetError:
+    """The error for a ``model`` in which every place was refused, or none was found."""
+    why = listed(refusals) if refusals else "it has no residual add and no activation"
+    return TargetError(
+        f"targets='auto' found no place in this {type(model).__name__}: {why}. "
+        f"Name the layers instead, {how_to(model)}"
+    )
 
 
 def _before_sum(forward: Forward, node: fx.Node, placement: Placement) -> None:
     terms = forward.terms(node)
-    ends = [forward.back(term).end for term in terms]
+    ends = [forward.back(term) for term in terms]
     identity = next(
         (
             i
@@ -89,48 +109,80 @@ def _before_sum(forward: Forward, node: fx.Node, placement: Placement) -> None:
     for end in ends:
         if name := forward.layer(end):
             reason = (
-                f"{len(terms)} branches meet in {_owner(node)!r} and none is the shortcut: a gate "
-                "on their sum would have to be shared by all"
+                f"{len(terms)} branches meet in {_owner(node)!r} and none is the shortcut: "
+                "insert_asr(..., targets=, shared=) can give them one gate"
             )
-            _refuse(forward, name, reason, placement)
+            _refuse(forward, name, _reason(forward, end, node) or reason, placement)
 
 
 def _before_activations(forward: Forward, placement: Placement) -> None:
-    linear = Placement()
+    """Norms; where there are none convolutions, whose like also make up live attention."""
+    found = {"norm": Placement(), "conv": Placement(), "linear": Placement()}
     for node in forward.nodes:
         if forward.is_activation(node) and (data := forward.data(node)):
-            name = forward.layer(forward.back(data[0]).end)
-            if name:
-                kind = kind_of(forward.modules[name])
-                plain = kind is not None and kind.name in ("linear", "values")
-                _take(forward, data[0], node, linear if plain else placement)
-    if not placement.names and not placement.refusals:
-        placement.names += linear.names
-        placement.refusals += linear.refusals
+            branch = node if forward.layer(node) else data[0]
+            end = forward.back(branch)
+            if name := forward.layer(end):
+                _take(forward, branch, node, found[_rank(forward, name)])
+            elif forward.is_sum(end) and not forward.escapes(end, node):
+                ends = [forward.back(term) for term in forward.terms(end)]
+                if group := _group(forward, ends, end):
+                    _together(forward, group, found[_rank(forward, group[0])])
+    for candidates in found.values():
+        if not placement.names:
+            placement.names += candidates.names
+            placement.shared += candidates.shared
+            placement.refusals += candidates.refusals
+
+
+def _rank(forward: Forward, name: str) -> str:
+    kind = kind_of(forward.modules[name])
+    return _RANKS.get(kind.name if kind else "", "norm")
+
+
+def _group(forward: Forward, ends: list[fx.Node], target: fx.Node) -> list[str]:
+    """The layers whose outputs make up the sum ``target``, where one gate fits all; else none."""
+    names = [forward.layer(end) for end in ends]
+    if not all(names) or len(set(names)) < len(names):
+        return []
+    kinds = [(forward.modules[name], kind_of(forward.modules[name])) for name in names]
+    widths = {kind.channels(layer) for layer, kind in kinds if kind}
+    fits = len(widths) == 1 and not any(_reason(forward, end, target) for end in ends)
+    return names if fits else []
+
+
+def _together(forward: Forward, group: list[str], placement: Placement) -> None:
+    names = [gated_layer(name, forward.modules[name])[0] for name in group]
+    placement.names += names
+    placement.shared.append(names)
 
 
 def _take(forward: Forward, branch: fx.Node, target: fx.Node, placement: Placement) -> None:
     """Put the last layer of ``branch``, which ends in ``target``, among the names or refusals."""
-    walk = forward.back(branch)
-    name = forward.layer(walk.end)
+    end = forward.back(branch)
+    name = forward.layer(end)
     if not name:
-        what = forward.op(walk.end) or str(walk.end.target)
+        what = forward.op(end) or str(end.target)
         reason = f"its branch ends in {what!r}, which is no single layer with output channels"
-        placement.refusals.append(Refusal(_owner(target), reason))
+        if (refusal := Refusal(_owner(target), reason)) not in placement.refusals:
+            placement.refusals.append(refusal)
         return
-    layer = forward.modules[name]
-    if reason := refusal_of(layer):
+    if reason := _reason(forward, end, target):
         _refuse(forward, name, reason, placement)
-    elif walk.branching:
-        reason = "its output is also read elsewhere, where the gate would act too"
-        _refuse(forward, name, reason, placement)
-    elif (uses := forward.uses(name)) > 1:
-        reason = f"it is used {uses} times in one forward, and the gate would act each time"
-        _refuse(forward, name, reason, placement)
-    else:
-        name = gated_layer(name, layer)[0]
-        if name not in placement.names:
-            placement.names.append(name)
+    elif (name := gated_layer(name, forward.modules[name])[0]) not in placement.names:
+        placement.names.append(name)
+
+
+def _reason(forward: Forward, end: fx.Node, target: fx.Node) -> str:
+    """Why the layer ``end`` can take no gate for what goes into ``target``; empty: it can."""
+    name = forward.layer(end)
+    if reason := refusal_of(forward.modules[name]):
+        return reason
+    if forward.escapes(end, target):
+        return "its output is also read elsewhere, where the gate would act too"
+    if (uses := forward.uses(name)) > 1:
+        return f"it is used {uses} times in one forward, and the gate would act each time"
+    return ""
 
 
 def _refuse(forward: Forward, name: str, reason: str, placement: Placement) -> None:

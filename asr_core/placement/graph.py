@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from types import EllipsisType
 
 from torch import fx, nn
 
+from asr_core.activations import ACTIVATIONS, canonical, carries_activation
 from asr_core.layers import kind_of
-from asr_core.placement.ops import (
-    ACTIVATIONS,
-    ADDITION,
-    METADATA,
-    PASSING,
-    PRODUCT,
-    PROJECTIONS,
-    canonical,
-)
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The way back from a node to where its channels come from.
-
-    Attributes:
-        end: the node where it ends: a layer, or one that mixes channels.
-        branching: whether a value on the way is read by something else as well.
-    """
-
-    end: fx.Node
-    branching: bool
+from asr_core.placement.ops import ADDITION, METADATA, PASSING, PRODUCT, PROJECTIONS
 
 
 class Forward:
@@ -114,8 +94,10 @@ class Forward:
         return self.op(node) in ADDITION and len(self.data(node)) == 2
 
     def is_activation(self, node: fx.Node) -> bool:
-        """Whether ``node`` is an activation."""
-        return self.op(node) in ACTIVATIONS
+        """Whether ``node`` is an activation, or a layer that ends in one of its own."""
+        name = self.layer(node)
+        own = bool(name) and carries_activation(self.modules[name])
+        return own or self.op(node) in ACTIVATIONS
 
     def terms(self, node: fx.Node) -> list[fx.Node]:
         """What a sum adds up; sums that only it reads are opened up."""
@@ -125,15 +107,27 @@ class Forward:
             found += self.terms(term) if inner else [term]
         return found
 
-    def back(self, node: fx.Node) -> Walk:
-        """From ``node`` back through what leaves each channel to itself."""
-        branching = False
-        while True:
-            branching |= len(self.readers(node)) > 1
-            source = None if self.layer(node) else self._source(node)
-            if source is None:
-                return Walk(node, branching)
+    def back(self, node: fx.Node) -> fx.Node:
+        """From ``node`` back through what leaves each channel to itself, to where that ends.
+
+        That is a layer, or a step that mixes channels.
+        """
+        while not self.layer(node) and (source := self._source(node)) is not None:
             node = source
+        return node
+
+    def escapes(self, node: fx.Node, target: fx.Node) -> bool:
+        """Whether ``node`` reaches the model's output on a way that does not lead by ``target``."""
+        seen = {target}
+        waiting = [node]
+        while waiting:
+            step = waiting.pop()
+            if step.op == "output":
+                return True
+            if step not in seen:
+                seen.add(step)
+                waiting += self.readers(step)
+        return False
 
     def _source(self, node: fx.Node) -> fx.Node | None:
         """The operand of ``node`` whose channels it leaves to themselves, or None."""
@@ -142,12 +136,15 @@ class Forward:
         if name in PASSING:
             return data[0] if data else None
         if name == "getitem" and len(data) == 1:
-            return data[0] if self._is_attention(data[0]) and node.args[1] == 0 else None
+            index = node.args[1]
+            first = self._is_attention(data[0]) and index == 0
+            # A number alone may pick one of several tensors.
+            return data[0] if first or isinstance(index, tuple | slice | EllipsisType) else None
         if name in ADDITION | PRODUCT and len(data) == 1:
             return data[0]
         if name in PRODUCT and len(data) == 2:  # x * gate(x) is x, rescaled
             for x, gate in (data, data[::-1]):
-                if x is not gate and self.before(self.back(x).end, gate):
+                if x is not gate and self.before(self.back(x), gate):
                     return x
         return None
 

@@ -1,35 +1,30 @@
 """What the steps of a traced forward do to channels: as data.
 
-Steps go by one name, whether they are modules, functions or tensor methods: without underscores,
-case and number of dimensions ("AdaptiveAvgPool2d" and "adaptive_avg_pool2d": "adaptiveavgpool").
+Steps go by their canonical name (:func:`asr_core.activations.canonical`).
 """
 
 from __future__ import annotations
 
-import re
+from asr_core.activations import ACTIVATIONS
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ACTIVATIONS = _names(
-    "relu relu6 leakyrelu prelu rrelu elu celu selu gelu silu mish hardswish hardtanh softplus tanh"
-)
-"""Sigmoids are gates of an attention rather than activations."""
-
 PASSING = ACTIVATIONS | _names(
-    "sigmoid hardsigmoid neg identity clone contiguous to float half bfloat16 double typeas "
+    "sigmoid hardsigmoid neg clamp clip identity clone contiguous "
+    "to float half bfloat16 double typeas "
     "dropout alphadropout featurealphadropout stochasticdepth droppath "
-    "permute transpose swapaxes swapdims movedim moveaxis "
-    "reshape view flatten unflatten squeeze unsqueeze roll "
-    "pad zeropad reflectionpad replicationpad interpolate upsample "
+    "permute transpose swapaxes swapdims movedim moveaxis narrow expand expandas "
+    "reshape reshapeas view viewas flatten unflatten squeeze unsqueeze roll "
+    "pad zeropad reflectionpad replicationpad interpolate upsample pixelshuffle pixelunshuffle "
     "maxpool avgpool adaptiveavgpool adaptivemaxpool"
 )
 """They leave each channel to itself."""
 
-ADDITION = _names("add iadd sub isub")
-PRODUCT = _names("mul imul multiply div truediv itruediv")
+ADDITION = _names("add iadd radd sub isub rsub")
+PRODUCT = _names("mul imul rmul multiply div truediv itruediv")
 
 METADATA = _names(
     "size dim numel stride iscontiguous getdevice dtype device shape ndim layout iscuda "
@@ -37,10 +32,8 @@ METADATA = _names(
 )
 """They tell about a tensor without reading its values."""
 
-PROJECTIONS: dict[str, tuple[int, str]] = {"shiftedwindowattention": (2, "proj_weight")}
-"""Functions that end in a linear layer of the model: where they take its weight (torchvision)."""
-
-
-def canonical(name: str) -> str:
-    """The one name of a module's class, a function or a tensor method."""
-    return re.sub(r"\dd$", "", name.replace("_", "").lower())
+PROJECTIONS: dict[str, tuple[int, str]] = {
+    "linear": (1, "weight"),
+    "shiftedwindowattention": (2, "proj_weight"),  # torchvision
+}
+"""Functions that end in a linear layer of the model: where they take its weight."""

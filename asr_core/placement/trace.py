@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
+from asr_core.activations import is_activation
 from asr_core.errors import TargetError
 from asr_core.layers import kind_of
-from asr_core.parity import evaluating
+from asr_core.parity import tensors_of
+from asr_core.placement.record import image_for, record
 
 
 class _Tracer(fx.Tracer):
@@ -25,7 +26,8 @@ class _Tracer(fx.Tracer):
         self.inside: list[str] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return kind_of(m) is not None or super().is_leaf_module(m, module_qualified_name)
+        own = kind_of(m) is not None or is_activation(m)
+        return own or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         self.inside.append(self.path_of_module(m))
@@ -37,24 +39,58 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> fx.Graph:
     """The graph of ``model``'s forward in eval mode, optional arguments at their defaults.
 
-    Nothing is computed. Layers of :data:`asr_core.layers.KINDS`, subclasses included, are nodes;
-    other modules are followed into, unless they are torch's own. The model is as before.
+    Nothing is computed. Layers of :data:`asr_core.layers.KINDS`, subclasses included, are nodes,
+    and so are activations; other modules are followed into, unless they are torch's own. The model
+    is as before.
 
     Raises:
-        TargetError: the forward depends on values, so that it has no one graph; the module where
-            tracing failed is named.
+        TargetError: the forward depends on values or shapes, so that it has no one graph; the
+            module where tracing failed is named.
     """
     tracer = _Tracer()
     try:
-        with evaluating(model), _restored(model):
-            return tracer.trace(model, concrete_args=_defaults(model))
+        plain = _structure(model)
+        return tracer.trace(plain, concrete_args=_defaults(plain))
     except Exception as error:  # A forward may raise anything on a stand-in for its input.
-        name = tracer.inside[-1] if tracer.inside else ""
-        where = f"{name!r}, a {type(model.get_submodule(name)).__name__}" if name else "its forward"
-        raise TargetError(
-            f"targets='auto' needs the graph of {type(model).__name__}, but torch.fx cannot trace "
-            f"it: in {where}: {_first_line(error)}. Name the layers instead, {how_to(model)}"
-        ) from error
+        raise _untraceable(model, tracer.inside, error, "torch.fx cannot trace it") from error
+
+
+def follow(model: nn.Module, example: Any = None) -> fx.Graph:
+    """The graph of ``model``'s forward as :func:`trace` gives it or, where it depends on shapes,
+    recorded on an input that has a shape but no values; that one is for reading, not for running.
+
+    Args:
+        model: as for :func:`trace`.
+        example: an input, or a tuple of them, to record the forward on. None: try :func:`trace`,
+            then 2 images of the size that the model names (timm's ``pretrained_cfg``) or 224 × 224.
+
+    Raises:
+        TargetError: neither succeeds; the module where it failed is named.
+    """
+    if example is None:
+        try:
+            return trace(model)
+        except TargetError:
+            example = image_for(model)
+            if example is None:
+                raise
+    inside: list[str] = []
+    try:
+        return record(_structure(model), example, inside)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_of(example))
+        what = f"it cannot be followed with an input of {shapes}"
+        raise _untraceable(model, inside, error, what) from error
+
+
+def _untraceable(model: nn.Module, inside: list[str], error: Exception, what: str) -> TargetError:
+    name = inside[-1] if inside else ""
+    where = f"{name!r}, a {type(model.get_submodule(name)).__name__}" if name else "its forward"
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return TargetError(
+        f"targets='auto' needs the graph of {type(model).__name__}, but {what}: in {where}: "
+        f"{line}. Pass another example input, or name the layers instead, {how_to(model)}"
+    )
 
 
 def how_to(model: nn.Module) -> str:
@@ -67,23 +103,15 @@ def how_to(model: nn.Module) -> str:
     )
 
 
+def _structure(model: nn.Module) -> nn.Module:
+    """A copy in eval mode that shares all tensors: what a forward or a tracer sets goes with it."""
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    for module in model.modules():
+        tensors += [value for value in vars(module).values() if isinstance(value, Tensor)]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
+
+
 def _defaults(model: nn.Module) -> dict[str, Any]:
     parameters = inspect.signature(model.forward).parameters.values()
     simple = (type(None), bool, int, float, str)
     return {p.name: p.default for p in parameters if isinstance(p.default, simple)}
-
-
-@contextlib.contextmanager
-def _restored(model: nn.Module) -> Iterator[None]:
-    """Attributes that tracing or a forward sets (torch.fx keeps constants there) go afterwards."""
-    before = [(module, dict(module.__dict__)) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, attributes in before:
-            module.__dict__.clear()
-            module.__dict__.update(attributes)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

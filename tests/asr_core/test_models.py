@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models import VisionTransformer, resnet
 
 from asr_core import fuse_asr, place
-from asr_core.errors import InputError, TargetError
+from asr_core.errors import InputError
 from asr_core.models import BACKBONES, AsymmetricConv, mobilenet_v1, resnet_acnet, vit_s_16
 from asr_core.targets import select
 
@@ -100,9 +100,13 @@ def test_the_paper_and_automatic_placement_agree(name):
     assert [n for n in found if n != "bn1"] == EXPECTED[name][2]
 
 
-def test_automatic_placement_leaves_sums_of_equals_to_the_user():
-    with torch.device("meta"), pytest.raises(TargetError, match="shared by all"):
-        place(BACKBONES["repvgg_a0"].make(10))
+def test_automatic_placement_gives_the_summed_branches_of_repvgg_one_gate():
+    with torch.device("meta"):
+        placement = place(BACKBONES["repvgg_a0"].make(10))
+    assert sorted(placement.names) == sorted(EXPECTED["repvgg_a0"][2])
+    blocks = [{name.rpartition(".")[0] for name in group} for group in placement.shared]
+    assert all(len(block) == 1 for block in blocks)
+    assert sum(map(len, placement.shared)) == len(placement.names)
     assert round(repvgg_parameters() / 1e6, 2) == 9.11  # the paper of RepVGG, in training
 
 

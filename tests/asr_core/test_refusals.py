@@ -45,12 +45,12 @@ def has_asr_attribute(model):
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        (weight_normed, r"'0' is parametrized already \(weight\): remove that first"),
-        (spectral_normed, r"'0' is parametrized already \(weight\)"),
-        (old_weight_normed, r"'weight' of '0' is not a parameter of its own \(weight_norm"),
-        (old_spectral_normed, r"'weight' of '0' is not a parameter of its own"),
-        (pruned, r"'weight' of '0' is not a parameter of its own"),
-        (has_asr_attribute, "'0' has an attribute 'asr' of its own"),
+        (weight_normed, r"'0': it is parametrized already \(weight\): remove that first"),
+        (spectral_normed, r"'0': it is parametrized already \(weight\)"),
+        (old_weight_normed, r"'0': its 'weight' is not a parameter of its own \(weight_norm"),
+        (old_spectral_normed, r"'0': its 'weight' is not a parameter of its own"),
+        (pruned, r"'0': its 'weight' is not a parameter of its own"),
+        (has_asr_attribute, "'0': it has an attribute 'asr' of its own"),
     ],
 )
 def test_layers_in_a_state_that_forbids_a_gate(prepare, message):
