@@ -64,7 +64,7 @@ def square(sample: Sample, size: int) -> NDArray[np.uint8]:
     """
     with _opened(sample.path) as image:
         if sample.draw is None:
-            return np.asarray(_resized(image, _central(image), size))
+            return np.asarray(_resized(image, _central(image, size), size))
         box, mirrored = _random(image, sample.draw)
         resized = _resized(image, box, size)
         if mirrored:
@@ -105,10 +105,16 @@ def _random(image: Image.Image, draw: int) -> tuple[Box, bool]:
     return (left, top, left + width, top + height), mirrored
 
 
-def _central(image: Image.Image) -> Box:
-    side = min(image.size) / TEST_RESIZE
-    left, top = ((length - side) / 2 for length in image.size)
-    return left, top, left + side, top + side
+def _central(image: Image.Image, size: int) -> Box:
+    """The part that the centre crop of the resized image shows, rounded as in torchvision."""
+    short, resized = min(image.size), round(size * TEST_RESIZE)
+    edges: list[tuple[float, float]] = []
+    for length in image.size:
+        whole = resized * length // short
+        start = round((whole - size) / 2)
+        edges.append((start * length / whole, (start + size) * length / whole))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
 
 
 def _resized(image: Image.Image, box: Box, size: int) -> Image.Image:
