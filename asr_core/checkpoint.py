@@ -7,6 +7,7 @@ a truncated or swapped file is found before it is used.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Mapping
@@ -122,6 +123,18 @@ def load_torch(path: Path | str) -> Any:
         raise CheckpointError(
             f"{path}: refused: it is damaged, or a pickle that could run code"
         ) from error
+
+
+def save_torch(path: Path | str, value: Any) -> None:
+    """Write tensors in plain containers atomically, for :func:`load_torch`.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    data = io.BytesIO()  # torch's own file writer hides that a disk is full
+    torch.save(value, data)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
 
 
 def sha256(path: Path | str) -> str:

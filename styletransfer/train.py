@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asr_core.checkpoint import load_torch
+from asr_core.checkpoint import load_torch, save_torch
 from asr_core.errors import CheckpointError, InputError
-from asr_core.files import atomic_path
 from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
@@ -148,10 +146,7 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
     }
-    data = io.BytesIO()  # torch's own file writer hides that a disk is full
-    torch.save(state, data)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.getbuffer())
+    save_torch(path, state)
 
 
 def _restore(

@@ -37,7 +37,10 @@ COMMANDS: dict[str, Lazy] = {
         "Attack style networks (IN, BN, BN+ASR) with normalisation noise; grid and table.",
     ),
     "stylize": Lazy("robust.cli.stylize:stylize", "Stylise images with one network."),
-    "train": Lazy("robust.cli.train:train", "Train networks: `robust train style`."),
+    "train": Lazy(
+        "robust.cli.train:train",
+        "Train a classifier to a fused, checked file; `robust train style`: a style network.",
+    ),
     "inspect": Lazy(
         "robust.cli.inspect:inspect_model",
         "Show where ASR gates go in a model, and their parameters.",

@@ -1,15 +1,36 @@
-"""``robust train style``: train a style network of any norm variant."""
+"""``robust train``, a classifier, and ``robust train style``, a style network of any norm."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from robust.cli.train_classifier import classifier_options, train_classifier
 
 
-@click.group("train")
-def train() -> None:
-    """Train networks."""
+@click.group("train", invoke_without_command=True)
+@classifier_options
+@click.pass_context
+def train(ctx: click.Context, **options: Any) -> None:
+    """Train a classifier by a recipe (`robust recipes`), or with `style` a style network.
+
+    The embedded data and a small network need no download and a few minutes. With ASR the gates
+    are folded away at the end, and the plain model is proved to give the same classes. The same
+    command again resumes an interrupted run. Several processes: torchrun -m robust train, or
+    accelerate launch.
+    """
+    if ctx.invoked_subcommand is None:
+        train_classifier(**options)
+        return
+    for name in options:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} before {ctx.invoked_subcommand!r} is an option of "
+                "classifiers; put the options of style networks behind it",
+                ctx,
+            )
 
 
 @train.command("style")

@@ -1,0 +1,119 @@
+"""How far a run is, and what its epochs gave."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from asr_core.errors import CheckpointError
+from asr_core.files import write_text
+from asr_core.training.learner import Figures
+
+METRICS, TIMING = "metrics.csv", "timing.csv"
+
+Row = dict[str, float]
+
+COLUMNS = (
+    "epoch", "lr",
+    "train_loss", "train_top1", "train_top5",
+    "validation_loss", "validation_top1", "validation_top5",
+)  # fmt: skip
+TIMING_COLUMNS = ("epoch", "seconds", "images_per_second", "validation_seconds")
+
+
+@dataclass
+class History:
+    """The position of a run, the running sums of its epoch, and the rows of the finished ones.
+
+    Attributes:
+        epoch: the epoch under way, from 0.
+        step: steps of it that are done.
+        loss: sum over its images; ``top1`` and ``top5`` likewise.
+        images: seen in it.
+        seconds: spent on its steps.
+        rows: a row of ``metrics.csv`` for each finished epoch; a learning rate is that of the
+            epoch's last step, shares are in [0, 1], and those of training are over the epoch, as
+            the images came.
+        timing: of ``timing.csv``, apart from the figures that a resumed run gives again bit by
+            bit.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    top1: float = 0.0
+    top5: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    timing: list[Row] = field(default_factory=list)
+
+    def add(self, figures: Figures, *, images: int, seconds: float) -> None:
+        """Count a step."""
+        self.step += 1
+        self.loss += figures.loss
+        self.top1 += figures.top1
+        self.top5 += figures.top5
+        self.images += images
+        self.seconds += seconds
+
+    def end_epoch(
+        self, *, lr: float, validation: Mapping[str, float], validation_seconds: float
+    ) -> Row:
+        """Finish the epoch with the figures (loss, top1, top5) of the validation split."""
+        row: Row = {"epoch": self.epoch, "lr": lr}
+        for name in ("loss", "top1", "top5"):
+            row[f"train_{name}"] = getattr(self, name) / self.images
+            row[f"validation_{name}"] = validation[name]
+        self.rows.append({column: row[column] for column in COLUMNS})
+        self.timing.append(
+            {
+                "epoch": self.epoch,
+                "seconds": self.seconds,
+                "images_per_second": self.images / self.seconds,
+                "validation_seconds": validation_seconds,
+            }
+        )
+        self.epoch += 1
+        self.step = self.images = 0
+        self.loss = self.top1 = self.top5 = self.seconds = 0.0
+        return self.rows[-1]
+
+    @property
+    def best(self) -> Row:
+        """The epoch of the greatest top-1 on validation, the first of equals."""
+        return max(self.rows, key=lambda row: row["validation_top1"])
+
+    def write(self, folder: Path) -> None:
+        """Write ``metrics.csv`` and ``timing.csv``, each atomically."""
+        write_text(folder / METRICS, _csv(COLUMNS, self.rows, "{!r}"))
+        write_text(folder / TIMING, _csv(TIMING_COLUMNS, self.timing, "{:.6g}"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, which :meth:`from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> History:
+        """The history that :meth:`as_dict` gave.
+
+        Raises:
+            CheckpointError: other fields than those.
+        """
+        if set(data) != {each.name for each in fields(cls)}:
+            raise CheckpointError(f"not the history of a run: it has {', '.join(data)}")
+        return cls(**data)
+
+
+def _csv(columns: tuple[str, ...], rows: list[Row], number: str) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        first, *others = (row[column] for column in columns)
+        writer.writerow([int(first), *(number.format(value) for value in others)])
+    return text.getvalue()

@@ -1,0 +1,194 @@
+"""What learns: model, optimizer and average of the weights, a step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from asr_core.errors import InputError
+from asr_core.models import Normalized
+from asr_core.recipes import Recipe
+from asr_core.training.config import TrainConfig
+from asr_core.training.evaluate import top
+from asr_core.training.facts import DataFacts
+from asr_core.training.model import new_model
+from asr_core.training.seeded import seeded
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Figures(NamedTuple):
+    """Of one step, sums over the whole batch, all processes'.
+
+    Attributes:
+        loss: cross-entropy, with the recipe's label smoothing.
+        top1: images whose class had the greatest logit.
+        top5: images whose class was among the greatest five.
+        flagged: processes that asked to stop.
+    """
+
+    loss: float
+    top1: float
+    top5: float
+    flagged: float
+
+
+def new_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer; weight decay reaches every parameter, ψ too, as in published ASR."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, **options)
+    return torch.optim.AdamW(parameters, betas=(recipe.momentum, 0.999), **options)
+
+
+class Learner:
+    """One process's part in a run.
+
+    Args:
+        config: what to train, and how.
+        data: its figures.
+        accelerator: made for ``config``.
+
+    Attributes:
+        model: the model itself, free of wrappers, to be copied, hooked or fused.
+
+    Raises:
+        InputError: the batch cannot be split into so many parts, or as
+            :func:`asr_core.training.model.new_model`.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataFacts, accelerator: Accelerator) -> None:
+        share, rest = divmod(config.recipe.batch_size, accelerator.num_processes)
+        if rest or share < config.accumulate:
+            raise InputError(
+                f"a batch of {config.recipe.batch_size} images cannot be split among "
+                f"{accelerator.num_processes} processes, in {config.accumulate} parts each; "
+                "choose another batch size"
+            )
+        self._config = config
+        self._accelerator = accelerator
+        model = new_model(config, data).to(accelerator.device)
+        if config.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        self.model: Normalized = model
+        optimizer = new_optimizer(config.recipe, model)
+        # In a shell, since Accelerate writes to what it is given, which would go into every copy.
+        self._shell, self._optimizer = accelerator.prepare(nn.Sequential(model), optimizer)
+        decay = config.recipe.ema
+        self._average: AveragedModel | None = None
+        if decay is not None:
+            average = get_ema_multi_avg_fn(decay)
+            self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+    @property
+    def evaluated(self) -> Normalized:
+        """The model that counts: the average of the weights, where there is one."""
+        return self.model if self._average is None else cast(Normalized, self._average.module)
+
+    def step(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        lr: float,
+        at: tuple[int, int],
+        noise: Callable[[], contextlib.AbstractContextManager[object]] | None = None,
+        flagged: bool = False,
+    ) -> Figures:
+        """Learn from this process's share of a batch.
+
+        Args:
+            images: (n, 3, H, W) in [0, 1].
+            labels: int64 (n,).
+            lr: learning rate.
+            at: epoch and step of it, which decide the draws inside the model.
+            noise: gives the context of each forward pass.
+            flagged: this process asks to stop; all hear of it.
+        """
+        accelerator, config = self._accelerator, self._config
+        if config.channels_last:
+            images = images.to(memory_format=torch.channels_last)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        # Sums over parts and processes, which average gradients, become the mean of the batch.
+        scale = accelerator.num_processes * config.accumulate / config.recipe.batch_size
+        sums = torch.zeros(4, device=images.device)
+        sums[3] = float(flagged)
+        self._shell.train()
+        draws = seeded("step", config.seed, *at, accelerator.process_index, device=images.device)
+        with draws:
+            for part, classes in zip(
+                images.tensor_split(config.accumulate),
+                labels.tensor_split(config.accumulate),
+                strict=True,
+            ):
+                with accelerator.accumulate(self._shell):
+                    with noise() if noise else contextlib.nullcontext():
+                        logits = self._shell(part).float()
+                    loss = nn.functional.cross_entropy(
+                        logits,
+                        classes,
+                        reduction="sum",
+                        label_smoothing=config.recipe.label_smoothing,
+                    )
+                    accelerator.backward(loss * scale)
+                    if accelerator.sync_gradients and config.recipe.clip is not None:
+                        accelerator.clip_grad_norm_(self._shell.parameters(), config.recipe.clip)
+                    self._optimizer.step()
+                    self._optimizer.zero_grad(set_to_none=True)
+                    hits = top(logits.detach()) == classes[:, None]
+                    sums[0] += loss.detach()
+                    sums[1] += hits[:, 0].sum()
+                    sums[2] += hits.sum()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        # One small exchange a step: every process comes to the same decisions.
+        return Figures(*accelerator.reduce(sums, "sum").tolist())
+
+    def anyone(self, flag: bool) -> bool:
+        """Whether any process says so; each has to ask."""
+        mine = torch.tensor(float(flag), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(mine, "sum"))
+
+    def share_buffers(self) -> None:
+        """Give every process the batch statistics of the first.
+
+        Each process has its own between two steps, of its share of the batch.
+        """
+        if self._accelerator.num_processes > 1:
+            from accelerate.utils import broadcast
+
+            for buffer in [*self.model.buffers(), *self.evaluated.buffers()]:
+                buffer.copy_(broadcast(buffer))
+
+    def finite(self) -> bool:
+        """Whether all weights are."""
+        return all(bool(p.isfinite().all()) for p in self.evaluated.parameters())
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`load_state` needs to go on; tensors are shared, not copied."""
+        scaler, average = self._accelerator.scaler, self._average
+        return {
+            "model": self.model.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "average": None if average is None else self.evaluated.model.state_dict(),
+            "averaged": 0 if average is None else int(average.n_averaged),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Put a state of the same config in place."""
+        self.model.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self.evaluated.model.load_state_dict(state["average"])
+            self._average.n_averaged.fill_(state["averaged"])

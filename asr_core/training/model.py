@@ -1,0 +1,77 @@
+"""The model of a run: a backbone in the run's mode, on images in [0, 1]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from asr_core.errors import InputError
+from asr_core.models import BACKBONES, Normalized, build
+from asr_core.models.named import named
+from asr_core.saved_model import StockModel
+from asr_core.targets import select
+from asr_core.training.config import TrainConfig
+from asr_core.training.facts import DataFacts
+from asr_core.training.seeded import seeded
+
+
+def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
+    """The untrained model, on the CPU; equal seeds give equal weights.
+
+    With ASR and without it the backbone starts from the same weights: gates are drawn after it.
+
+    Raises:
+        InputError: the mode's attention cannot be had in this backbone, or there is no γ to
+            start at 0.
+    """
+    recipe = config.recipe
+    classes = len(data.classes)
+    with seeded("weights", config.seed):
+        mode = "live" if config.live else "plain"
+        model = build(recipe.backbone, classes, mode=mode, attention=config.attention)
+        if config.zero_gamma:
+            # Before insertion: on a gated layer it would have no effect.
+            zero_last_gamma(model, recipe.backbone)
+        if config.gated:
+            options: dict[str, Any] = {} if config.psi is None else {"psi": config.psi}
+            backbone = BACKBONES[recipe.backbone]
+            backbone.insert(model, config.attention, delta=config.delta, **options)
+    return Normalized(model, data.mean, data.std)
+
+
+def stock_model(config: TrainConfig, data: DataFacts) -> StockModel:
+    """What the run's model is once its gates are folded away, for its file."""
+    return StockModel(
+        named(config.recipe.backbone, config.attention if config.live else None),
+        {"num_classes": len(data.classes)},
+        (3, data.image_size, data.image_size),
+        mean=data.mean,
+        std=data.std,
+    )
+
+
+def zero_last_gamma(model: nn.Module, backbone: str) -> list[str]:
+    """Set γ of the last norm of each residual branch to 0, in place; returns the norms' names.
+
+    Each block then starts as its shortcut (Goyal et al. 2017, arXiv 1706.02677, sec. 5.1).
+
+    Args:
+        model: ``backbone``, plain or with live attention, without ASR.
+        backbone: name in :data:`asr_core.models.BACKBONES`.
+
+    Raises:
+        InputError: the backbone has no residual branch that ends in a norm.
+    """
+    modules = dict(model.named_modules())
+    layers, _ = select(modules, BACKBONES[backbone].targets, ())
+    # A residual block, ours or torchvision's, is known by its shortcut; ASR ends its branch.
+    blocks = [modules[name.rpartition(".")[0]] for name in layers]
+    if not all(hasattr(block, "downsample") for block in blocks):
+        raise InputError(
+            f"{backbone!r} has no residual branches that end in a norm, whose γ could start at 0; "
+            "leave zero_gamma out"
+        )
+    for name in layers:
+        nn.init.zeros_(model.get_submodule(name).weight)  # type: ignore[arg-type]
+    return list(layers)

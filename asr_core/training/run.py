@@ -1,0 +1,74 @@
+"""Opening a run, under way or finished, to do something with its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from asr_core.checkpoint import load_torch
+from asr_core.errors import CheckpointError, InputError
+from asr_core.models import Normalized
+from asr_core.saved_model import StockModel
+from asr_core.training.config import TrainConfig
+from asr_core.training.facts import DataFacts
+from asr_core.training.folder import BEST, CONFIG, LAST
+from asr_core.training.model import new_model, stock_model
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run's model with what is known of it.
+
+    Attributes:
+        model: gates and all, on images (N, 3, H, W) in [0, 1], in eval mode on the CPU.
+        config: of the run.
+        data: what it was trained on.
+        stock: what the model is without its gates.
+        epoch: whole epochs that the model has learned.
+    """
+
+    model: Normalized
+    config: TrainConfig
+    data: DataFacts
+    stock: StockModel
+    epoch: int
+
+
+def is_run(path: Path | str) -> bool:
+    """Whether ``path`` looks like what :func:`open_run` opens."""
+    path = Path(path)
+    return path.suffix == ".pt" or (path / CONFIG).is_file()
+
+
+def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> OpenedRun:
+    """The model of a run: the average of the weights, where the run keeps one.
+
+    Args:
+        path: a run's folder, or the ``last.pt`` or ``best.pt`` in it.
+        which: of a folder, the state of its last saved step or of the epoch that was best on
+            validation.
+
+    Raises:
+        CheckpointError: nothing was saved yet, or the file is missing, damaged, unsafe, or not of
+            a run.
+    """
+    path = Path(path)
+    file = path / {"last": LAST, "best": BEST}[which] if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such state of a run; was one saved yet?")
+    state = load_torch(file)
+    try:
+        identity = state["identity"]
+        config = TrainConfig.from_dict(identity["config"])
+        data = DataFacts.from_dict(identity["data"])
+        backbone = state["model"] if state.get("average") is None else state["average"]
+        epoch = state["epoch"] + 1 if "epoch" in state else state["history"]["epoch"]
+    except (KeyError, TypeError, AttributeError, InputError) as error:
+        raise CheckpointError(f"{file}: not the state of a run ({error})") from None
+    model = new_model(config, data)
+    try:
+        model.model.load_state_dict(backbone)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file}: does not fit its own model: {error}") from None
+    return OpenedRun(model.eval(), config, data, stock_model(config, data), epoch)
