@@ -18,6 +18,7 @@ from asr_core.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
 from asr_core.fold import fold_conv_bn
+from asr_core.fold_branches import merge_branches
 from asr_core.insert import insert_asr
 from asr_core.models.normalized import Normalized, check_statistics
 from asr_core.parametrization import gated_layers
@@ -25,7 +26,7 @@ from asr_core.wrappers import unwrap
 
 KIND = "asr-model"
 _STOCK = {"stock", "arguments", "input_shape", "mean", "std"}
-_FIELDS = {"schema", "sha256", "kind", *_STOCK, "asr", "folded"}
+_FIELDS = {"schema", "sha256", "kind", *_STOCK, "asr", "merged", "folded"}
 _ASR = {"attention", "delta", "psi", "activation", "attention_init", "targets", "shared"}
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
@@ -91,6 +92,7 @@ def save_model(
     model: nn.Module,
     stock: StockModel,
     *,
+    merged: Sequence[str] = (),
     folded: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write ``model``, gated or plain, and the JSON from which :func:`load_model` rebuilds it.
@@ -100,7 +102,8 @@ def save_model(
         model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
             :class:`asr_core.models.Normalized` the backbone is written, under its own names.
         stock: what it was made from; mean and std of a Normalized are put in.
-        folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it.
+        merged: names of the blocks that :func:`asr_core.merge_branches` merged in it.
+        folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it then.
 
     Raises:
         InputError: ``stock`` cannot be written, or names another mean or std than the model has;
@@ -112,6 +115,8 @@ def save_model(
     if isinstance(model, Normalized):
         stock = _with_statistics(stock, model)
         model = model.model
+        merged = [_inside(name) for name in merged]
+        folded = [(_inside(conv), _inside(bn)) for conv, bn in folded]
     stock.check()
     gated = next(gated_layers(model), None)
     meta = {
@@ -122,6 +127,7 @@ def save_model(
         "mean": None if stock.mean is None else list(stock.mean),
         "std": None if stock.std is None else list(stock.std),
         "asr": asr_config(model) if gated else None,
+        "merged": list(merged),
         "folded": [list(pair) for pair in folded],
     }
     # Copies, since safetensors refuses parameters that share memory (tied weights).
@@ -163,6 +169,8 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
         if meta["asr"] is not None:
             with torch.random.fork_rng(devices=[]):
                 insert_asr(model, **meta["asr"])
+        if meta["merged"]:
+            model = merge_branches(model, meta["merged"])
         if meta["folded"]:
             model = fold_conv_bn(model, [(conv, bn) for conv, bn in meta["folded"]])
     except (TypeError, ValueError) as error:
@@ -182,6 +190,10 @@ def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
         if not isinstance(meta["asr"], Mapping):
             raise CheckpointError(f"{beside}: 'asr' is {meta['asr']!r}, neither null nor an object")
         _require_fields(beside, " of 'asr'", meta["asr"], _ASR)
+    if not isinstance(meta["merged"], list):
+        raise CheckpointError(f"{beside}: 'merged' is {meta['merged']!r}, no list of names")
+    if meta["merged"] and meta["asr"] is not None:
+        raise CheckpointError(f"{beside}: 'asr' beside 'merged': no gate is left in what is merged")
     if not isinstance(meta["folded"], list):
         raise CheckpointError(f"{beside}: 'folded' is {meta['folded']!r}, no list of pairs")
     stock = StockModel(
@@ -192,6 +204,11 @@ def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
     except InputError as error:
         raise CheckpointError(f"{beside}: {error}") from None
     return stock
+
+
+def _inside(name: str) -> str:
+    """The name in the backbone of a module of Normalized, as in the tensors' names."""
+    return name.removeprefix("model").removeprefix(".")
 
 
 def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:

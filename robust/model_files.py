@@ -9,16 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from asr_core import fold_conv_bn, fuse_asr
+from asr_core import fold_conv_bn, fuse_asr, merge_branches
 from asr_core.checkpoint import load_meta, save_checkpoint
 from asr_core.divergence import require_agreement
 from asr_core.errors import CheckpointError, InputError
 from asr_core.export import TOLERANCE
+from asr_core.fold_branches import branched
 from asr_core.fold_pairs import conv_bn_pairs
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
@@ -27,10 +28,23 @@ from robust.model_names import build_model, names_code
 from styletransfer import zoo
 from styletransfer.network import StyleNetwork
 
-Pairs = Sequence[tuple[str, str]]
-
 _BATCH = 4
 _SEEDS = (0, 1, 2)
+
+
+class Folds(NamedTuple):
+    """What is folded in a model beyond its gates.
+
+    Attributes:
+        merged: names of the blocks of parallel branches that are one convolution.
+        pairs: names (conv, bn) of the batch norms in the layer before them.
+    """
+
+    merged: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
+
+
+UNFOLDED = Folds()
 
 
 class ModelFile(ABC):
@@ -70,27 +84,29 @@ class ModelFile(ABC):
         plain = fuse_asr(self.model)
         return plain, require_agreement(self.model, plain, self.examples())
 
-    def folded(self, plain: nn.Module) -> tuple[nn.Module, Pairs]:
-        """The fused model with its batch norms folded too, proved; and the pairs (conv, bn).
+    def folded(self, plain: nn.Module) -> tuple[nn.Module, Folds]:
+        """The fused model with parallel branches merged and batch norms folded too, proved.
 
         Raises:
-            InputError: the forward cannot be traced, or there is no batch norm to fold.
+            InputError: the forward cannot be traced, or there is nothing to merge or fold.
             ParityError: the outputs differ by more than rounding.
         """
-        pairs = conv_bn_pairs(plain)
-        if not pairs:
+        blocks = branched(plain)
+        merged = merge_branches(plain, blocks)
+        pairs = conv_bn_pairs(merged)
+        if not blocks and not pairs:
             raise InputError(
                 "no batch norm takes the output of one convolution or linear layer: "
                 "there is nothing to fold"
             )
-        folded = fold_conv_bn(plain, pairs)
+        folded = fold_conv_bn(merged, pairs)
         convs = [conv for conv, _ in pairs]
         require_agreement(plain, folded, self.examples(), tolerance=TOLERANCE, skip=convs)
-        return folded, pairs
+        return folded, Folds(blocks, pairs)
 
     @abstractmethod
-    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
-        """Write the fused model, folded at ``pairs``, to be read again as one of its kind.
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+        """Write the fused model, with ``folds`` done in it, to be read again as one of its kind.
 
         Raises:
             InputError: the kind has no way to read a folded one.
@@ -125,9 +141,9 @@ class SavedModel(ModelFile):
                 f"by the input_shape in its JSON: {error}"
             ) from error
 
-    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
         """Write the state dict, and the JSON that rebuilds the model."""
-        save_model(path, plain, self.stock, folded=pairs)
+        save_model(path, plain, self.stock, merged=folds.merged, folded=folds.pairs)
 
 
 class StyleFile(ModelFile):
@@ -140,9 +156,9 @@ class StyleFile(ModelFile):
     def __init__(self, path: Path) -> None:
         self.model, self.meta = zoo.load_network(path)
 
-    def save(self, path: Path, plain: nn.Module, pairs: Pairs = ()) -> None:
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
         """Write the fused network as a plain one of norm ``bn``, in full precision."""
-        if pairs:
+        if any(folds):
             raise InputError(
                 "a folded style network has no norms left, so that no style network loads it: "
                 "export it as pt2 or onnx"

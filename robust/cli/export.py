@@ -10,7 +10,11 @@ import click
 @click.option(
     "--format", "suffix", required=True, type=click.Choice(["safetensors", "pt2", "onnx"])
 )
-@click.option("--fold", is_flag=True, help="Fold batch norms into the layers before them too.")
+@click.option(
+    "--fold",
+    is_flag=True,
+    help="Fold batch norms into the layers before them too, parallel branches into one.",
+)
 @click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
 @click.option("--out", required=True, type=click.Path(), help="The file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace --out.")
@@ -35,22 +39,23 @@ def export(
     from dataclasses import asdict
 
     from asr_core.export import export_onnx, export_pt2, require_onnx
-    from robust.model_files import new_file, open_model
+    from robust.model_files import UNFOLDED, new_file, open_model
 
     path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
     if suffix == "onnx":
         require_onnx()
     opened = open_model(checkpoint, builder=model)
     plain, parity = opened.fused()
-    final, pairs = opened.folded(plain) if fold else (plain, ())
+    final, folds = opened.folded(plain) if fold else (plain, UNFOLDED)
     if suffix == "safetensors":
-        opened.save(path, final, pairs)
+        opened.save(path, final, folds)
     else:
         write = export_onnx if suffix == "onnx" else export_pt2
         parity = write(path, final, opened.examples()[0], size_step=opened.size_step)
     if as_json:
-        done = {"out": str(path), "gates": opened.gates, "folded": len(pairs)}
-        click.echo(json.dumps({**done, "parity": asdict(parity)}, indent=2))
+        done = {"gates": opened.gates, "merged": len(folds.merged), "folded": len(folds.pairs)}
+        click.echo(json.dumps({"out": str(path), **done, "parity": asdict(parity)}, indent=2))
         return
-    folded = f", {len(pairs)} batch norms folded" if fold else ""
-    click.echo(f"{path}: {opened.gates} gates fused{folded}; {parity.message}")
+    merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
+    folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
+    click.echo(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")

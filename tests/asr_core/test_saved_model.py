@@ -98,6 +98,7 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
             "targets": TARGETS,
             "shared": None,
         },
+        "merged": [],
         "folded": [],
     }
     assert stock_of(saved) == StockModel("small-net", {"num_classes": 5}, [3, 8, 8])
@@ -261,6 +262,9 @@ def test_any_stock_model_can_be_named(
         ({"schema": 2}, "schema 2; this version reads schema 1"),
         ({"asr": {"attention": "se"}}, r"fields of 'asr': missing activation, attention_init"),
         ({"asr": "se"}, "'asr' is 'se', neither null nor an object"),
+        ({"merged": "0"}, "'merged' is '0', no list of names"),
+        ({"merged": ["0"]}, "'asr' beside 'merged': no gate is left"),
+        ({"merged": ["0"], "asr": None}, "no block '0' with branches to merge; the model has none"),
         ({"folded": None}, "'folded' is None, no list of pairs"),
         ({"folded": [["0"]]}, "does not fit the stock model 'small-net'"),
         ({"folded": [["0", "nine"]]}, "no module 'nine'"),

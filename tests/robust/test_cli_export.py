@@ -127,6 +127,42 @@ def test_a_folded_file_has_nothing_left_to_fold(checkpoint: Path, tmp_path: Path
     failed(result, "there is nothing to fold")
 
 
+@pytest.mark.parametrize("suffix", ["safetensors", "onnx"])
+def test_parallel_branches_become_one_convolution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    (tmp_path / "own_repvgg.py").write_text(
+        "from asr_core.models.repvgg import RepVGG\n"
+        "def make():\n"
+        "    return RepVGG((1, 1, 1, 1, 1), (4, 4, 8, 8, 8), 5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    stock = StockModel("own_repvgg:make", {}, (3, 16, 16))
+    model = gated(stock, "blocks.*.bn?")
+    save_model("own.safetensors", model, stock)
+    out = tmp_path / f"plain.{suffix}"
+    given = ["own.safetensors", "--model", stock.name, "--format", suffix, "--out", out]
+    result = export(*given, "--fold")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{out}: 11 gates fused, 5 blocks merged; outputs agree")
+    x = torch.rand(3, 3, 16, 16)
+    if suffix == "onnx":
+        kinds = [node.op_type for node in onnx.load(out).graph.node]
+        assert kinds.count("Conv") == kinds.count("Relu") == 5
+        assert "BatchNormalization" not in kinds
+        found = run(out, x)
+    else:
+        kernels = [tuple(value.shape[2:]) for value in load_file(out).values() if value.ndim == 4]
+        assert kernels == [(3, 3)] * 5
+        again = open_model(out, builder=stock.name)
+        found = again.model(x).detach()
+        failed(export(out, *given[1:-1], tmp_path / f"two.{suffix}", "--fold"), "nothing to fold")
+    with torch.no_grad():
+        assert close(found, model(x))
+        assert not close(found, gated(stock, "blocks.*.bn1")(x))
+
+
 # --- style networks -------------------------------------------------------------------------------
 
 
