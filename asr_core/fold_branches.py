@@ -73,6 +73,8 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
 
     Gates are fused first, in the whole model (:func:`asr_core.fuse_asr`), so that merging a gated
     model and merging its fused one are the same. Live attention stays, behind the convolution.
+    ``timm.utils.reparameterize_model`` gives the same tensors, gated stock layers included, but in
+    the mode of ``model``, and it never touches ``model`` itself, only what is inside.
 
     Args:
         model: with gates or plain, in any mode; not changed.
