@@ -1,0 +1,92 @@
+"""Folding constants into the layers around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.errors import InputError, TargetError
+from asr_core.freeze.constant import Constant, take_out
+from asr_core.freeze.gates import GateSite
+from asr_core.freeze.reach import NoFoldError, Reach, Seeker
+from asr_core.layers import kind_of, present
+from asr_core.placement.graph import Forward
+from asr_core.placement.trace import trace
+
+
+def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Reach | str]:
+    """Fold the constants at ``sites`` into neighbouring layers of ``model``, in place.
+
+    Where none can take it (its parameters are shared, its output is read elsewhere, an activation
+    that lets no factor through lies between) the constant stays as it is.
+
+    Returns:
+        By the site's name the layers that took the constant, or why none did.
+
+    Raises:
+        InputError: a folded tensor is not finite; the message names it.
+    """
+    done: dict[str, Reach | str] = {}
+    modules = dict(model.named_modules(remove_duplicate=False))
+    try:
+        forward = Forward(model, trace(model))
+    except TargetError as error:
+        reason = f"the graph of the model's forward cannot be found ({error.__cause__ or error})"
+        return {site.name: reason for site in sites}
+    for site in sites:
+        v = cast(Constant, modules[site.name]).v.detach().flatten()
+        seeker = Seeker(forward, modules, site.axis, bool((v >= 0).all()))
+        try:
+            reach = seeker.reach(site.name)
+        except NoFoldError as error:
+            done[site.name] = str(error)
+            continue
+        for name in reach.layers:
+            scale = scale_outputs if reach.side == "output" else scale_inputs
+            scale(name, modules[name], v)
+        take_out(model, site)
+        done[site.name] = reach
+    return done
+
+
+@torch.no_grad()
+def scale_outputs(name: str, layer: nn.Module, v: Tensor) -> None:
+    """Multiply the output channels of ``layer`` by v (C,), in place.
+
+    Raises:
+        InputError: the result is not finite.
+    """
+    kind = kind_of(layer)
+    for slot in present(layer, kind) if kind is not None else ():
+        tensor: Tensor = getattr(layer, slot.tensor)
+        _write(f"{name}.{slot.tensor}", tensor, slot.scaled(tensor, v))
+
+
+@torch.no_grad()
+def scale_inputs(name: str, layer: nn.Module, v: Tensor) -> None:
+    """Multiply the weight of each input channel of ``layer`` by v (C,), in place.
+
+    Convolutions and linear layers have (out, in / groups, ...), of group i in the i-th part of
+    ``out``; transposed convolutions (in, out / groups, ...).
+
+    Raises:
+        InputError: the result is not finite.
+    """
+    source: Any = layer
+    weight: Tensor = source.weight
+    if getattr(layer, "transposed", False):
+        factor = v
+    else:
+        groups = getattr(layer, "groups", 1)
+        factor = v.reshape(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
+    shape = [*factor.shape, *[1] * (weight.ndim - factor.ndim)]
+    _write(f"{name}.weight", weight, weight * factor.reshape(shape))
+
+
+def _write(name: str, tensor: Tensor, scaled: Tensor) -> None:
+    if not scaled.isfinite().all():
+        raise InputError(f"{name!r} is not finite after folding a constant gate into it")
+    tensor.copy_(scaled)

@@ -1,0 +1,105 @@
+"""Freezing live attention: each channel gate becomes its mean over images, and is folded away.
+
+The stripe observation (the paper, sec. 3) says that the gates of a trained network are nearly the
+same for every image. Where that holds, the mean in their place changes little, and the network
+becomes the plain backbone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.divergence import require_agreement
+from asr_core.errors import InputError
+from asr_core.freeze.constant import put_constant
+from asr_core.freeze.fold import fold_constants
+from asr_core.freeze.gates import find_gates
+from asr_core.freeze.reach import Reach
+from asr_core.freeze.report import FreezeReport, FrozenGate
+from asr_core.freeze.statistics import measure_gates
+from asr_core.parametrization import gated_layers
+from asr_core.report import listed
+from asr_core.wrappers import unwrap
+
+_EXAMPLES = 4
+"""Images on which the folded model is compared with the frozen one."""
+
+
+def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeReport:
+    """Replace each live channel gate by its mean over ``batches``, and fold the constants away.
+
+    Gates are those of :func:`asr_core.freeze.find_gates`: live attention of ours, torchvision's
+    and timm's. Their constants go into the layer before (its output channels) or behind (its input
+    channels), where that is the same function; else a constant stays, and the report says why.
+    Replacing changes the function: compare the accuracy of ``model`` and of ``report.plain``.
+    Folding does not: that is checked.
+
+    Args:
+        model: with live attention and without ASR; not changed, its modes neither. Wrappers are
+            taken off.
+        batches: inputs (N, ...) on the model's device, at least two images in all: training data,
+            since the means become parameters.
+
+    Returns:
+        The report, with the frozen and the folded model, which have the modes of ``model``. A
+        folded model of ours has the plain backbone's state dict.
+
+    Raises:
+        InputError: no gate that a constant can replace, ASR in the model, fewer than two images,
+            or gates or folded tensors that are not finite.
+        ParityError: the folded model's outputs differ from the frozen one's.
+    """
+    model = unwrap(model)
+    if gated := next(gated_layers(model), None):
+        raise InputError(f"{gated[0]!r} has ASR: fuse_asr the model first, then freeze the rest")
+    sites, refusals = find_gates(model)
+    inputs = _Remembering(batches)
+    statistics, called = measure_gates(model, sites, inputs) if sites else ({}, [])
+    refusals += called
+    sites = [site for site in sites if site.name in statistics]
+    if not sites:
+        why = f": {listed(refusals)}" if refusals else ""
+        raise InputError(
+            f"this {type(model).__name__} has no live channel gate that a constant can "
+            f"replace{why}. Known are the attention modules of asr_core, torchvision's "
+            "SqueezeExcitation, and timm's SE and ECA modules"
+        )
+    frozen = copy.deepcopy(model)
+    for site in sites:
+        put_constant(frozen, site, statistics[site.name].mean)
+    plain = copy.deepcopy(frozen)
+    folds = fold_constants(plain, sites)
+    gates = tuple(
+        FrozenGate(site.name, site.kind, statistics[site.name], *_where(folds[site.name]))
+        for site in sites
+    )
+    scaled = {site.name for site in sites}
+    for fold in folds.values():
+        if isinstance(fold, Reach):
+            scaled.update(fold.layers, fold.passed)
+    example = inputs.first[:_EXAMPLES]
+    parity = require_agreement(frozen, plain, [example], skip=scaled)
+    images = next(iter(statistics.values())).images
+    return FreezeReport(gates, tuple(refusals), frozen, plain, parity, images)
+
+
+class _Remembering:
+    """Batches that can be gone through once, of which the first is kept."""
+
+    def __init__(self, batches: Iterable[Tensor]) -> None:
+        self._batches = batches
+        self.first = torch.empty(0)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for number, batch in enumerate(self._batches):
+            if number == 0:
+                self.first = batch
+            yield batch
+
+
+def _where(fold: Reach | str) -> tuple[tuple[str, ...], str, str]:
+    return ((), "", fold) if isinstance(fold, str) else (tuple(fold.layers), fold.side, "")
