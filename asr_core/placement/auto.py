@@ -60,10 +60,8 @@ def place(model: nn.Module, *, example: Any = None) -> Placement:
     """
     forward = Forward(model, follow(model, example))
     placement = Placement()
-    sums = [node for node in forward.nodes if forward.is_sum(node)]
-    inner = [n for n in sums if len(r := forward.readers(n)) == 1 and forward.is_sum(r[0])]
-    for node in sums:
-        if node not in inner:
+    for node in forward.nodes:
+        if forward.is_sum(node) and forward.outer(node) is None:
             _before_sum(forward, node, placement)
     if not placement.names:
         _before_activations(forward, placement)

@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from asr_core.activations import ACTIVATIONS, canonical, carries_activation
 from asr_core.layers import kind_of
-from asr_core.placement.ops import ADDITION, METADATA, PASSING, PRODUCT, PROJECTIONS
+from asr_core.placement.ops import ADDITION, INERT, METADATA, PASSING, PRODUCT, PROJECTIONS
 
 
 class Forward:
@@ -99,12 +99,28 @@ class Forward:
         own = bool(name) and carries_activation(self.modules[name])
         return own or self.op(node) in ACTIVATIONS
 
+    def outer(self, node: fx.Node) -> fx.Node | None:
+        """The sum that the sum ``node`` is a part of, and nothing but that; None if there is none.
+
+        Between the two may stand what does nothing at inference.
+        """
+        while len(readers := self.readers(node)) == 1:
+            (node,) = readers
+            if self.is_sum(node):
+                return node
+            if self.op(node) not in INERT:
+                break
+        return None
+
     def terms(self, node: fx.Node) -> list[fx.Node]:
-        """What a sum adds up; sums that only it reads are opened up."""
+        """What a sum adds up; sums that are a part of it are opened up."""
         found = []
         for term in self.data(node):
-            inner = self.is_sum(term) and len(self.readers(term)) == 1
-            found += self.terms(term) if inner else [term]
+            inner = term
+            while self.op(inner) in INERT and len(data := self.data(inner)) == 1:
+                inner = data[0]
+            is_part = self.is_sum(inner) and self.outer(inner) is node
+            found += self.terms(inner) if is_part else [term]
         return found
 
     def back(self, node: fx.Node) -> fx.Node:

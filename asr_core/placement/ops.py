@@ -12,14 +12,21 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-PASSING = ACTIVATIONS | _names(
-    "sigmoid hardsigmoid neg clamp clip identity clone contiguous "
-    "to float half bfloat16 double typeas "
-    "dropout alphadropout featurealphadropout stochasticdepth droppath "
-    "permute transpose swapaxes swapdims movedim moveaxis narrow expand expandas "
-    "reshape reshapeas view viewas flatten unflatten squeeze unsqueeze roll "
-    "pad zeropad reflectionpad replicationpad interpolate upsample pixelshuffle pixelunshuffle "
-    "maxpool avgpool adaptiveavgpool adaptivemaxpool"
+INERT = _names(
+    "identity clone contiguous dropout alphadropout featurealphadropout stochasticdepth droppath"
+)
+"""They do nothing to the values at inference."""
+
+PASSING = (
+    ACTIVATIONS
+    | INERT
+    | _names(
+        "sigmoid hardsigmoid neg clamp clip to float half bfloat16 double typeas "
+        "permute transpose swapaxes swapdims movedim moveaxis narrow expand expandas "
+        "reshape reshapeas view viewas flatten unflatten squeeze unsqueeze roll "
+        "pad zeropad reflectionpad replicationpad interpolate upsample pixelshuffle pixelunshuffle "
+        "maxpool avgpool adaptiveavgpool adaptivemaxpool"
+    )
 )
 """They leave each channel to itself."""
 
