@@ -52,7 +52,7 @@ def test_a_training_image_is_torchvisions(
 ) -> None:
     path = saved(tmp_path / f"x{suffix}", smooth(*size))
     squares = []
-    for draw in (0, 1, 2, 3, 2**61 + 5):
+    for draw in (0, 1, 2**61 + 5):
         with torch.random.fork_rng():
             torch.manual_seed(draw)
             theirs = TRAINING(Image.open(path))
@@ -62,7 +62,7 @@ def test_a_training_image_is_torchvisions(
         mirrored = theirs.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         assert distance(ours, mirrored) > 20, "the picture shows which side is left"
         squares.append(ours)
-    assert len({pixels.tobytes() for pixels in squares}) == 5
+    assert len({pixels.tobytes() for pixels in squares}) == 3
 
 
 def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

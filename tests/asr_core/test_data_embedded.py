@@ -1,5 +1,6 @@
 """asr_core.data.embedded: patches of 18 pictures, no pixel in two splits."""
 
+import functools
 import socket
 from pathlib import Path
 
@@ -28,9 +29,16 @@ def embedded() -> ImageSet:
     return open_data("embedded")
 
 
+@functools.cache
+def shape(name: str) -> tuple[int, int]:
+    """Height and width of a picture."""
+    _, height, width = pixels(name).shape
+    return height, width
+
+
 def painted(name: str) -> Tensor:
     """A picture of that size whose pixels spell their own place, in base 256."""
-    height, width = pixels(name).shape[1:]
+    height, width = shape(name)
     place = torch.arange(height * width).reshape(height, width)
     return torch.stack([place // 65536, place // 256 % 256, place % 256]).to(torch.uint8)
 
@@ -43,7 +51,7 @@ def places(split: str, name: str) -> Tensor:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_no_pixel_is_in_two_splits(name: str) -> None:
-    height, width = pixels(name).shape[1:]
+    height, width = shape(name)
     used = {split: set(places(split, name).flatten().tolist()) for split in REGIONS}
     assert used["train"].isdisjoint(used["validation"])
     assert used["train"].isdisjoint(used["test"])
@@ -60,7 +68,7 @@ def test_no_pixel_is_in_two_splits(name: str) -> None:
 @pytest.mark.parametrize("split", REGIONS)
 def test_patches_are_windows_of_the_picture_no_two_alike(split: str) -> None:
     for name in CLASSES:
-        cut, width = places(split, name), pixels(name).shape[2]
+        cut, width = places(split, name), shape(name)[1]
         steps = torch.arange(32)[:, None] * width + torch.arange(32)
         assert torch.equal(cut, cut[:, :1, :1] + steps)
         assert len(cut[:, 0, 0].unique()) == PATCHES[split]
