@@ -35,7 +35,7 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
 
     Args:
         model: a model that :func:`asr_core.insert_asr` was applied to, in any mode, which is
-            kept; DDP and torch.compile wrappers are taken off.
+            kept; DDP, torch.compile and AveragedModel wrappers are taken off.
         inplace: fuse ``model`` itself; its parameters stay the same objects.
         example: input (or tuple of inputs) for the end-to-end check; None leaves that one out.
 

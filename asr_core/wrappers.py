@@ -1,4 +1,4 @@
-"""Models wrapped for parallel or compiled running: ASR goes in before, and comes out behind."""
+"""Models wrapped to run in parallel, compiled or averaged: ASR goes in before, and comes out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _INNER = {
     "DistributedDataParallel": "module",
     "DataParallel": "module",
     "OptimizedModule": "_orig_mod",
+    "AveragedModel": "module",
 }
 # These take the parameters out of the model's hands.
 _HOLDERS = ("FullyShardedDataParallel", "FSDPModule", "ScriptModule")

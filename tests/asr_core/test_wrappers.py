@@ -5,6 +5,7 @@ import torch.distributed.fsdp as fsdp
 from layer_cases import randomise
 from small_net import assert_unchanged, images, net, snapshot
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from asr_core import check_parity, fuse_asr, insert_asr
 from asr_core.errors import TargetError
@@ -48,6 +49,17 @@ def test_data_parallel_models_are_refused_on_insertion(one_process):
     for wrapper in (nn.DataParallel, nn.parallel.DistributedDataParallel):
         with pytest.raises(TargetError, match=rf"wrapped already \({wrapper.__name__}\)"):
             insert_asr(wrapper(net()), targets="module.1")
+
+
+def test_averaged_models_are_refused_on_insertion_and_unwrapped_when_fusing():
+    with pytest.raises(TargetError, match=r"wrapped already \(AveragedModel\)"):
+        insert_asr(AveragedModel(net()), targets="module.1")
+    model = gated()
+    averaged = AveragedModel(model)
+    fused = fuse_asr(averaged)
+    assert type(fused) is nn.Sequential
+    assert check_parity(model, fused, images()).ok
+    assert fuse_asr(averaged, inplace=True) is averaged.module
 
 
 def test_compiled_models_are_unwrapped_when_fusing():
