@@ -19,6 +19,7 @@ from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
 from asr_core.fold import fold_conv_bn
 from asr_core.fold_branches import merge_branches
+from asr_core.freeze.constant import restore_frozen
 from asr_core.insert import insert_asr
 from asr_core.models.normalized import Normalized, check_statistics
 from asr_core.parametrization import gated_layers
@@ -26,7 +27,7 @@ from asr_core.wrappers import unwrap
 
 KIND = "asr-model"
 _STOCK = {"stock", "arguments", "input_shape", "mean", "std"}
-_FIELDS = {"schema", "sha256", "kind", *_STOCK, "asr", "merged", "folded"}
+_FIELDS = {"schema", "sha256", "kind", *_STOCK, "frozen", "asr", "merged", "folded"}
 _ASR = {"attention", "delta", "psi", "activation", "attention_init", "targets", "shared"}
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
@@ -92,6 +93,7 @@ def save_model(
     model: nn.Module,
     stock: StockModel,
     *,
+    frozen: Sequence[str] = (),
     merged: Sequence[str] = (),
     folded: Sequence[tuple[str, str]] = (),
 ) -> None:
@@ -102,6 +104,7 @@ def save_model(
         model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
             :class:`asr_core.models.Normalized` the backbone is written, under its own names.
         stock: what it was made from; mean and std of a Normalized are put in.
+        frozen: names of the live gates that :func:`asr_core.freeze_attention` froze in it.
         merged: names of the blocks that :func:`asr_core.merge_branches` merged in it.
         folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it then.
 
@@ -115,6 +118,7 @@ def save_model(
     if isinstance(model, Normalized):
         stock = _with_statistics(stock, model)
         model = model.model
+        frozen = [_inside(name) for name in frozen]
         merged = [_inside(name) for name in merged]
         folded = [(_inside(conv), _inside(bn)) for conv, bn in folded]
     stock.check()
@@ -126,6 +130,7 @@ def save_model(
         "input_shape": list(stock.input_shape),
         "mean": None if stock.mean is None else list(stock.mean),
         "std": None if stock.std is None else list(stock.std),
+        "frozen": list(frozen),
         "asr": asr_config(model) if gated else None,
         "merged": list(merged),
         "folded": [list(pair) for pair in folded],
@@ -166,6 +171,8 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
     dtype = dtypes.pop() if len(dtypes) == 1 else None
     model = build(stock.name, stock.arguments).to(dtype=dtype)
     try:
+        if meta["frozen"]:
+            model = restore_frozen(model, meta["frozen"], tensors)
         if meta["asr"] is not None:
             with torch.random.fork_rng(devices=[]):
                 insert_asr(model, **meta["asr"])
@@ -190,8 +197,9 @@ def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
         if not isinstance(meta["asr"], Mapping):
             raise CheckpointError(f"{beside}: 'asr' is {meta['asr']!r}, neither null nor an object")
         _require_fields(beside, " of 'asr'", meta["asr"], _ASR)
-    if not isinstance(meta["merged"], list):
-        raise CheckpointError(f"{beside}: 'merged' is {meta['merged']!r}, no list of names")
+    for names in ("frozen", "merged"):
+        if not isinstance(meta[names], list):
+            raise CheckpointError(f"{beside}: {names!r} is {meta[names]!r}, no list of names")
     if meta["merged"] and meta["asr"] is not None:
         raise CheckpointError(f"{beside}: 'asr' beside 'merged': no gate is left in what is merged")
     if not isinstance(meta["folded"], list):

@@ -21,6 +21,7 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.export import TOLERANCE
 from asr_core.fold_branches import branched
 from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.models import Normalized
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
 from asr_core.saved_model import KIND, StockModel, load_model, save_model, stock_of
@@ -33,15 +34,17 @@ _SEEDS = (0, 1, 2)
 
 
 class Folds(NamedTuple):
-    """What is folded in a model beyond its gates.
+    """What is folded in a model beyond its ASR gates.
 
     Attributes:
         merged: names of the blocks of parallel branches that are one convolution.
         pairs: names (conv, bn) of the batch norms in the layer before them.
+        frozen: names of live gates that a constant replaced.
     """
 
     merged: Sequence[str] = ()
     pairs: Sequence[tuple[str, str]] = ()
+    frozen: Sequence[str] = ()
 
 
 UNFOLDED = Folds()
@@ -130,6 +133,7 @@ class SavedModel(ModelFile):
 
         self.stock = StockModel(name, self.stock.arguments, self.stock.input_shape)
         self.model = load_model(path, build)
+        self._folds = _folds(path, "model." if isinstance(self.model, Normalized) else "")
         self.input_shape = self.stock.input_shape
         inputs = self.examples()[0]
         try:
@@ -143,7 +147,24 @@ class SavedModel(ModelFile):
 
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
         """Write the state dict, and the JSON that rebuilds the model."""
-        save_model(path, plain, self.stock, merged=folds.merged, folded=folds.pairs)
+        save_model(
+            path,
+            plain,
+            self.stock,
+            frozen=[*self._folds.frozen, *folds.frozen],
+            merged=[*self._folds.merged, *folds.merged],
+            folded=[*self._folds.pairs, *folds.pairs],
+        )
+
+
+def _folds(path: Path, prefix: str) -> Folds:
+    """What had been done in the saved model already, with the names that the model has now."""
+    meta = load_meta(path)
+    return Folds(
+        [prefix + name for name in meta["merged"]],
+        [(prefix + conv, prefix + bn) for conv, bn in meta["folded"]],
+        [prefix + name for name in meta["frozen"]],
+    )
 
 
 class StyleFile(ModelFile):

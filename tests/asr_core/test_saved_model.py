@@ -89,6 +89,7 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
         "input_shape": [3, 8, 8],
         "mean": None,
         "std": None,
+        "frozen": [],
         "asr": {
             "attention": "se",
             "delta": 1,
@@ -262,6 +263,8 @@ def test_any_stock_model_can_be_named(
         ({"schema": 2}, "schema 2; this version reads schema 1"),
         ({"asr": {"attention": "se"}}, r"fields of 'asr': missing activation, attention_init"),
         ({"asr": "se"}, "'asr' is 'se', neither null nor an object"),
+        ({"frozen": "0"}, "'frozen' is '0', no list of names"),
+        ({"frozen": ["0"]}, "'0' is no live channel gate of the model; it has none"),
         ({"merged": "0"}, "'merged' is '0', no list of names"),
         ({"merged": ["0"]}, "'asr' beside 'merged': no gate is left"),
         ({"merged": ["0"], "asr": None}, "no block '0' with branches to merge; the model has none"),
