@@ -21,7 +21,7 @@ from asr_core.fold import fold_conv_bn
 from asr_core.fold_branches import merge_branches
 from asr_core.freeze.constant import restore_frozen
 from asr_core.insert import insert_asr
-from asr_core.models.normalized import Normalized, check_statistics
+from asr_core.models.normalized import CHANNELS, Normalized, check_statistics
 from asr_core.parametrization import gated_layers
 from asr_core.wrappers import unwrap
 
@@ -59,7 +59,7 @@ class StockModel:
 
         Raises:
             InputError: an empty name, arguments that are not numbers or booleans, no shape, or
-                one of mean and std alone, or values that are none.
+                one of mean and std alone, or for other inputs than images (3, H, W).
         """
         if not isinstance(self.name, str) or not self.name:
             raise InputError(f"the stock model's name must be text, got {self.name!r}")
@@ -80,6 +80,9 @@ class StockModel:
         if self.mean is None or self.std is None:
             raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
         check_statistics(self.mean, self.std)
+        # One channel would be broadcast against the three of mean and std, silently.
+        if len(shape) != 3 or shape[0] != CHANNELS:
+            raise InputError(f"mean and std are of images (3, H, W), got input_shape {shape!r}")
 
     def normalized(self, model: nn.Module) -> nn.Module:
         """``model`` behind the normalisation, where there is any."""

@@ -1,13 +1,15 @@
 """Models on disk of every kind that the commands take, rebuilt, with their ASR and without.
 
-Two kinds: the saved models of asr_core, built by name (:mod:`robust.model_names`), and style
-networks (:mod:`styletransfer.zoo`).
+Three kinds: the saved models of asr_core, built by name (:mod:`robust.model_names`); the runs of
+``robust train`` that a classifier comes from, finished or not; and style networks
+(:mod:`styletransfer.zoo`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_core import fold_conv_bn, fuse_asr, merge_branches
-from asr_core.checkpoint import load_meta, save_checkpoint
+from asr_core.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.divergence import require_agreement
 from asr_core.errors import CheckpointError, InputError
 from asr_core.export import TOLERANCE
@@ -25,6 +27,7 @@ from asr_core.models import Normalized
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
 from asr_core.saved_model import KIND, StockModel, load_model, save_model, stock_of
+from asr_core.training.run import open_run
 from robust.model_names import build_model, names_code
 from styletransfer import zoo
 from styletransfer.network import StyleNetwork
@@ -117,32 +120,31 @@ class ModelFile(ABC):
 
 
 class SavedModel(ModelFile):
-    """A model that :func:`asr_core.saved_model.save_model` wrote."""
+    """A model that :func:`asr_core.save_model` writes.
 
-    def __init__(self, path: Path, builder: str | None) -> None:
-        self.stock = stock_of(path)
-        name = builder or self.stock.name
-        if builder is None and names_code(name):
-            raise InputError(
-                f"{path} is built by code that it names, {name!r}: "
-                f"if you trust that, pass --model {name}"
-            )
+    Args:
+        path: where it was read from, for messages.
+        model: the model, with gates or without.
+        stock: what it is without gates.
+        done: what was done in it before.
 
-        def build(_: str, arguments: Mapping[str, Any]) -> nn.Module:
-            return build_model(name, arguments)
+    Raises:
+        CheckpointError: the model does not take inputs of the stock model's shape.
+    """
 
-        self.stock = StockModel(name, self.stock.arguments, self.stock.input_shape)
-        self.model = load_model(path, build)
-        self._folds = _folds(path, "model." if isinstance(self.model, Normalized) else "")
-        self.input_shape = self.stock.input_shape
+    def __init__(
+        self, path: Path, model: nn.Module, stock: StockModel, done: Folds = UNFOLDED
+    ) -> None:
+        self.model, self.stock, self._done = model, stock, done
+        self.input_shape = stock.input_shape
         inputs = self.examples()[0]
         try:
             with torch.no_grad():
-                self.model(inputs)
+                model(inputs)
         except Exception as error:  # each layer raises its own kind
             raise CheckpointError(
                 f"{path}: the model does not take inputs of shape {tuple(inputs.shape)}, "
-                f"by the input_shape in its JSON: {error}"
+                f"by the input_shape that is saved with it: {error}"
             ) from error
 
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
@@ -151,20 +153,10 @@ class SavedModel(ModelFile):
             path,
             plain,
             self.stock,
-            frozen=[*self._folds.frozen, *folds.frozen],
-            merged=[*self._folds.merged, *folds.merged],
-            folded=[*self._folds.pairs, *folds.pairs],
+            frozen=[*self._done.frozen, *folds.frozen],
+            merged=[*self._done.merged, *folds.merged],
+            folded=[*self._done.pairs, *folds.pairs],
         )
-
-
-def _folds(path: Path, prefix: str) -> Folds:
-    """What had been done in the saved model already, with the names that the model has now."""
-    meta = load_meta(path)
-    return Folds(
-        [prefix + name for name in meta["merged"]],
-        [(prefix + conv, prefix + bn) for conv, bn in meta["folded"]],
-        [prefix + name for name in meta["frozen"]],
-    )
 
 
 class StyleFile(ModelFile):
@@ -191,10 +183,11 @@ class StyleFile(ModelFile):
 
 
 def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
-    """Read a model file of any kind.
+    """Read a model of any kind.
 
     Args:
-        path: what ``save_model`` wrote, or a style network.
+        path: what ``save_model`` wrote; the folder of a classifier's training run, or its
+            ``last.pt`` or ``best.pt``; or a style network.
         builder: the name to build a saved model from (:func:`robust.model_names.build_model`)
             instead of the one in its JSON. Required where that names code of the user's own.
 
@@ -203,16 +196,59 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         InputError: the stock model cannot be built, or ``builder`` is missing or out of place.
     """
     path = Path(path)
+    if _is_run(path):
+        _no_builder(path, "a training run", builder)
+        run = open_run(path)
+        return SavedModel(path, run.model, run.stock)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     kind = load_meta(path).get("kind") if path.suffix == ".safetensors" else zoo.KIND
     if kind == KIND:
-        return SavedModel(path, builder)
+        return _saved_model(path, builder)
     if kind != zoo.KIND:
         raise CheckpointError(f"{path}: of kind {kind!r}; known: {KIND!r}, {zoo.KIND!r}")
-    if builder is not None:
-        raise InputError(f"{path} is a style network, which --model {builder} does not build")
+    _no_builder(path, "a style network", builder)
     return StyleFile(path)
+
+
+def _is_run(path: Path) -> bool:
+    """A folder, or a state in one; other torch files may be style networks."""
+    if path.suffix != ".pt" or not path.is_file():
+        return path.is_dir()
+    state = load_torch(path)
+    return isinstance(state, dict) and "identity" in state
+
+
+def _saved_model(path: Path, builder: str | None) -> SavedModel:
+    stock = stock_of(path)
+    name = builder or stock.name
+    if builder is None and names_code(name):
+        raise InputError(
+            f"{path} is built by code that it names, {name!r}: "
+            f"if you trust that, pass --model {name}"
+        )
+
+    def build(_: str, arguments: Mapping[str, Any]) -> nn.Module:
+        return build_model(name, arguments)
+
+    model = load_model(path, build)
+    done = _folds(path, "model." if isinstance(model, Normalized) else "")
+    return SavedModel(path, model, replace(stock, name=name), done)
+
+
+def _folds(path: Path, prefix: str) -> Folds:
+    """What had been done in the saved model already, with the names that the model has now."""
+    meta = load_meta(path)
+    return Folds(
+        [prefix + name for name in meta["merged"]],
+        [(prefix + conv, prefix + bn) for conv, bn in meta["folded"]],
+        [prefix + name for name in meta["frozen"]],
+    )
+
+
+def _no_builder(path: Path, what: str, builder: str | None) -> None:
+    if builder is not None:
+        raise InputError(f"{path} is {what}, which --model {builder} does not build")
 
 
 def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:

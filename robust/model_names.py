@@ -1,4 +1,4 @@
-"""Models by name: torchvision's, ``timm:NAME``, or the user's ``package.module:factory``.
+"""Models by name: torchvision's, ours, ``timm:NAME``, or the user's ``package.module:factory``.
 
 Names build untrained models; nothing is ever downloaded.
 """
@@ -19,8 +19,10 @@ import torchvision
 from torch import nn
 
 from asr_core.errors import InputError
+from asr_core.models import BACKBONES, build_named
+from asr_core.models.named import PREFIX, backbone_of, named
 
-FORMS = "a torchvision name, timm:NAME, or package.module:factory"
+FORMS = "a torchvision name, asr:NAME[+ATTENTION], timm:NAME, or package.module:factory"
 _TIMM = "timm"
 _OURS = ("weights", "weights_backbone", "pretrained")
 """Arguments that would make a builder download something; they are set here."""
@@ -30,8 +32,9 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     """The untrained model that ``name`` stands for; torch's random state stays as it is.
 
     Args:
-        name: a torchvision name, ``timm:NAME``, or ``package.module:factory``, whose code is run;
-            modules are also looked for in the working directory.
+        name: a torchvision name; ``asr:NAME`` of our backbones, with live attention as
+            ``asr:NAME+ATTENTION``; ``timm:NAME``; or ``package.module:factory``, whose code is
+            run; modules are also looked for in the working directory.
         arguments: passed to the builder by keyword, for example ``{"num_classes": 10}``.
 
     Raises:
@@ -47,6 +50,8 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on initial weights that nobody keeps
             model = builder(**arguments)
+    except InputError:
+        raise
     except Exception as error:  # what a builder raises is its own affair
         raise InputError(f"{name!r} cannot be built: {_line(error)}") from error
     if not isinstance(model, nn.Module):
@@ -56,26 +61,29 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
 
 def names_code(name: str) -> bool:
     """Whether building ``name`` runs a factory that the name itself points to."""
-    return ":" in name and not name.startswith(f"{_TIMM}:")
+    return ":" in name and not name.startswith((f"{_TIMM}:", PREFIX))
 
 
 def _builder(name: str) -> Callable[..., Any]:
     prefix, colon, rest = name.partition(":")
     if not colon:
         return _torchvision(name)
+    if name.startswith(PREFIX):
+        backbone_of(name)  # an unknown one is said at once
+        return lambda **arguments: build_named(name, arguments)
     return _timm(rest) if prefix == _TIMM else _factory(prefix, rest)
 
 
 def _torchvision(name: str) -> Callable[..., Any]:
     known = torchvision.models.list_models()
     if name not in known:
-        raise InputError(
-            f"unknown torchvision model {name!r}{_close(name, known)}; a MODEL is {FORMS}"
-        )
+        full = {**{ours: named(ours) for ours in BACKBONES}, **{other: other for other in known}}
+        close = _close(name, full, said=full)
+        raise InputError(f"unknown torchvision model {name!r}{close}; a MODEL is {FORMS}")
     build = torchvision.models.get_model_builder(name)
     # Detection and segmentation models fetch a backbone's weights unless told otherwise.
-    named = [argument for argument in _OURS if argument in inspect.signature(build).parameters]
-    return lambda **arguments: build(**dict.fromkeys(named), **arguments)
+    fetching = [name for name in _OURS if name in inspect.signature(build).parameters]
+    return lambda **arguments: build(**dict.fromkeys(fetching), **arguments)
 
 
 def _timm(name: str) -> Callable[..., Any]:
@@ -108,8 +116,9 @@ def _factory(module_name: str, attribute: str) -> Callable[..., Any]:
     return factory
 
 
-def _close(name: str, known: Iterable[str]) -> str:
+def _close(name: str, known: Iterable[str], *, said: Mapping[str, str] | None = None) -> str:
     close = difflib.get_close_matches(name, list(known), n=5, cutoff=0.5)
+    close = [(said or {}).get(match, match) for match in close]
     return f"; close matches: {', '.join(close)}" if close else ""
 
 

@@ -30,10 +30,12 @@ def export(
 ) -> None:
     """Write the plain model of CHECKPOINT, gates fused, for other tools.
 
-    CHECKPOINT is a style network, or what asr_core.saved_model.save_model wrote. pt2 (torch.export)
-    and onnx take any batch size, those of style networks any sides that are multiples of 4; both
-    are run against the model before the file is put in place. Where outputs differ nothing is
-    written, and the exit code is 1.
+    CHECKPOINT is a style network, the folder or last.pt or best.pt of a classifier's training run,
+    or what asr_core.save_model wrote. pt2 (torch.export) and onnx take any batch size, those of
+    style networks any sides that are multiples of 4; both are run against the model before the
+    file is put in place. Where outputs differ nothing is written, and the exit code is 1.
+    Normalisation of the images is part of the graph; of safetensors the JSON keeps it. Live
+    attention stays.
     """
     import json
     from dataclasses import asdict

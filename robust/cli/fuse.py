@@ -14,9 +14,9 @@ import click
 def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json: bool) -> None:
     """Fold the gates of CHECKPOINT into its layers and write the plain model.
 
-    CHECKPOINT is a style network, or what asr_core.saved_model.save_model wrote. Both models are
-    run in eval mode on the same inputs first: where they differ nothing is written, and the exit
-    code is 1.
+    CHECKPOINT is a style network, the folder or last.pt or best.pt of a classifier's training run,
+    or what asr_core.save_model wrote. Both models are run in eval mode on the same inputs first:
+    where they differ nothing is written, and the exit code is 1.
     """
     import json
     from dataclasses import asdict

@@ -34,12 +34,14 @@ def inspect_model(
 ) -> None:
     """Show the positions that gates take in MODEL: layer, channels, parameters.
 
-    MODEL is a torchvision name, timm:NAME, or package.module:factory. Nothing is downloaded and
-    nothing is written.
+    MODEL is a torchvision name, asr:NAME (one of our backbones, at the paper's positions),
+    asr:NAME+ATTENTION (with live attention as well), timm:NAME, or package.module:factory. Nothing
+    is downloaded and nothing is written.
     """
     import json
 
     from asr_core import insert_asr
+    from asr_core.models.named import PREFIX, backbone_of
     from robust.model_names import build_model
 
     network = build_model(model, {} if num_classes is None else {"num_classes": num_classes})
@@ -47,8 +49,13 @@ def inspect_model(
         name: sum(p.numel() for p in module.parameters())
         for name, module in network.named_modules()
     }
-    chosen = "auto" if targets == ("auto",) else list(targets)
-    report = insert_asr(network, attention, targets=chosen, exclude=list(exclude), delta=delta)
+    options: dict[str, Any] = {"exclude": list(exclude), "delta": delta}
+    automatic = targets == ("auto",)
+    if automatic and model.startswith(PREFIX):
+        report = backbone_of(model).insert(network, attention, **options)
+    else:
+        chosen = "auto" if automatic else list(targets)
+        report = insert_asr(network, attention, targets=chosen, **options)
     positions = []
     for position in report.positions:
         layer = network.get_submodule(position.name)

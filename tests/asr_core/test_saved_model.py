@@ -280,6 +280,10 @@ def test_any_stock_model_can_be_named(
         ({"mean": [0.5], "std": [1]}, "mean must be three numbers"),
         ({"mean": [0.5, 0.5, 0.5], "std": [1, 1, 0]}, "std must be finite and above 0"),
         ({"mean": ...}, "fields: missing mean"),
+        (
+            {"input_shape": [1, 8, 8], "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]},
+            r"mean and std are of images \(3, H, W\), got input_shape \[1, 8, 8\]",
+        ),
         ({"asr": None}, "missing: 1.weight.*unexpected: 1.asr"),
         ({"sha256": "0" * 64}, "SHA-256"),
     ],

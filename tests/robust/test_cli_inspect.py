@@ -48,6 +48,43 @@ def test_places_are_found_where_none_are_named() -> None:
     assert listing("resnet18") == listing("resnet18", *TARGETS)
 
 
+def test_our_backbones_have_the_papers_positions() -> None:
+    found = listing("asr:resnet164")
+    names = [f"layer{stage}.{block}.bn3" for stage in (1, 2, 3) for block in range(18)]
+    assert [position["name"] for position in found["positions"]] == names
+    gates = 18 * sum(map(se, (64, 128, 256)))
+    plain = 1_704_154  # the paper, Table 1
+    assert found["parameters"] == {"plain": plain, "training": plain + gates, "fused": plain}
+    hundred = listing("asr:resnet164", "--num-classes", 100)["parameters"]
+    assert hundred["plain"] == 1_727_284
+
+
+def test_targets_move_the_gates_of_our_backbones() -> None:
+    found = listing("asr:resnet11", "--targets", "layer1.*.bn3", "--delta", 2)
+    assert [position["name"] for position in found["positions"]] == ["layer1.0.bn3"]
+    assert found["parameters"]["training"] - found["parameters"]["fused"] == 2 * se(64)
+
+
+def test_gates_beside_live_attention() -> None:
+    plain, both = listing("asr:resnet11"), listing("asr:resnet11+se")
+    assert plain["positions"] == both["positions"]
+    live = sum(se(channels) - channels for channels in (64, 128, 256))  # without ψ
+    assert both["parameters"]["fused"] - plain["parameters"]["fused"] == live
+
+
+def test_a_shared_gate_counts_once() -> None:
+    found = listing("asr:repvgg_a0")
+    blocks: dict[str, list[int]] = {}
+    for position in found["positions"]:
+        counts = position["parameters"]
+        own = blocks.setdefault(position["name"].rpartition(".")[0], [])
+        own.append(counts["training"] - counts["fused"])
+    assert len(blocks) == 22
+    assert all(first > 0 and not any(others) for first, *others in blocks.values())
+    total = sum(first for first, *_ in blocks.values())
+    assert found["parameters"]["training"] - found["parameters"]["fused"] == total
+
+
 def test_the_table_says_the_same() -> None:
     found = listing("resnet18", *TARGETS, "--num-classes", 10)
     result = robust("resnet18", *TARGETS, "--num-classes", 10)
@@ -114,6 +151,12 @@ def test_refusals_are_told() -> None:
     ("arguments", "words"),
     [
         (["resnet19", *TARGETS], ["unknown torchvision model 'resnet19'", "resnet18"]),
+        (["resnet164"], ["unknown torchvision model 'resnet164'; close matches: asr:resnet164, "]),
+        (
+            ["asr:resnet163"],
+            ["unknown backbone 'resnet163'. Did you mean 'resnet164'?", "vit_s_16"],
+        ),
+        (["asr:resnet11+es"], ["unknown attention module 'es'"]),
         (["resnet18", "--targets", "layer9.*"], ["'layer9.*' matches no layer"]),
         (["resnet18", "--attention", "es", *TARGETS], ["unknown attention module 'es'", "se, spa"]),
         (["resnet18", "--delta", "0", *TARGETS], ["delta", "got 0"]),

@@ -10,6 +10,7 @@ import torchvision
 from torch import nn
 
 from asr_core.errors import InputError
+from asr_core.models import resnet_cifar
 from robust.model_names import build_model, names_code
 
 OWN = """
@@ -66,6 +67,13 @@ def test_timms_names_with_their_prefix() -> None:
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
 
 
+def test_our_backbones_with_their_prefix() -> None:
+    model = build_model("asr:resnet11", {"num_classes": 5})
+    assert list(model.state_dict()) == list(resnet_cifar(11, 5).state_dict())
+    live = build_model("asr:resnet11+eca")
+    assert list(live.state_dict()) == list(resnet_cifar(11, 10, attention="eca").state_dict())
+
+
 def test_a_factory_of_the_users_own(own: str) -> None:
     assert build_model(f"{own}:tiny", {"width": 6}).weight.shape == (2, 6)  # type: ignore[union-attr]
 
@@ -74,7 +82,9 @@ def test_a_factory_of_an_installed_package() -> None:
     assert isinstance(build_model("torch.nn:Identity"), nn.Identity)
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "timm:resnet10t", "torch.nn:Identity"])
+@pytest.mark.parametrize(
+    "name", ["squeezenet1_1", "asr:resnet11", "timm:resnet10t", "torch.nn:Identity"]
+)
 def test_torchs_random_state_is_left_alone(name: str) -> None:
     before = torch.random.get_rng_state()
     build_model(name)
@@ -85,6 +95,11 @@ def test_torchs_random_state_is_left_alone(name: str) -> None:
     ("name", "words"),
     [
         ("resnet19", ["unknown torchvision model 'resnet19'", "resnet18", "timm:NAME"]),
+        ("resnet164", ["close matches: asr:resnet164, resnet34", "asr:NAME[+ATTENTION]"]),
+        ("vit_s_16", ["asr:vit_s_16", "vit_b_16"]),
+        ("vgg19_bm", ["close matches: vgg19_bn"]),
+        ("asr:resnet165", ["unknown backbone 'resnet165'. Did you mean 'resnet164'"]),
+        ("asr:resnet11+sse", ["unknown attention module 'sse'"]),
         ("qqqqqq", ["unknown torchvision model 'qqqqqq'", "package.module:factory"]),
         ("", ["unknown torchvision model ''"]),
         ("timm:resnet10x", ["unknown timm model 'resnet10x'", "resnet10t"]),
@@ -126,7 +141,13 @@ def test_timm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("resnet18", False), ("timm:resnet18", False), ("os:system", True)]
+    ("name", "runs"),
+    [
+        ("resnet18", False),
+        ("timm:resnet18", False),
+        ("asr:resnet11+se", False),
+        ("os:system", True),
+    ],
 )
 def test_which_names_run_code_of_their_own(name: str, runs: bool) -> None:
     assert names_code(name) is runs
