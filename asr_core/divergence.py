@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asr_core.errors import ParityError
+from asr_core.inner import Recorded, shared_names, watching
 from asr_core.parity import ParityReport, check_parity, evaluating
 
 
@@ -38,7 +37,7 @@ def require_agreement(
     """
     reports = []
     for example in examples:
-        report = check_parity(a, b, example, tolerance=tolerance)
+        report = check_parity(a, b, example, tolerance=tolerance, skip=skip)
         if not report.ok:
             where = first_divergence(a, b, example, tolerance=tolerance, skip=skip)
             place = repr(where) if where else "no single layer, only in the model as a whole"
@@ -54,6 +53,7 @@ def worst(reports: Sequence[ParityReport]) -> ParityReport:
         max(report.max_rel for report in reports),
         min(report.argmax_agreement for report in reports),
         reports[0].tolerance,
+        max(report.inner for report in reports),
     )
 
 
@@ -83,47 +83,25 @@ def first_divergence(
         The dotted name, "" for the model as a whole, or None where no output differs.
     """
     inputs = example if isinstance(example, tuple) else (example,)
-    shared = {name for name, _ in b.named_modules()} - set(skip)
-    outputs: dict[str, list[Tensor]] = defaultdict(list)
-    calls: dict[str, int] = defaultdict(int)
-
-    def record(name: str, output: Any) -> None:
-        if isinstance(output, Tensor):
-            # A copy: an in-place ReLU behind would write into it.
-            outputs[name].append(output.detach().clone())
+    shared = shared_names(a, b, skip)
+    recorded = Recorded()
 
     def compare(name: str, output: Any) -> None:
-        if not isinstance(output, Tensor) or name not in outputs:
+        if not isinstance(output, Tensor) or not recorded.has(name):
             return
-        call = calls[name]
-        calls[name] += 1
-        if call >= len(outputs[name]) or _differ(outputs[name][call], output, tolerance):
+        first = recorded.next(name)
+        if first is None or _differ(first, output, tolerance):
             raise _Found(name)
 
     with torch.no_grad(), evaluating(a), evaluating(b):
-        with _watching(a, shared, record):
+        with watching(a, shared, recorded.record):
             a(*inputs)
         try:
-            with _watching(b, shared, compare):
+            with watching(b, shared, compare):
                 b(*inputs)
         except _Found as found:
             return str(found)
     return None
-
-
-@contextlib.contextmanager
-def _watching(model: nn.Module, names: Collection[str], watch: Any) -> Iterator[None]:
-    """``watch(name, output)`` after each call of a module among ``names``, inside the context."""
-    handles = [
-        module.register_forward_hook(lambda _, __, output, name=name: watch(name, output))
-        for name, module in model.named_modules()
-        if name in names
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _differ(a: Tensor, b: Tensor, tolerance: float) -> bool:

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torchvision.models import VisionTransformer
 
-from asr_core import check_parity
+import asr_core.fuse
+from asr_core import check_parity, fuse_asr, insert_asr
 from asr_core.errors import ParityError
 from asr_core.parity import evaluating
 
@@ -51,13 +53,82 @@ def test_ok_is_relative_to_the_greatest_output(gap, scale, tolerance):
 
 
 def test_equal_outputs():
-    report = compare(torch.ones(2, 3), torch.ones(2, 3), tolerance=0.0)
+    x = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.5]])
+    report = compare(x, x.clone(), tolerance=0.0)
+    assert report.inner == 0
     assert report.ok
     assert report.require() is report
     assert (report.max_abs, report.max_rel, report.argmax_agreement) == (0, 0, 1)
     assert report.message.startswith("outputs agree: ")
     assert report.message.endswith("both were run in eval mode")
-    assert compare(torch.zeros(2, 3), torch.zeros(2, 3)).ok
+
+
+@pytest.mark.parametrize(
+    "value", [torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(1), torch.zeros(0, 3)]
+)
+def test_outputs_of_one_value_prove_nothing(value):
+    with pytest.raises(ParityError, match="one value everywhere"):
+        compare(value, value.clone())
+    telling = torch.tensor([[1.0, 2.0]])
+    assert compare((value, telling), (value, telling)).ok
+
+
+class Silent(nn.Sequential):
+    """Its head starts at 0, as that of torchvision's ViT."""
+
+    def __init__(self, bias=0.0):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5))
+        nn.init.zeros_(self[2].weight)
+        nn.init.constant_(self[2].bias, bias)
+        with torch.no_grad():
+            self[2].bias[0] += bias
+
+
+@pytest.mark.parametrize("bias", [0.0, 2.0])
+def test_behind_a_head_of_zeros_the_modules_inside_are_compared(bias):
+    x = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
+    sound = check_parity(Silent(bias), Silent(bias), x)
+    assert sound.ok
+    assert sound.inner == 3
+    assert "outputs agree (3 outputs inside included): max abs 0" in sound.message
+    broken = Silent(bias)
+    with torch.no_grad():
+        broken[0].weight[1] *= 1.01
+    assert torch.equal(broken(x), Silent(bias)(x))  # which is all that the outputs tell
+    report = check_parity(Silent(bias), broken, x)
+    assert not report.ok
+    assert report.max_rel > 1e-4
+    assert check_parity(Silent(bias), broken, x, tolerance=0.02).ok
+    assert not check_parity(Silent(bias), broken, x, skip=["0"]).ok  # the ReLU tells it too
+
+
+def test_modules_inside_that_tell_nothing_either():
+    dead = nn.Sequential(nn.Identity(), nn.ReLU())
+    with pytest.raises(ParityError, match="one value everywhere"):
+        check_parity(dead, dead, -torch.ones(2, 3))
+
+
+def test_equal_samples_are_no_reason_to_refuse():
+    layer = nn.Linear(3, 4)
+    assert check_parity(layer, layer, torch.ones(2, 3)).ok
+    assert check_parity(Silent(), Silent(), torch.ones(2, 3)).inner == 3
+
+
+def test_a_fault_behind_the_zero_head_of_vit_is_found_when_fusing(monkeypatch):
+    torch.manual_seed(0)
+    vit = VisionTransformer(32, 16, 2, 2, 8, 16, num_classes=5)
+    images = torch.rand(2, 3, 32, 32)
+    assert not vit.eval()(images).any()
+    nn.init.normal_(insert_asr(vit).positions[0].gate.psi)
+    plain = fuse_asr(vit, example=images)
+    assert check_parity(vit, plain, images).inner > 20
+    with torch.no_grad():
+        plain.encoder.layers[1].mlp[3].weight *= 1.1
+    assert not check_parity(vit, plain, images).ok
+    monkeypatch.setattr(asr_core.fuse, "_fold", lambda model: plain)
+    with pytest.raises(ParityError, match="outputs inside included"):
+        fuse_asr(vit, example=images)
 
 
 def test_require():
@@ -86,7 +157,6 @@ def test_structures():
         compare((x, y), x)
     with pytest.raises(ParityError, match="no tensor to compare"):
         compare("a", "a")
-    assert compare(torch.zeros(0, 3), torch.zeros(0, 3)).ok
     assert compare(torch.tensor(1.0), torch.tensor(1.0)).ok
     assert compare(torch.arange(6).view(2, 3), torch.arange(6).view(2, 3)).ok
 
