@@ -37,8 +37,9 @@ def bench_model(
     MODEL is a backbone of the paper, a torchvision name, timm:NAME, or package.module:factory.
     The variants take turns; "speed" is the median over the rounds of the images a second relative
     to the plain model's in the same round, beside that of the paper's Table 1, which was measured
-    on a GPU. The default takes about half a minute on a CPU core, `--data-shape stl10` nine times
-    as long.
+    on a GPU. "lowest" and "highest" are that ratio's in single rounds: far apart, other programs
+    were in the way. The default takes half a minute on a CPU core that is free,
+    `--data-shape stl10` ten times as long.
     """
     from dataclasses import asdict
 
