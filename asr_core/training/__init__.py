@@ -14,8 +14,9 @@ from asr_core.training.engine import train
 from asr_core.training.evaluate import Evaluation, evaluate
 from asr_core.training.facts import DataFacts
 from asr_core.training.finish import Result
+from asr_core.training.folder import is_run
 from asr_core.training.loop import EpochEnd, Step, StepNoise
-from asr_core.training.run import OpenedRun, is_run, open_run
+from asr_core.training.run import OpenedRun, open_run
 
 __all__ = [
     "PRECISIONS",

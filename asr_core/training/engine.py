@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr_core.data import ImageSet
+from asr_core.data import ImageSet, steps_per_epoch
 from asr_core.errors import CheckpointError, InputError
 from asr_core.files import write_json
 from asr_core.training.config import TrainConfig
@@ -106,6 +106,7 @@ def train(
 def _check(config: TrainConfig, data: ImageSet, accelerator: Accelerator) -> None:
     if data.name != config.recipe.data:
         raise InputError(f"the recipe is for {config.recipe.data!r}, the data is {data.name!r}")
+    steps_per_epoch(data.train, config.recipe.batch_size)  # refuses a batch above the set
     made_for = accelerator.mixed_precision, accelerator.gradient_accumulation_steps
     if made_for != (config.precision, config.accumulate):
         raise InputError(

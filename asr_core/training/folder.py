@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds a finished run; choose another folder, or overwrite it"
             )
-        if any(self.path.iterdir()) and not (self.path / CONFIG).exists():
+        others = set(self.path.iterdir()) - set(self._drafts())
+        if others and not is_run(self.path):
             raise InputError(f"{self.path} holds other files; choose another folder, or overwrite")
 
     def open(self, *, overwrite: bool) -> None:
@@ -62,12 +64,15 @@ class RunFolder:
         Half-written files that a killed run left behind go in any case; other files stay.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in OURS:
-            if overwrite:
-                (self.path / name).unlink(missing_ok=True)
-            stem, _, suffix = name.rpartition(".")
-            for draft in self.path.glob(f".{stem}.*.{suffix}"):
-                draft.unlink(missing_ok=True)
+        for draft in self._drafts():
+            draft.unlink(missing_ok=True)
+        for name in OURS if overwrite else ():
+            (self.path / name).unlink(missing_ok=True)
+
+    def _drafts(self) -> list[Path]:
+        """Files that were being written when the process was killed."""
+        names = (Path(name) for name in OURS)
+        return [p for n in names for p in self.path.glob(f".{n.stem}.*{n.suffix}")]
 
     def save_state(self, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Replace ``last.pt``, atomically.
@@ -108,6 +113,15 @@ class RunFolder:
                 "options, or choose another folder, or overwrite it"
             )
         return state
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` holds the ``config.json`` of a run."""
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.keys() == {"schema", "config", "data", "setting"}
 
 
 def _differing(saved: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> list[str]:

@@ -100,7 +100,7 @@ class Learner:
         lr: float,
         at: tuple[int, int],
         noise: Callable[[], contextlib.AbstractContextManager[object]] | None = None,
-        flagged: bool = False,
+        flagged: Callable[[], bool] = bool,
     ) -> Figures:
         """Learn from this process's share of a batch.
 
@@ -110,7 +110,7 @@ class Learner:
             lr: learning rate.
             at: epoch and step of it, which decide the draws inside the model.
             noise: gives the context of each forward pass.
-            flagged: this process asks to stop; all hear of it.
+            flagged: whether this process asks to stop, asked at the end; all hear of it.
         """
         accelerator, config = self._accelerator, self._config
         if config.channels_last:
@@ -120,7 +120,6 @@ class Learner:
         # Sums over parts and processes, which average gradients, become the mean of the batch.
         scale = accelerator.num_processes * config.accumulate / config.recipe.batch_size
         sums = torch.zeros(4, device=images.device)
-        sums[3] = float(flagged)
         self._shell.train()
         draws = seeded("step", config.seed, *at, accelerator.process_index, device=images.device)
         with draws:
@@ -149,6 +148,7 @@ class Learner:
                     sums[2] += hits.sum()
         if self._average is not None:
             self._average.update_parameters(self.model)
+        sums[3] = float(flagged())
         # One small exchange a step: every process comes to the same decisions.
         return Figures(*accelerator.reduce(sums, "sum").tolist())
 

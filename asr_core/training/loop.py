@@ -100,7 +100,7 @@ class Loop:
                 lr=self._rate(history.step),
                 at=(epoch, history.step),
                 noise=noise,
-                flagged=interrupted(),
+                flagged=interrupted,
             )
             if not math.isfinite(figures.loss):
                 raise self._diverged("loss is", history.step)

@@ -12,7 +12,7 @@ from asr_core.models import Normalized
 from asr_core.saved_model import StockModel
 from asr_core.training.config import TrainConfig
 from asr_core.training.facts import DataFacts
-from asr_core.training.folder import BEST, CONFIG, LAST
+from asr_core.training.folder import BEST, LAST
 from asr_core.training.model import new_model, stock_model
 
 
@@ -33,12 +33,6 @@ class OpenedRun:
     data: DataFacts
     stock: StockModel
     epoch: int
-
-
-def is_run(path: Path | str) -> bool:
-    """Whether ``path`` looks like what :func:`open_run` opens."""
-    path = Path(path)
-    return path.suffix == ".pt" or (path / CONFIG).is_file()
 
 
 def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> OpenedRun:
