@@ -60,7 +60,7 @@ class MemorySplit(Split):
             yield _unit(self._at(indices))
 
     def _at(self, indices: Tensor) -> Tensor:
-        return self.images[indices.to(self.images.device)]
+        return self.images.index_select(0, indices.to(self.images.device))
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """asr_core.data.augment: torchvision's crop and flip, for a whole batch at once."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,10 +124,8 @@ def test_without_padding_and_flip_nothing_happens() -> None:
     assert torch.equal(ours(8, padding=0, flip=False), picture().expand(8, -1, -1, -1))
 
 
-@pytest.mark.parametrize("padding", [0, 2])
-def test_half_of_the_images_are_mirrored(padding: int) -> None:
-    with_flip = ours(1000, padding=padding)
-    without = ours(1000, padding=padding, flip=False)
-    same = (with_flip == without).flatten(1).all(1)
-    assert torch.equal(with_flip[~same], without[~same].flip(-1))
-    assert 420 < same.sum() < 580
+def test_half_of_the_images_are_mirrored() -> None:
+    """The outcomes are numbered with the mirrored ones last."""
+    found = counts(ours(1000))
+    assert 420 < sum(found[PLACES:]) < 580
+    assert sum(counts(ours(1000, flip=False))[PLACES:]) == 0
