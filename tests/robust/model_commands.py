@@ -10,6 +10,7 @@ MODEL_COMMANDS = {
     "inspect": "robust.cli.inspect:inspect_model",
     "fuse": "robust.cli.fuse:fuse",
     "export": "robust.cli.export:export",
+    "freeze": "robust.cli.freeze:freeze",
 }
 
 
