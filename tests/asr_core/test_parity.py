@@ -99,7 +99,7 @@ def test_behind_a_head_of_zeros_the_modules_inside_are_compared(bias):
     report = check_parity(Silent(bias), broken, x)
     assert not report.ok
     assert report.max_rel > 1e-4
-    assert check_parity(Silent(bias), broken, x, tolerance=0.02).ok
+    assert check_parity(Silent(bias), broken, x, tolerance=0.5).ok
     assert not check_parity(Silent(bias), broken, x, skip=["0"]).ok  # the ReLU tells it too
 
 
