@@ -52,11 +52,15 @@ class RunFolder:
             return
         if (self.path / RESULT).exists():
             raise InputError(
-                f"{self.path} holds a finished run; choose another folder, or overwrite it"
+                f"{self.path} holds a finished run; choose another folder, or overwrite it "
+                "(--overwrite)"
             )
         others = set(self.path.iterdir()) - set(self._drafts())
         if others and not is_run(self.path):
-            raise InputError(f"{self.path} holds other files; choose another folder, or overwrite")
+            raise InputError(
+                f"{self.path} holds other files; choose another folder, or overwrite ours in it "
+                "(--overwrite)"
+            )
 
     def open(self, *, overwrite: bool) -> None:
         """Make the folder; what an earlier run left there goes with ``overwrite``.
@@ -110,7 +114,7 @@ class RunFolder:
         if differing:
             raise CheckpointError(
                 f"{path}: the interrupted run differs in {'; '.join(differing)}. Give the same "
-                "options, or choose another folder, or overwrite it"
+                "options, or choose another folder, or overwrite it (--overwrite)"
             )
         return state
 
