@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from asr_core.saved_model import StockModel, save_model
 from robust.cli import main
+from robust.model_names import build_model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Appended to a command to make it small: where an option comes twice, the last one counts.
 SMALL = {
     "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
+    "freeze": ["--max-images", "8", "--split", "validation"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
     "train": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
 }
@@ -39,6 +42,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     picture = Image.radial_gradient("L").resize((80, 96))
     Image.merge("RGB", (picture, picture.rotate(90), picture.rotate(180))).save(photos / "one.jpg")
     Image.merge("RGB", (picture, picture, picture.rotate(45))).save(tmp_path / "style.png")
+    stock = StockModel("asr:resnet11+se", {"num_classes": 18}, (3, 32, 32))
+    live = build_model(stock.name, stock.arguments)
+    save_model(tmp_path / "runs" / "live-se" / "model.safetensors", live, stock)
     return tmp_path
 
 

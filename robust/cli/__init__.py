@@ -49,6 +49,10 @@ COMMANDS: dict[str, Lazy] = {
     "export": Lazy(
         "robust.cli.export:export", "Write a checkpoint without gates: safetensors, pt2 or ONNX."
     ),
+    "freeze": Lazy(
+        "robust.cli.freeze:freeze",
+        "Replace live attention by constants, fold them, and say what that costs.",
+    ),
     "bench": Lazy(
         "robust.cli.bench:bench_model",
         "Parameters and speed: plain, live attention, ASR fused (Table 1).",
