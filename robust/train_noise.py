@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ from robust.noise import (
     attack,
     parse_severity,
 )
-from styletransfer.recipe import StyleRecipe
 from styletransfer.train import StepNoise
 
 DEFAULTS: dict[str, Severity] = {
@@ -59,14 +57,29 @@ class TrainNoise:
         severity = self.severity
         return None if severity is None else {"noise": severity.noise, "severity": severity.text}
 
-    def adjust(self, recipe: StyleRecipe) -> StyleRecipe:
-        """The recipe with the batch size that batch noise asks for."""
-        if isinstance(self.severity, BatchNoise):
-            return dataclasses.replace(recipe, batch_size=self.severity.size)
-        return recipe
+    def batch_size(self, given: int | None = None) -> dict[str, int]:
+        """The ``batch_size`` of a recipe, as a keyword: batch noise's, or ``given``, or none.
+
+        Raises:
+            InputError: batch noise, and ``given`` too.
+        """
+        if not isinstance(self.severity, BatchNoise):
+            return {} if given is None else {"batch_size": given}
+        if given is not None:
+            raise InputError(
+                "--noise batch sets the batch size, by --severity; leave --batch-size out"
+            )
+        return {"batch_size": self.severity.size}
+
+    def setting(self) -> dict[str, dict[str, str]]:
+        """What a run records beside its recipe; nothing without noise."""
+        own = self.as_dict()
+        return {} if own is None else {"noise": own}
 
     def context(self, seed: int) -> StepNoise | None:
-        """The ``noise`` of :func:`styletransfer.train.train_style`; draws follow the step."""
+        """The ``noise`` of ``train_style`` and of ``asr_core.training.train``; draws follow the
+        step.
+        """
         severity = self.severity
         if severity is None or isinstance(severity, BatchNoise):
             return None

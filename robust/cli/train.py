@@ -76,10 +76,8 @@ def style(
     """Train a style network. The same command again resumes an interrupted run."""
     from pathlib import Path
 
-    from asr_core.errors import InputError
     from robust.cli.progress import progress_bar
     from robust.device import choose_device
-    from robust.noise import BatchNoise
     from robust.style_run import StyleRun
     from robust.train_noise import parse_train_noise
     from styletransfer.images.styles import style_image
@@ -90,11 +88,10 @@ def style(
 
     disturbance = parse_train_noise(noise, severity)
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    if "batch_size" in given and isinstance(disturbance.severity, BatchNoise):
-        raise InputError("--noise batch sets the batch size, by --severity; leave --batch-size out")
+    given |= disturbance.batch_size(given.get("batch_size"))
     if "size" in given:
         given["coarse_size"] = StyleRecipe.coarse_size_for(given["size"])
-    recipe = disturbance.adjust(StyleRecipe(norm=norm, attention=attention, seed=seed, **given))
+    recipe = StyleRecipe(norm=norm, attention=attention, seed=seed, **given)
     new_network(recipe)  # an unknown norm or attention shows before anything is read
     name, picture = style_image(style)
     folder = Path(out or f"runs/style-{name}-{norm}-{seed}")

@@ -30,6 +30,12 @@ _OPTIONS = (
     click.option("--label-smoothing", type=float, help="[recipe's]"),
     click.option("--clip", type=float, help="Largest gradient norm.  [recipe's]"),
     click.option("--ema", type=float, help="Decay of an average of the weights.  [recipe's]"),
+    click.option("--noise", help="Train under this noise (the train phase of an attack)."),
+    click.option(
+        "--severity",
+        help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform "
+        "(random).  [4; 0.5,0.5; uniform]",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--precision", default="no", show_default=True, help="no, bf16 or fp16."),
     click.option(
@@ -67,6 +73,8 @@ def train_classifier(
     recipe: str,
     data_folder: str | None,
     download: bool,
+    noise: str | None,
+    severity: str | None,
     compiled: bool,
     device: str,
     cpu: bool,
@@ -84,12 +92,18 @@ def train_classifier(
     from asr_core.training import Step, TrainConfig, new_accelerator, train
     from asr_core.training.folder import RunFolder
     from robust.cli.progress import progress_bar
+    from robust.train_noise import parse_train_noise
 
+    disturbance = parse_train_noise(noise, severity)
     given = {name: chosen.pop(name) for name in _RECIPE}
-    own = load_recipe(recipe).override(**{k: v for k, v in given.items() if v is not None})
+    own = load_recipe(recipe).override(
+        **disturbance.batch_size(given.pop("batch_size")),
+        **{k: v for k, v in given.items() if v is not None},
+    )
     config = TrainConfig(recipe=own, data_folder=data_folder, compile=compiled, **chosen)
     which = config.mode if config.mode == "plain" else f"{config.mode}-{config.attention}"
-    folder = Path(out or f"runs/{recipe}-{which}-{config.seed}")
+    under = "" if noise is None else f"-{noise}"
+    folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
     RunFolder(folder).check(overwrite=overwrite)  # before data is read
     accelerator = new_accelerator(
         config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
@@ -115,6 +129,8 @@ def train_classifier(
             folder,
             accelerator=accelerator,
             overwrite=overwrite,
+            noise=disturbance.context(config.seed),
+            setting=disturbance.setting(),
             on_step=show,
         )
     accelerator.end_training()

@@ -65,15 +65,22 @@ def test_options_become_a_noise_and_a_record(
 @pytest.mark.parametrize("text", ["4", "8"])
 def test_batch_noise_is_the_batch_size_and_nothing_else(text: str) -> None:
     noise = parse_train_noise("batch", text)
-    adjusted = noise.adjust(RECIPE)
-    assert adjusted.batch_size == int(text) != RECIPE.batch_size
-    assert {**adjusted.as_dict(), "batch_size": 2} == RECIPE.as_dict()
+    assert noise.batch_size() == {"batch_size": int(text)}
     assert noise.context(0) is None
+    with pytest.raises(InputError, match="leave --batch-size out"):
+        noise.batch_size(64)
 
 
 @pytest.mark.parametrize("noise", [NO_NOISE, TrainNoise(RandomNoise(0.2))])
-def test_other_noises_leave_the_recipe(noise: TrainNoise) -> None:
-    assert noise.adjust(RECIPE) == RECIPE
+def test_other_noises_leave_the_batch_size(noise: TrainNoise) -> None:
+    assert noise.batch_size() == {}
+    assert noise.batch_size(64) == {"batch_size": 64}
+
+
+def test_a_run_records_its_noise() -> None:
+    assert NO_NOISE.setting() == {}
+    noise = {"noise": "constant", "severity": "0.8,0.5"}
+    assert parse_train_noise("constant", "0.8,0.5").setting() == {"noise": noise}
 
 
 def test_without_noise_there_is_no_context() -> None:
