@@ -12,6 +12,7 @@ from asr_core.errors import CheckpointError, InputError, ParityError, TargetErro
 from asr_core.fold import fold_bn, fold_conv_bn
 from asr_core.fold_branches import merge_branches
 from asr_core.fold_model import fold_model
+from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.fuse import fuse_asr
 from asr_core.gate import Gate
 from asr_core.insert import insert_asr
@@ -24,6 +25,7 @@ from asr_core.stock import load_stock_state_dict
 __all__ = [
     "ATTENTIONS",
     "CheckpointError",
+    "FreezeReport",
     "Gate",
     "InputError",
     "ParityError",
@@ -38,6 +40,7 @@ __all__ = [
     "fold_bn",
     "fold_conv_bn",
     "fold_model",
+    "freeze_attention",
     "fuse_asr",
     "insert_asr",
     "load_model",

@@ -1,6 +1,6 @@
 """Freezing live attention: each channel gate becomes its mean over images, and is folded away.
 
-The stripe observation (the paper, sec. 3) says that the gates of a trained network are nearly the
+The stripe observation (the paper) says that the gates of a trained network are nearly the
 same for every image. Where that holds, the mean in their place changes little, and the network
 becomes the plain backbone.
 """
