@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from asr_core.copies import copy_model
 from asr_core.errors import ParityError
 from asr_core.gate import Gate
 from asr_core.parametrization import detach, gate_of, gated_layers, remove_hooks, scales
@@ -59,7 +59,7 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
             "report.parameters()?",
             stacklevel=2,
         )
-    plain = None if inplace and example is None else _fold(copy.deepcopy(model))
+    plain = None if inplace and example is None else _fold(copy_model(model))
     if plain is not None and example is not None:
         check_parity(model, plain, example).require()
     return _fold(model) if plain is None or inplace else plain

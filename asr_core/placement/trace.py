@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from asr_core.activations import is_activation
+from asr_core.copies import copy_structure
 from asr_core.errors import TargetError
 from asr_core.layers import kind_of
 from asr_core.parity import tensors_of
@@ -49,7 +49,7 @@ def trace(model: nn.Module) -> fx.Graph:
     """
     tracer = _Tracer()
     try:
-        plain = _structure(model)
+        plain = copy_structure(model).eval()
         return tracer.trace(plain, concrete_args=_defaults(plain))
     except Exception as error:  # A forward may raise anything on a stand-in for its input.
         raise _untraceable(model, tracer.inside, error, "torch.fx cannot trace it") from error
@@ -76,7 +76,7 @@ def follow(model: nn.Module, example: Any = None) -> fx.Graph:
                 raise
     inside: list[str] = []
     try:
-        return record(_structure(model), example, inside)
+        return record(copy_structure(model).eval(), example, inside)
     except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_of(example))
         what = f"it cannot be followed with an input of {shapes}"
@@ -101,14 +101,6 @@ def how_to(model: nn.Module) -> str:
         "for example targets='layer*.bn3' or targets=lambda module, name: name.endswith('bn3')"
         f"{some}"
     )
-
-
-def _structure(model: nn.Module) -> nn.Module:
-    """A copy in eval mode that shares all tensors: what a forward or a tracer sets goes with it."""
-    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
-    for module in model.modules():
-        tensors += [value for value in vars(module).values() if isinstance(value, Tensor)]
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
 
 
 def _defaults(model: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,27 @@
+"""Copies of models that torch's own deepcopy refuses: those that keep a result of their forward."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+
+def copy_model(model: nn.Module) -> nn.Module:
+    """A deep copy. Results that a module keeps (old-style weight_norm's ``weight``) are copied
+    without their graph, which belongs to the original.
+    """
+    return copy.deepcopy(model, {id(t): t.detach().clone() for t in _kept(model) if not t.is_leaf})
+
+
+def copy_structure(model: nn.Module) -> nn.Module:
+    """A copy that shares all tensors with ``model``, but no attribute."""
+    tensors = [*model.parameters(), *model.buffers(), *_kept(model)]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def _kept(model: nn.Module) -> Iterator[Tensor]:
+    """Tensors that are attributes, neither parameters nor buffers."""
+    for module in model.modules():
+        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
