@@ -1,0 +1,11 @@
+"""The 15 standard corruptions of images, severities 1 to 5, and the errors made of them.
+
+::
+
+    corrupted = corrupt(images, "fog", 3, indices=range(len(images)), seed=0)
+"""
+
+from robust.corruptions.corrupt import KINDS, corrupt
+from robust.corruptions.tables import SEVERITIES, TABLES, table_for
+
+__all__ = ["KINDS", "SEVERITIES", "TABLES", "corrupt", "table_for"]

@@ -1,0 +1,92 @@
+"""Snow, frost, fog and brightness."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from robust.corruptions.blur import enlarged, streaked
+from robust.corruptions.fields import TEXTURES, frost_texture, plasma
+from robust.corruptions.kinds import Draws, from_bytes, normal, to_bytes, uniform
+
+TEXTURE_SIDE = 768
+"""Side of a frost texture in pixels, where images are not larger than half of it."""
+
+
+def snow(
+    images: Tensor, figures: tuple[float, float, float, float, int, float, float], draws: Draws
+) -> Tensor:
+    """Flakes blown downwards, seen also upside down, on a picture that pales.
+
+    Motion blur as in :func:`robust.corruptions.blur.motion_blur`, where the published generator
+    calls ImageMagick.
+
+    Args:
+        images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
+        figures: mean and standard deviation of the flakes' brightness; how far they are enlarged;
+            the brightness from which they show; radius and σ of their motion blur in pixels; the
+            share of the picture that does not pale.
+        draws: of the flakes and of the wind.
+    """
+    mean, deviation, zoom, threshold, radius, sigma, kept = figures
+    angles = 90 * uniform((), draws) - 135
+    flakes = enlarged(mean + deviation * normal((1, *images.shape[2:]), draws), zoom)
+    flakes = from_bytes(to_bytes(flakes.masked_fill(flakes < threshold, 0)))
+    flakes = from_bytes(to_bytes(streaked(flakes, radius, sigma, angles=angles)))
+    pale = images.maximum(_grey(images) * 1.5 + 0.5)
+    return kept * images + (1 - kept) * pale + flakes + flakes.rot90(2, (2, 3))
+
+
+def _grey(images: Tensor) -> Tensor:
+    from kornia.color import rgb_to_grayscale
+
+    return rgb_to_grayscale(images)
+
+
+def frost(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> Tensor:
+    """A piece of a frost texture laid over the picture: kept · x + added · texture.
+
+    Drawn: the textures are not the published photographs of frost but drawn by code
+    (:func:`robust.corruptions.fields.frost_texture`), so figures for this kind are no match for
+    published ones. Tables say "frost: drawn".
+
+    Args:
+        images: see above.
+        figures: ``kept``, ``added``, and the scale of the texture.
+        draws: of the texture and the piece.
+    """
+    kept, added, scale = figures
+    height, width = images.shape[2:]
+    side = max(round(TEXTURE_SIDE * scale), 2 * max(height, width))
+    pieces = []
+    for number, down, right in uniform((3,), draws).tolist():
+        texture = frost_texture(int(number * TEXTURES), side)
+        row, column = int(down * (side - height + 1)), int(right * (side - width + 1))
+        pieces.append(texture[:, row : row + height, column : column + width])
+    return kept * images + added * torch.stack(pieces)
+
+
+def fog(images: Tensor, figures: tuple[float, float], draws: Draws) -> Tensor:
+    """A cloud added to the picture, the sum scaled back to the picture's greatest value.
+
+    Args:
+        images: see above.
+        figures: thickness, and smoothness (:func:`robust.corruptions.fields.plasma`).
+        draws: of the cloud.
+    """
+    thickness, decay = figures
+    height, width = images.shape[2:]
+    side = 2 ** math.ceil(math.log2(max(height, width)))
+    cloud = plasma(side, decay, draws)[:, None, :height, :width]
+    greatest = images.amax((1, 2, 3), keepdim=True)
+    return (images + thickness * cloud) * greatest / (greatest + thickness)
+
+
+def brightness(images: Tensor, more: float, draws: Draws) -> Tensor:
+    """``more`` added to the value V = max(R, G, B), hue and saturation kept: x · V' / V."""
+    value = images.amax(1, keepdim=True)
+    brighter = (value + more).clamp(max=1)
+    # Black has no hue or saturation; it becomes grey.
+    return torch.where(value > 0, images * brighter / value, brighter)
