@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 DEFAULT = "resnet29-embedded"
 """The recipe that runs anywhere, offline and in minutes."""
 
-# Which comes first: the default and its small sister, then Table 2, then Table 3, each from left to right.
+# The order of the list: our own, then Table 2, then Table 3, each from left to right.
 _COLUMNS = (
     *("resnet29", "resnet11"),
     *("resnet83", "resnet164", "vgg19", "shufflenetv2", "mobilenet", "repvgg", "resnet-acnet"),

@@ -21,7 +21,7 @@ HEAD = ("recipe", "backbone", "optimizer", "schedule", "lr", "w. decay", "epochs
 def list_recipes(name: str | None, as_json: bool) -> None:
     """List the training recipes, or show NAME whole, with notes on what the paper leaves open.
 
-    They are the columns of Tables 2 and 3 of the paper's supplementary, and one of our own for the
+    They are the columns of Tables 2 and 3 of the paper's supplementary, and our own for the
     embedded data.
     """
     from asr_core.recipes import load_recipe, recipes
