@@ -58,9 +58,9 @@ def plasma(side: int, decay: float, draws: Draws) -> Tensor:
 def frost_texture(number: int, side: int) -> Tensor:
     """One of the textures like frost on a window, drawn by code: float64 (3, side, side) in [0, 1].
 
-    Veins of three clouds (where a cloud crosses its middle level) over a haze, bluish white, with
-    about the mean (0.6) and deviation (0.13) of photographs of frost. The published corruption uses
-    such photographs, which are not part of this project.
+    Veins (where a cloud crosses its middle level) over a haze, bluish white, of mean about 0.6 and
+    standard deviation about 0.13, as photographs of frost have. The published corruption uses such
+    photographs, which are not part of this project.
 
     It is kept and shared by all callers: not to be changed in place.
 

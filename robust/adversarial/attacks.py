@@ -1,0 +1,142 @@
+"""FGSM and PGD: images changed within a budget so that a classifier errs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.draws import Key, check_seed, generator
+from asr_core.errors import InputError
+from asr_core.parity import evaluating
+from robust.adversarial.budget import Budget
+
+
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, budget: Budget) -> Tensor:
+    """One step of length ε along the gradient of the cross-entropy, cut to [0, 1].
+
+    The model is as :func:`pgd` says, and the errors are.
+
+    Args:
+        model: images (N, 3, H, W) in [0, 1] to logits (N, K).
+        images: float (N, 3, H, W) in [0, 1].
+        labels: the true classes, int64 (N,).
+        budget: norm and bound. FGSM proper has L∞, where the step is ε · sign of the gradient.
+
+    Source: Goodfellow, Shlens and Szegedy, "Explaining and harnessing adversarial examples"
+    (ICLR 2015, arXiv 1412.6572), eq. 2.
+    """
+    with _attacked(model, images, labels) as (clean, labels):
+        return _step(model, clean, clean, labels, budget, budget.epsilon)
+
+
+def pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    budget: Budget,
+    steps: int = 20,
+    step_size: float | None = None,
+    indices: Tensor | Sequence[Key] | None = None,
+    seed: int | None = None,
+) -> Tensor:
+    """Projected gradient ascent on the cross-entropy, from a random start; the last iterate.
+
+    Images are attacked independently of each other: start and steps of one don't depend on its
+    batch (a BatchNorm without running statistics would couple them in the model itself). The model
+    is in eval mode meanwhile and has its modes again after, also after an exception; its parameters
+    get no gradient and keep ``requires_grad``. Works under ``no_grad`` and ``inference_mode`` too.
+
+    Args:
+        model: images (N, 3, H, W) in [0, 1] to logits (N, K): normalisation is inside the model
+            (:class:`asr_core.models.Normalized`), so that the budget is of the images.
+        images: float (N, 3, H, W) in [0, 1], on the model's device.
+        labels: the true classes, int64 (N,).
+        budget: norm and bound.
+        steps: number of steps, 1 or more.
+        step_size: length of a step; None for 2.5 ε / steps, with which any point of the ball can
+            be reached (Madry et al.).
+        indices: what names each image in its split: (N,) whole numbers, or names.
+        seed: of the random starts; None starts from the images themselves.
+
+    Returns:
+        Images (N, 3, H, W) in [0, 1] within the budget, detached.
+
+    Raises:
+        InputError: images that are not of that form, labels that the model does not know, a model
+            whose output or gradient is not finite, no steps, or a seed without an index an image.
+
+    Source: Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR
+    2018, arXiv 1706.06083), sec. 2.1.
+    """
+    if steps < 1:
+        raise InputError(f"steps {steps} is below 1")
+    if step_size is None:
+        step_size = 2.5 * budget.epsilon / steps
+    if not step_size >= 0:
+        raise InputError(f"step size {step_size} is below 0")
+    starts = None if seed is None else _starts(seed, indices, len(images))
+    with _attacked(model, images, labels) as (clean, labels):
+        moved = clean if starts is None else budget.random(clean, starts)
+        for _ in range(steps):
+            moved = _step(model, moved, clean, labels, budget, step_size)
+    return moved
+
+
+def _step(
+    model: nn.Module, moved: Tensor, clean: Tensor, labels: Tensor, budget: Budget, size: float
+) -> Tensor:
+    moved = moved.detach().requires_grad_()
+    logits = model(moved)
+    if labels.max() >= logits.shape[1]:
+        raise InputError(
+            f"label {labels.max().item()} is none of the model's {logits.shape[1]} classes"
+        )
+    # Summed, not averaged: each image's gradient is its own.
+    loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, moved)
+    if not gradient.isfinite().all():
+        raise InputError("the model's gradient is not finite: are its weights?")
+    with torch.no_grad():
+        return budget.project(moved + budget.step(gradient, size), clean)
+
+
+@contextlib.contextmanager
+def _attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The model in eval mode and autograd on, whatever is around; yields what autograd takes.
+
+    Those are copies: tensors made in inference mode cannot be part of a backward pass.
+    """
+    _check(images, labels)
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad():
+        yield images.clone(), labels.clone()
+
+
+def _check(images: Tensor, labels: Tensor) -> None:
+    if not images.is_floating_point() or images.ndim != 4 or len(images) == 0:
+        raise InputError(
+            f"images must be floating point (N, C, H, W), got {images.dtype} {tuple(images.shape)}"
+        )
+    low, high = images.min().item(), images.max().item()
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"images must be in [0, 1], got values from {low:g} to {high:g}: normalise inside the "
+            "model (asr_core.models.Normalized), not before it"
+        )
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or labels.min() < 0:
+        raise InputError(
+            f"labels must be {len(images)} classes as int64 from 0 up, got {labels.dtype} "
+            f"{tuple(labels.shape)}"
+        )
+
+
+def _starts(seed: int, indices: Tensor | Sequence[Key] | None, count: int) -> list[torch.Generator]:
+    if indices is None:
+        raise InputError("a random start needs indices that name the images; or give no seed")
+    keys = indices.tolist() if isinstance(indices, Tensor) else list(indices)
+    if len(keys) != count:
+        raise InputError(f"{count} images have {len(keys)} indices; give each one")
+    return [generator(check_seed(seed), "pgd", key) for key in keys]
