@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from asr_core.data import embedded
 from asr_core.saved_model import StockModel, save_model
 from robust.cli import main
 from robust.model_names import build_model
@@ -20,7 +21,8 @@ SMALL = {
     "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
     "freeze": ["--max-images", "8", "--split", "validation"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
-    "train": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
+    "train": ["--epochs", "1", "--cpu", "--quiet"],
+    "train style": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
 }
 
 
@@ -37,6 +39,7 @@ def commands() -> list[list[str]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the README's reader has it: photographs, a style, networks trained before."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embedded, "PATCHES", {"train": 8, "validation": 1, "test": 1})
     photos = tmp_path / "photos"
     photos.mkdir()
     picture = Image.radial_gradient("L").resize((80, 96))
@@ -50,7 +53,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(command: list[str]) -> None:
     kind = command[1]
-    arguments = [*command[1:], *SMALL.get(kind, [])]
+    style = " ".join(command[1:3]) == "train style"
+    arguments = [*command[1:], *SMALL.get("train style" if style else kind, [])]
     if kind == "attack" and "--images" not in command:
         arguments += ["--images", "photos/one.jpg"]
     result = CliRunner().invoke(main, arguments, prog_name="robust")
@@ -71,6 +75,7 @@ def test_every_command_of_the_program_runs(place: Path) -> None:
         run(command)
     assert (place / "stylised" / "one.png").is_file()
     assert (place / "runs" / "my-bn-asr" / "network.safetensors").is_file()
+    assert (place / "runs" / "first" / "fused.safetensors").is_file()
 
 
 def test_the_first_command_runs_the_shipped_networks(place: Path) -> None:
