@@ -1,0 +1,75 @@
+"""What gates cost, counted in operations: nothing at the size of a feature map, nothing fused."""
+
+from collections import Counter
+
+import pytest
+import torch
+from small_backbones import images, small
+from test_lifecycle import NAMES, STOCK_MODE
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from asr_core import fuse_asr
+from asr_core.parametrization import gated_layers
+
+BATCH = 7  # no layer's width, so that the batch is known by it
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations on tensors, by name and by the shapes of what goes in."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        self.seen[str(function), tuple(tuple(t.shape) for t in tensors)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def training_step(model):
+    with Operations() as operations:
+        model(images(BATCH)).square().sum().backward()
+    return operations.seen
+
+
+def on_the_batch(seen):
+    """Those that read something with an image's worth of values for each image."""
+    return Counter(
+        {
+            key: count
+            for key, count in seen.items()
+            if any(shape[:1] == (BATCH,) and len(shape) > 2 for shape in key[1])
+        }
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gates_add_no_operation_on_feature_maps(name):
+    plain = training_step(small(name, "plain").train())
+    gated = training_step(small(name, "asr").train())
+    assert sum(gated.values()) > sum(plain.values())
+    assert on_the_batch(gated) == on_the_batch(plain)
+    assert sum(on_the_batch(plain).values()) > 10
+
+
+def test_a_gate_on_the_output_would():
+    model = small("vgg19_bn").train()
+    plain = training_step(model)
+    model.features[1].register_forward_hook(lambda m, args, out: out * out.new_ones(1, 4, 1, 1))
+    assert on_the_batch(training_step(model)) != on_the_batch(plain)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mode", ["asr", "both"])
+def test_the_fused_model_runs_the_operations_of_the_stock_one(name, mode):
+    gated = small(name, mode).eval()
+    seen = []
+    for model in (small(name, STOCK_MODE[mode]).eval(), fuse_asr(gated), gated):
+        with Operations() as operations, torch.inference_mode():
+            model(images())
+        seen.append(operations.seen)
+    stock, fused, unfused = seen
+    assert len(list(gated_layers(gated))) > 0
+    assert fused == stock != unfused
