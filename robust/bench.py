@@ -17,7 +17,7 @@ from asr_core import fuse_asr, insert_asr, place
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, add_attention, build
 from asr_core.registry import unknown_name
-from robust.model_names import FORMS, build_model
+from robust.model_names import build_model
 from robust.speed import timed
 from robust.table_one import MODEL, TABLE_ONE, Cell
 
@@ -115,7 +115,10 @@ def subject(model: str, data: str | None = None) -> Subject:
 
 def _placed(name: str, data: str | None) -> Subject:
     if ":" not in name and name not in list_models():
-        raise InputError(f"{unknown_name('model', name, BACKBONES.names())}, {FORMS}")
+        raise InputError(
+            f"{unknown_name('model', name, BACKBONES.names())}, a torchvision name, timm:NAME, or "
+            "package.module:factory"
+        )
     num_classes, side = None, DATA_SHAPES["imagenet"].sides[0]
     if data is not None:
         num_classes, (side, *_) = DATA_SHAPES[data]
