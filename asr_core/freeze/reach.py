@@ -107,7 +107,7 @@ class Seeker:
                 found.layers.append(layer)
             if layer != name:
                 found.passed.append(name)
-        elif op in _SUM and len(data) == 2:
+        elif op in _SUM and (len(data) == 2 or _adds_zero(node)):
             for term in data:
                 self._before(term, node, found)
         elif len(data) == 1 and (self._lets_through(op) or self._is_attentions_output(node)):
@@ -174,6 +174,11 @@ class Seeker:
         if reason := refusal_of(layer) or reasons.get(name, ""):
             raise NoFoldError(f"{name!r} cannot: {reason}")
         return name
+
+
+def _adds_zero(node: fx.Node) -> bool:
+    """Whether a sum is its one operand: blocks say so of a branch that they lack."""
+    return any(type(value) in (int, float) and value == 0 for value in node.args)
 
 
 def _called(node: fx.Node) -> str:
