@@ -1,0 +1,25 @@
+"""Robustness suites for classifiers: conditions, one runner, results as JSON.
+
+::
+
+    suite = SUITES["norm-noise"](SuiteOptions(data=data, noise="constant"))
+    result = run_suite(model, data.test, suite, batch_size=256)
+    result.save(Path("resnet11-norm-noise.json"))
+"""
+
+from robust.suites.condition import CLEAN, Condition
+from robust.suites.results import Outcome, SuiteResult, load_result
+from robust.suites.runner import run_suite
+from robust.suites.suite import SUITES, Suite, SuiteOptions
+
+__all__ = [
+    "CLEAN",
+    "SUITES",
+    "Condition",
+    "Outcome",
+    "Suite",
+    "SuiteOptions",
+    "SuiteResult",
+    "load_result",
+    "run_suite",
+]

@@ -1,0 +1,184 @@
+"""What a suite found about one model, as JSON: one file a model × suite.
+
+The file keeps for each condition which samples the model had right, one bit a sample, so that
+models can be compared sample by sample without running again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr_core.errors import InputError
+from asr_core.files import write_json
+from robust.suites.condition import CLEAN, Condition
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A model under one condition.
+
+    Attributes:
+        condition: the condition.
+        top1: share of samples that it has right, in [0, 1].
+        loss: mean cross-entropy; not finite where the logits are not.
+        correct: which samples it has right, bool (n,), in the split's order.
+        seconds: that the pass took.
+        top5: share of samples whose class is among the greatest five logits; of the clean pass.
+    """
+
+    condition: Condition
+    top1: float
+    loss: float
+    correct: Tensor
+    seconds: float
+    top5: float | None = None
+
+    @property
+    def error(self) -> float:
+        """Share of samples that it has wrong."""
+        return 1 - self.top1
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteResult:
+    """A model under all conditions of a suite.
+
+    Attributes:
+        suite: name of the suite.
+        meta: about the model and the data (:func:`robust.suites.subject.Subject.meta`).
+        settings: what else decides the results (:meth:`robust.suites.Suite.settings`).
+        outcomes: the clean one first.
+    """
+
+    suite: str
+    meta: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def clean(self) -> Outcome:
+        """The outcome without any condition, on running statistics."""
+        return self.outcomes[0]
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self.clean.correct)
+
+    def cells(self) -> list[Condition]:
+        """The conditions of repeat 0: each stands for all of its repeats."""
+        return [o.condition for o in self.outcomes if o.condition.repeat == 0]
+
+    def of(self, condition: Condition) -> list[Outcome]:
+        """The outcomes of a condition's repeats.
+
+        Raises:
+            InputError: the condition was not run.
+        """
+        found = [o for o in self.outcomes if o.condition.cell == condition.cell]
+        if not found:
+            raise InputError(f"{self.suite} has no {condition.kind} {condition.severity}".rstrip())
+        return found
+
+    def share_right(self, condition: Condition) -> np.ndarray:
+        """For each sample the share of the condition's repeats that have it right, float (n,)."""
+        return np.mean([o.correct.numpy() for o in self.of(condition)], axis=0)
+
+    def save(self, path: Path) -> None:
+        """Write the file, atomically."""
+        write_json(path, self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able data, which :func:`from_dict` reads."""
+        return {
+            "schema": SCHEMA,
+            "suite": self.suite,
+            "meta": dict(self.meta),
+            "settings": dict(self.settings),
+            "n": self.n,
+            "conditions": [
+                {
+                    **asdict(o.condition),
+                    "top1": o.top1,
+                    "error": o.error,
+                    # JSON knows no NaN and no infinity
+                    "loss": o.loss if math.isfinite(o.loss) else None,
+                    **({} if o.top5 is None else {"top5": o.top5}),
+                    "seconds": round(o.seconds, 3),
+                    "correct": packed(o.correct),
+                }
+                for o in self.outcomes
+            ],
+        }
+
+
+def load_result(path: Path) -> SuiteResult:
+    """Read what :meth:`SuiteResult.save` wrote.
+
+    Raises:
+        InputError: the file is missing, no JSON, or not of this kind.
+    """
+    try:
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such result") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the result of a suite ({error})") from None
+
+
+def from_dict(data: Mapping[str, Any]) -> SuiteResult:
+    """The result that :meth:`SuiteResult.as_dict` gave.
+
+    Raises:
+        InputError: another schema, no clean outcome first, or bits that do not fit.
+    """
+    if data["schema"] != SCHEMA:
+        raise InputError(f"schema {data['schema']!r}, expected {SCHEMA}")
+    outcomes = tuple(_outcome(entry, data["n"]) for entry in data["conditions"])
+    if not outcomes or outcomes[0].condition != CLEAN:
+        raise InputError("it does not begin with the clean outcome")
+    return SuiteResult(data["suite"], data["meta"], data["settings"], outcomes)
+
+
+def _outcome(entry: Mapping[str, Any], n: int) -> Outcome:
+    names = ("kind", "severity", "repeat", "statistics")
+    correct = unpacked(entry["correct"], n)
+    loss = math.nan if entry["loss"] is None else entry["loss"]
+    condition = Condition(**{name: entry[name] for name in names})
+    found = Outcome(condition, entry["top1"], loss, correct, entry["seconds"], entry.get("top5"))
+    if not math.isclose(correct.double().mean().item(), found.top1, abs_tol=1e-9):
+        raise InputError(f"{condition.kind}: top-1 {found.top1} is not that of its samples")
+    return found
+
+
+def packed(correct: Tensor) -> str:
+    """Bool (n,) as base64 of its bits, eight a byte, the first in the highest place."""
+    return base64.b64encode(np.packbits(correct.numpy()).tobytes()).decode("ascii")
+
+
+def unpacked(text: str, n: int) -> Tensor:
+    """The ``n`` bits that :func:`packed` wrote, bool (n,).
+
+    Raises:
+        InputError: not base64, or not of ``n`` bits.
+    """
+    try:
+        raw = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except binascii.Error as error:
+        raise InputError(f"bits that are no base64 ({error})") from None
+    if len(raw) != -(-n // 8):
+        raise InputError(f"{len(raw)} bytes cannot hold {n} bits")
+    return torch.from_numpy(np.unpackbits(raw, count=n).astype(bool))

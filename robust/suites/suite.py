@@ -1,0 +1,107 @@
+"""What a robustness suite is, and the table of the known ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.data import ImageSet
+from asr_core.draws import check_seed
+from asr_core.errors import InputError
+from asr_core.registry import Registry
+from robust.suites.condition import Condition
+
+
+class Suite(ABC):
+    """A set of conditions under which a classifier is tested, beside the clean one.
+
+    What is drawn depends on the suite's seed, the condition and the image's index alone: never on
+    the batches, their order or the device.
+
+    Attributes:
+        name: in :data:`SUITES`.
+        gradient: whether :meth:`apply` takes gradients with respect to images.
+    """
+
+    name: ClassVar[str]
+    gradient: ClassVar[bool] = False
+
+    @abstractmethod
+    def conditions(self) -> Sequence[Condition]:
+        """The conditions, in the order of tables, without the clean one."""
+
+    @abstractmethod
+    def apply(
+        self,
+        condition: Condition,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        indices: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """The model's logits (N, K) for ``images`` under ``condition``.
+
+        The model is in eval mode, and must be left as it was, also by an exception.
+
+        Args:
+            condition: one of :meth:`conditions`.
+            model: images (N, 3, H, W) in [0, 1] -> logits (N, K).
+            images: (N, 3, H, W) in [0, 1].
+            indices: the images' places in the split, int64 (N,) on the CPU.
+            labels: int64 (N,), on the images' device.
+        """
+
+    def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
+        """What holds for a whole pass, such as statistics that are estimated first."""
+        return nullcontext()
+
+    def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
+        """Which of ``count`` images come together: int64 indices, each image at least once.
+
+        Of an image that comes twice the later answer counts.
+        """
+        return torch.arange(count).split(batch_size)
+
+    def settings(self) -> dict[str, Any]:
+        """What else decides the results, as JSON-able data."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteOptions:
+    """What a user may choose about a suite; each takes what concerns it.
+
+    Attributes:
+        data: the data set, whose training split may serve as a pool.
+        seed: of all draws.
+        repeats: passes for each condition that depends on chance.
+        noise: of norm-noise: "batch", "constant", "random" or "all".
+        severities: of one noise, as text; none for its defaults.
+        granularity: of random noise: "sample", "layer" or "channel".
+
+    Raises:
+        InputError: a number out of its range.
+    """
+
+    data: ImageSet
+    seed: int = 0
+    repeats: int = 1
+    noise: str = "all"
+    severities: tuple[str, ...] = ()
+    granularity: str = "sample"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        if self.repeats < 1:
+            raise InputError(f"repeats is {self.repeats}; it must be at least 1")
+
+
+SUITES: Registry[Callable[[SuiteOptions], Suite]] = Registry("suite")
+"""The suites by name: ``SUITES[name](options)`` makes one."""
