@@ -1,0 +1,51 @@
+"""asr_core.training.interrupt: Ctrl-C, once and twice."""
+
+import signal
+import threading
+
+import pytest
+
+from asr_core.training.interrupt import postponed_interrupt
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_the_first_is_remembered_and_the_second_interrupts() -> None:
+    with postponed_interrupt() as interrupted:
+        assert not interrupted()
+        press()
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_after_it_ctrl_c_is_as_before(error: type[Exception] | None) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with postponed_interrupt():
+            assert signal.getsignal(signal.SIGINT) is not before
+            if error:
+                raise error
+    except ValueError:
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        press()
+
+
+def test_other_threads_have_no_signals_and_are_let_be() -> None:
+    said: list[bool] = []
+
+    def work() -> None:
+        with postponed_interrupt() as interrupted:
+            said.append(interrupted())
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert said == [False]
+    assert signal.getsignal(signal.SIGINT) is before
