@@ -110,15 +110,14 @@ def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]
         return kind.axis
     random = torch.Generator("cpu").manual_seed(0)
     slots = present(layer, kind, created)
-    own = {s.tensor: created.get(s.tensor, getattr(layer, s.tensor)) for s in slots}
-    raw = {
-        name: torch.rand(p.shape, generator=random, dtype=torch.float64, device="cpu") + 0.5
-        for name, p in own.items()
-    }
+    # All of them: an own parameter that starts at 0 hides what the forward does with the others.
+    raw = _random({**layer._parameters, **created}, random)
     channels = kind.channels(layer)
     v = torch.rand(channels, generator=random, dtype=torch.float64, device="cpu") + 0.5
     scaled = {slot.tensor: slot.scaled(raw[slot.tensor], v) for slot in slots}
-    pair = twin(layer, raw, torch.float64), twin(layer, scaled, torch.float64)
+    pair = tuple(twin(layer, tensors, torch.float64) for tensors in (raw, {**raw, **scaled}))
+    for plain in pair:
+        _randomise_children(plain)
     found = accepted(pair, synthetic_inputs(layer, kind, torch.float64))
     name = f"{type(layer).__name__} (a subclass of {_stock_type(layer, kind).__name__})"
     if found is None:
@@ -137,8 +136,23 @@ def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]
     )
 
 
+def _random(like: Mapping[str, Tensor | None], random: torch.Generator) -> dict[str, Tensor]:
+    """Values that no symmetry can hide behind, all over 0, for those that are not None."""
+    return {
+        name: torch.rand(p.shape, generator=random, dtype=torch.float64, device="cpu") + 0.5
+        for name, p in like.items()
+        if p is not None
+    }
+
+
+def _randomise_children(plain: nn.Module) -> None:
+    random = torch.Generator("cpu").manual_seed(1)
+    for child in (module for module in plain.modules() if module is not plain):
+        child._parameters.update(_random(child._parameters, random))  # type: ignore[arg-type]
+
+
 def accepted(
-    pair: tuple[nn.Module, nn.Module], candidates: Iterator[tuple[Tensor, ...]]
+    pair: tuple[nn.Module, ...], candidates: Iterator[tuple[Tensor, ...]]
 ) -> tuple[Tensor, Tensor] | None:
     """The outputs of both modules on the first inputs that the first module takes, or None."""
     for inputs in candidates:

@@ -112,3 +112,55 @@ def test_large_layers_are_checked_in_single_precision():
     small, large = torch.empty(2**24, device="meta"), torch.empty(2**24 + 1, device="meta")
     assert precision({"weight": small}) is torch.float64
     assert precision({"weight": large}) is torch.float32
+
+
+class Gained(nn.Conv2d):
+    """Standardises its weight; a gain of its own, or of a child, starts at 0."""
+
+    def __init__(self, child):
+        super().__init__(3, 4, 1)
+        self.gain = nn.Linear(1, 4, bias=False) if child else nn.Parameter(torch.zeros(4, 1))
+        if child:
+            nn.init.zeros_(self.gain.weight)
+
+    def forward(self, x):
+        gain = self.gain.weight if isinstance(self.gain, nn.Linear) else self.gain
+        weight = self.weight / self.weight.flatten(1).norm(dim=1)[:, None, None, None]
+        return self._conv_forward(x, weight * gain[..., None, None], self.bias)
+
+
+@pytest.mark.parametrize("child", [False, True])
+def test_a_gain_of_zero_hides_no_subclass(child):
+    layer = Gained(child)
+    out = layer(torch.rand(2, 3, 4, 4))
+    assert torch.equal(out, layer.bias[:, None, None].expand_as(out))  # which scales with the bias
+    with pytest.raises(TargetError, match="the output of Gained"):
+        output_axis(layer, kind_of(layer), {})
+    assert not any(p.any() for p in layer.parameters() if p.shape[1:] == (1,))
+
+
+class WithActivation(nn.BatchNorm2d):
+    """As timm's BatchNormAct2d."""
+
+    def __init__(self, channels, act):
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), act
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.SiLU(), nn.PReLU(), nn.Identity()])
+def test_a_norm_that_ends_in_an_activation_is_tried_before_it(act):
+    layer = WithActivation(4, act)
+    assert output_axis(layer, kind_of(layer), {}) == 1
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64)
+    plain = twin(layer, {}, torch.float64)
+    assert torch.equal(output(plain, (x,)), output(twin(nn.BatchNorm2d(4), {}, x.dtype), (x,)))
+    assert type(layer.act) is type(act)
+
+
+def test_any_other_step_behind_a_norm_is_no_activation():
+    layer = WithActivation(4, nn.Softmax2d())
+    with pytest.raises(TargetError, match="the output of WithActivation"):
+        output_axis(layer, kind_of(layer), {})
