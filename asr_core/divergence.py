@@ -90,7 +90,7 @@ def first_divergence(
         if not isinstance(output, Tensor) or not recorded.has(name):
             return
         first = recorded.next(name)
-        if first is None or _differ(first, output, tolerance):
+        if first is None or differ(first, output, tolerance):
             raise _Found(name)
 
     with torch.no_grad(), evaluating(a), evaluating(b):
@@ -104,7 +104,8 @@ def first_divergence(
     return None
 
 
-def _differ(a: Tensor, b: Tensor, tolerance: float) -> bool:
+def differ(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    """Whether ``b`` differs from ``a`` by more than ``tolerance`` times the greatest |a|."""
     if a.shape != b.shape:
         return True
     gap = (a.double() - b.double()).abs()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from asr_core.divergence import worst
 from asr_core.errors import InputError, ParityError
+from asr_core.export_divergence import first_difference, onnx_values, pt2_values
 from asr_core.files import atomic_path
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport, check_parity, evaluating
@@ -30,6 +31,9 @@ INPUT, OUTPUT = "images", "outputs"
 BATCHES = (1, 2, 3, 5)
 _LARGEST = 16384
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
+
+Inside = Iterator[tuple[str, Tensor]]
+"""A program's output of each module."""
 
 
 def export_pt2(
@@ -62,8 +66,12 @@ def export_pt2(
     program = _program(model, example, size_step)
     with atomic_path(path) as temporary:
         torch.export.save(program, temporary)
-        run = torch.export.load(temporary).module()
-        return _checked(run, model, example, size_step, tolerance)
+        run: Any = torch.export.load(temporary).module()
+
+        def inside(inputs: Tensor) -> Inside:
+            return pt2_values(run, inputs)
+
+        return _checked(run, inside, model, example, size_step, tolerance)
 
 
 def export_onnx(
@@ -110,7 +118,11 @@ def export_onnx(
             outputs = session.run(None, {INPUT: inputs.cpu().numpy()})
             return [torch.from_numpy(output) for output in outputs]
 
-        return _checked(run, model, example, size_step, tolerance)
+        def inside(inputs: Tensor) -> Inside:
+            graph = program.exported_program.graph
+            return onnx_values(temporary, graph, {INPUT: inputs.cpu().numpy()})
+
+        return _checked(run, inside, model, example, size_step, tolerance)
 
 
 def require_onnx() -> None:
@@ -197,6 +209,7 @@ def _shapes(example: Tensor, size_step: int | None) -> Iterator[tuple[int, ...]]
 
 def _checked(
     run: Callable[[Tensor], Any],
+    inside: Callable[[Tensor], Inside],
     model: nn.Module,
     example: Tensor,
     size_step: int | None,
@@ -213,6 +226,21 @@ def _checked(
         except Exception as error:  # torch and onnxruntime raise many kinds
             raise _not_exportable(model, f"inputs {shape}", error) from error
         if not report.ok:
-            raise ParityError(f"the file and the model part at inputs {shape}: {report.message}")
+            where = _place(model, inputs, inside, tolerance)
+            raise ParityError(
+                f"the file and the model part at inputs {shape}: {report.message}{where}"
+            )
         reports.append(report)
     return worst(reports)
+
+
+def _place(
+    model: nn.Module, inputs: Tensor, inside: Callable[[Tensor], Inside], tolerance: float
+) -> str:
+    """The end of a message: where the outputs first part, as far as it can be told."""
+    try:
+        found = first_difference(model, inputs, inside(inputs), tolerance=tolerance)
+    except Exception:  # a program that does not show its values; that it is wrong is known already
+        return ""
+    place = repr(found) if found else "no single layer, only in the model as a whole"
+    return f"; outputs first part at {place}"
