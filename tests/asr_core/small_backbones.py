@@ -66,7 +66,7 @@ MAKERS = {
     "resnet101": _resnet(resnet.Bottleneck, 2),
     "vgg19_bn": _vgg,
     "repvgg_a0": lambda num_classes, **options: RepVGG(
-        (1, 1, 2, 1, 1), (6, 6, 8, 8, 12), num_classes, **options
+        (1, 1, 1, 1, 1), (6, 6, 8, 8, 12), num_classes, **options
     ),
     "shufflenet_v2": lambda num_classes: ShuffleNetV2([1, 1, 1], [8, 16, 24, 32, 48], num_classes),
     "mobilenet_v1": _mobilenet,
