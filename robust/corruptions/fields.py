@@ -74,7 +74,7 @@ def frost_texture(number: int, side: int) -> Tensor:
     veins = (1 - 8 * (clouds - middle).abs()).clamp(min=0).amax(0).tile(4, 4)
     light = 0.42 + 0.3 * (haze - haze.mean()) + 0.35 * veins * (0.5 + haze)
     tint = torch.tensor([0.92, 1.0, 1.06], dtype=torch.float64)[:, None, None]
-    texture = (light * tint).clamp(0, 1)[None]
-    return torch.nn.functional.interpolate(
-        texture, size=(side, side), mode="bilinear", align_corners=False, antialias=True
-    )[0]
+    texture = torch.nn.functional.interpolate(
+        (light * tint)[None], size=(side, side), mode="bilinear", antialias=True
+    )
+    return texture[0].clamp(0, 1)

@@ -36,7 +36,10 @@ def filtered(images: Tensor, taps: Sequence[Tap], *, border: str) -> Tensor:
 
 
 def disk(radius: float, softening: float) -> list[Tap]:
-    """The taps of an even disk whose edge is softened by a small Gaussian, of sum 1.
+    """The taps of an even disk whose edge is softened by a small Gaussian.
+
+    The kernel is 17×17, or of the radius above 8, and its softening reflects at the border, as the
+    published one's: of radius 8 and 10, which reach the border, the sum is 1.013 and 1.011, else 1.
 
     Args:
         radius: in pixels.
