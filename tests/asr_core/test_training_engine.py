@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.utils
+from accelerate import Accelerator
 from tiny_classifier import (
     accelerator_for,
     equal,
+    forget_accelerator,
     register,
     run,
     tiny_config,
@@ -254,3 +257,16 @@ def test_warm_up_and_milestones_reach_the_steps(tmp_path: Path) -> None:
     assert rates == [config.recipe.learning_rate(epoch + 0.8) for epoch in range(3)]
     assert rates[0] == pytest.approx(0.08)
     assert tiny_recipe().warmup_epochs == 0
+
+
+def test_a_compiled_run_ends_as_an_eager_one(tmp_path: Path) -> None:
+    """With dynamo's own backend: what a code generator adds is torch's affair."""
+    forget_accelerator()
+    accelerator = Accelerator(cpu=True, dynamo_backend="eager")
+    config = tiny_config({"epochs": 1}, compile=True)
+    train(config, tiny_data(), tmp_path / "compiled", accelerator=accelerator)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0, "the forward was compiled"
+    run(tiny_config({"epochs": 1}), tmp_path / "eager")
+    compiled, eager = weights(tmp_path / "compiled"), weights(tmp_path / "eager")
+    assert compiled.keys() == eager.keys()
+    assert all(torch.allclose(compiled[name], eager[name], atol=1e-6) for name in eager)

@@ -201,6 +201,10 @@ def test_a_finished_run_is_kept(tmp_path: Path) -> None:
         (["--lr", "nan"], ["lr is nan"]),
         (["--device", "tpu"], ["'tpu' is not one of 'auto', 'cpu'"]),
         (["--recipe", "resnet29-embedded", "--data", "x"], ["leave out the folder x"]),
+        (
+            ["--recipe", "resnet164-cifar100", "--data", "nowhere"],
+            ["nowhere: no such folder", "robust train --recipe resnet164-cifar100 --data nowhere"],
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_said_in_one_line(
