@@ -74,6 +74,10 @@ MAKERS = {
     "vit_b_16": _vit(2),
     "vit_b_16_384": _vit(2),
 }
+# The others are deeper ones of the same classes.
+NAMES = [n for n in MAKERS if n not in ("resnet164", "resnet101", "vit_b_16", "vit_b_16_384")]
+STOCK_MODE = {"asr": "plain", "both": "live"}
+"""What a mode is once it is fused."""
 
 
 def small(name, mode="plain", seed=0, **options):

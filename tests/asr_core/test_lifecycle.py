@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from small_backbones import CLASSES, MAKERS, images, small
+from small_backbones import CLASSES, NAMES, STOCK_MODE, images, small
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -14,10 +14,7 @@ from asr_core.models import MODES
 from asr_core.parametrization import gated_layers
 from asr_core.shared import SharedGate
 
-# The others are deeper ones of the same classes.
-NAMES = [n for n in MAKERS if n not in ("resnet164", "resnet101", "vit_b_16", "vit_b_16_384")]
 WITH_ASR = ("asr", "both")
-STOCK_MODE = {"asr": "plain", "both": "live"}
 every_backbone = pytest.mark.parametrize("name", NAMES)
 every_mode = pytest.mark.parametrize("mode", MODES)
 with_asr = pytest.mark.parametrize("mode", WITH_ASR)

@@ -4,11 +4,9 @@ import copy
 
 import pytest
 import torch
-from small_backbones import images, small
-from test_lifecycle import NAMES, STOCK_MODE
+from small_backbones import NAMES, STOCK_MODE, images, small
 
 from asr_core import fuse_asr
-
 
 # A few of their many gates show as much, and compile sooner.
 FEWER = {

@@ -4,8 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from small_backbones import images, small
-from test_lifecycle import NAMES, STOCK_MODE
+from small_backbones import NAMES, STOCK_MODE, images, small
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

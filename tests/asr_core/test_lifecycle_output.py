@@ -6,8 +6,7 @@ import pytest
 import torch
 from by_hooks import multiply_outputs
 from layer_cases import first, times
-from small_backbones import MAKERS, images, small
-from test_lifecycle import STOCK_MODE
+from small_backbones import MAKERS, STOCK_MODE, images, small
 from torch import nn
 
 from asr_core import fuse_asr

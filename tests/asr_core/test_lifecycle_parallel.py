@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from small_backbones import CLASSES, images, small
+from small_backbones import CLASSES, STOCK_MODE, images, small
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
@@ -73,7 +73,7 @@ def test_two_processes_train_as_one(tmp_path):
         assert any(
             key.endswith("psi") and not torch.equal(first[key], start[key]) for key in first
         ) == (options.get("attention") != "const")
-        stock = small(name, "live" if mode == "both" else "plain", seed=1).double().eval()
+        stock = small(name, STOCK_MODE[mode], seed=1).double().eval()
         stock.load_state_dict(fused, strict=True)
         assert all(torch.equal(fused[key], other[key]) for key in fused)
         x = batch()[0]
@@ -94,7 +94,7 @@ def test_an_average_is_fused_each_epoch_under_ddp(one_process, name, mode, optio
     model = small(name, mode, **options).train()
     parallel = DistributedDataParallel(model)
     averaged = AveragedModel(parallel, use_buffers=True)
-    stock = small(name, "live" if mode == "both" else "plain", seed=1).eval()
+    stock = small(name, STOCK_MODE[mode], seed=1).eval()
     optimizer = torch.optim.SGD(parallel.parameters(), lr=0.01)
     x = images(4)
     for _ in range(2):
