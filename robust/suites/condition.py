@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.noise.statistics import RUNNING
+from robust.noise import NOISES, RUNNING, parse_severity
 
 CLEAN_KIND = "clean"
 
@@ -30,6 +30,19 @@ class Condition:
     def cell(self) -> tuple[str, str | int | float, str]:
         """The condition without its repeat: kind, severity and statistics."""
         return self.kind, self.severity, self.statistics
+
+    @property
+    def label(self) -> str:
+        """The severity as a table shows it, such as "n = 4" or "Na 0.8, Nb 0.5"."""
+        text = str(self.severity)
+        return parse_severity(self.kind, text).label if self.kind in NOISES else text
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it disturbs nothing by construction, or is clean."""
+        if self.kind in NOISES:
+            return parse_severity(self.kind, str(self.severity)).is_control
+        return self.kind == CLEAN_KIND
 
 
 CLEAN = Condition(CLEAN_KIND)
