@@ -33,8 +33,9 @@ def record(model: nn.Module, example: Any, inside: list[str]) -> fx.Graph:
         Exception: whatever the forward raises, in particular where it depends on values.
     """
     inputs = example if isinstance(example, tuple) else (example,)
-    recorder = _Recorder(model, inside)
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        _drop_values(model, fake)
+        recorder = _Recorder(model, inside)
         inputs = tree_map(lambda x: fake.from_tensor(x) if isinstance(x, Tensor) else x, inputs)
         for number, value in enumerate(tensors_of(inputs)):
             recorder.know(value, recorder.graph.placeholder(f"input{number}"))
@@ -42,6 +43,14 @@ def record(model: nn.Module, example: Any, inside: list[str]) -> fx.Graph:
             result = model(*inputs)
     recorder.graph.output([recorder.nodes(value) for value in tensors_of(result)])
     return recorder.graph
+
+
+def _drop_values(model: nn.Module, fake: FakeTensorMode) -> None:
+    """Fake parameters and buffers: a forward that counts would write into the real ones."""
+    for module in model.modules():
+        tensors: list[dict[str, Any]] = [module.__dict__[n] for n in ("_parameters", "_buffers")]
+        for own in tensors:
+            own.update({name: fake.from_tensor(t) for name, t in own.items() if t is not None})
 
 
 def image_for(model: nn.Module) -> Tensor | None:
