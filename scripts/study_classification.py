@@ -1,7 +1,7 @@
 """Does ASR train better classifiers? Five seeds of five variants on the embedded patches.
 
 Trains what is missing, measures the cost of a step and of inference side by side, and writes the
-section "classification" of docs/RESULTS.md.
+section "classification" of docs/RESULTS.md. The 25 runs take half an hour on two free cores.
 
     python scripts/study_classification.py [--runs runs/classification] [--workers 2]
 """
@@ -9,27 +9,27 @@ section "classification" of docs/RESULTS.md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from bench_training import in_turns, inference
+from numpy.typing import ArrayLike, NDArray
 from results_page import put_section
 from study_runs import Cell, run_missing
-from torch import nn
 
-from asr_core import fold_model, fuse_asr
+from asr_core import fold_model
+from asr_core.data import open_data, train_batches
+from asr_core.errors import InputError
 from asr_core.files import write_json
-from asr_core.models import build
 from asr_core.recipes import load_recipe
+from asr_core.training import TrainConfig, new_accelerator, open_run
+from asr_core.training.learner import Learner
 from robust.intervals import mean_interval
-from robust.speed import timed
+from robust.model_files import open_model
 
 RECIPE = "resnet29-embedded"
 OPTIONS = ("--recipe", RECIPE, "--precision", "bf16", "--channels-last")
@@ -45,7 +45,7 @@ TITLES = {
     "plain": "plain",
     "live-se": "SE, live",
     "asr-se": "ASR(SE), fused",
-    "both-se": "ASR(SE) + live SE",
+    "both-se": "ASR(SE), fused, + live SE",
     "asr-const": "gate frozen at its start, fused",
 }
 PAIRS = (
@@ -56,14 +56,31 @@ PAIRS = (
     ("asr-se", "asr-const"),
     ("asr-se", "live-se"),
 )
+FOLDED = "asr-se, folded"
+
+Done = Mapping[tuple[str, int], Cell]
+"""Variant and seed -> a finished run."""
+Seconds = dict[str, list[float]]
+"""Name -> CPU seconds in each round."""
+
 ABOUT = """## Classification: does ASR train better networks?
 
-Made by `python scripts/study_classification.py`: {recipe} ({epochs} epochs, {options}),
-{seeds} seeds of each variant, each seed with the same order and augmentation of the data for all
-variants. Accuracy is that of the *last* epoch on the test patches ({images} of them, from other
-regions of the pictures than those trained on), of the fused file where there is something to fuse;
-nothing was chosen by it. ± is half the 95 % t interval over seeds. The gate frozen at its initial
-value learns nothing: it tells what attention learns from what its initial scale does.
+Made by `python scripts/study_classification.py`: `{recipe}` ({epochs} epochs; forward and backward
+in bfloat16, evaluation in float32), {seeds} seeds of each variant. A seed means the same initial
+backbone, order and augmentation of the data in all variants. Accuracy is that of the *last* epoch
+on the {images} test patches, from other regions of the pictures than those trained on, and of the
+fused file where there is something to fuse; nothing was chosen by it. ± is half the 95 % t
+interval over seeds, for these patches. The gate frozen at its initial value learns nothing: it
+tells what attention learns from what its initial scale does.
+"""
+COSTS = """An epoch is {steps} training steps of {batch} images on one thread of a CPU, in CPU
+seconds, evaluation not counted; inference is of the run's own file in float32, batches of {batch}.
+Both were measured in one process, the variants in turns; a ratio is the median over {rounds} rounds
+of that to plain in the same round. With its batch norms folded away too, ASR(SE) takes {folded:.2f}
+of plain's time at inference. torch {torch}.
+"""
+CHANCE = """Differences, paired over seeds. Of {count} intervals at 95 %, one in twenty leaves 0 out
+where nothing differs:
 """
 
 
@@ -78,15 +95,68 @@ def cells(runs: Path, seeds: int) -> dict[tuple[str, int], Cell]:
     }
 
 
-def accuracies(done: Mapping[tuple[str, int], Cell], seeds: int) -> dict[str, NDArray[np.float64]]:
-    """Test top-1 of the last epoch, in points: (seeds,) of each variant."""
+def config(name: str, seed: int) -> TrainConfig:
+    """What OPTIONS mean."""
+    mode, attention = VARIANTS[name]
+    return TrainConfig(
+        recipe=load_recipe(RECIPE),
+        mode=mode,
+        attention=attention,
+        seed=seed,
+        precision="bf16",
+        channels_last=True,
+    )
+
+
+def check(done: Done) -> None:
+    """Raise InputError for a run that was made with other options than the study's."""
+    for (name, seed), cell in done.items():
+        if cell.config != config(name, seed).as_dict():
+            raise InputError(
+                f"{cell.folder} is a run with other options than the study's; remove it, or choose "
+                "another folder (--runs)"
+            )
+
+
+def costs(done: Done, *, rounds: int) -> dict[str, Seconds]:
+    """CPU seconds of a training step and of inference, of the runs of seed 0, in turns."""
+    some = done["plain", 0]
+    data = open_data(config("plain", 0).recipe.data)
+    size = some.config["recipe"]["batch_size"]
+    images, labels = next(train_batches(data.train, batch_size=size, seed=0, epoch=0))
+    learners, models = {}, {}
+    for name in VARIANTS:
+        cell = done[name, 0]
+        run = open_run(cell.folder)
+        accelerator = new_accelerator(run.config, cell.folder, device="cpu")
+        learners[name] = Learner(run.config, run.data, accelerator)
+        models[name] = open_model(cell.folder / cell.result["file"]).model
+    models[FOLDED] = fold_model(models["asr-se"])
+    steps = {
+        name: lambda learner=learner: learner.step(images, labels, lr=1e-3, at=(0, 0))
+        for name, learner in learners.items()
+    }
     return {
-        name: np.array([100 * done[name, seed].result["test"]["top1"] for seed in range(seeds)])
-        for name in VARIANTS
+        "step": in_turns(steps, rounds),
+        "inference": in_turns({n: inference(m, images) for n, m in models.items()}, rounds),
     }
 
 
-def plus_minus(values: Sequence[float] | NDArray[np.float64], *, sign: str = "") -> str:
+def ratio(seconds: Seconds, name: str) -> float:
+    """To plain in the same round, the median of all rounds."""
+    pairs = zip(seconds[name], seconds["plain"], strict=True)
+    return statistics.median(mine / plain for mine, plain in pairs)
+
+
+def figures(done: Done, seeds: int, name: str) -> dict[str, NDArray[np.float64]]:
+    """A test figure of the last epoch, in points: (seeds,) of each variant."""
+    return {
+        variant: np.array([100 * done[variant, seed].result["test"][name] for seed in range(seeds)])
+        for variant in VARIANTS
+    }
+
+
+def plus_minus(values: ArrayLike, *, sign: str = "") -> str:
     interval = mean_interval(np.asarray(values)[:, None])
     if interval.low is None or interval.high is None:
         return f"{interval.mean:{sign}.2f}"
@@ -97,103 +167,77 @@ def verdict(top1: Mapping[str, NDArray[np.float64]], one: str, other: str) -> st
     """A line on the difference of two variants, paired over seeds."""
     gap = top1[one] - top1[other]
     interval = mean_interval(gap[:, None])
-    said = f"{TITLES[one]} against {TITLES[other]}: {plus_minus(gap, sign='+')} points"
+    said = f"- {TITLES[one]} against {TITLES[other]}: {plus_minus(gap, sign='+')} points"
     if interval.low is None or interval.high is None:
-        return f"- {said}; one seed cannot tell."
+        return f"{said}; one seed cannot tell."
     if interval.low > 0:
-        return f"- {said}: more accurate."
-    return f"- {said}: " + ("less accurate." if interval.high < 0 else "no difference seen.")
+        return f"{said}: more accurate."
+    return f"{said}: " + ("less accurate." if interval.high < 0 else "no difference seen.")
 
 
-def costs(*, rounds: int, batch_size: int, size: int) -> dict[str, dict[str, float]]:
-    """Seconds of processor time of a training step, and of inference, in turns.
-
-    The variants take turns within a round, so that the machine's moods reach all of them.
-    """
-    recipe = load_recipe(RECIPE)
-    torch.manual_seed(0)
-    images = torch.rand(batch_size, 3, size, size)
-    labels = torch.randint(18, (batch_size,))
-    models = {
-        name: build(recipe.backbone, 18, mode=mode, attention=attention)
-        for name, (mode, attention) in VARIANTS.items()
-    }
-    optimizers = {name: torch.optim.SGD(m.parameters(), recipe.lr) for name, m in models.items()}
-    steps: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(rounds + 1):
-        for name, model in models.items():
-            start = time.process_time()
-            nn.functional.cross_entropy(model.train()(images), labels).backward()
-            optimizers[name].step()
-            optimizers[name].zero_grad()
-            if turn:
-                steps[name].append(time.process_time() - start)
-    shown = {name: fuse_asr(m) if "asr" in VARIANTS[name] else m for name, m in models.items()}
-    shown["both-se"] = fuse_asr(models["both-se"])
-    shown["folded"] = fold_model(models["asr-se"])
-    times = timed([model.eval() for model in shown.values()], images, rounds=rounds)
-    inference = dict(zip(shown, map(statistics.median, times), strict=True))
-    return {
-        "step": {name: statistics.median(seconds) for name, seconds in steps.items()},
-        "inference": inference,
-    }
-
-
-def page(
-    done: Mapping[tuple[str, int], Cell], seeds: int, measured: Mapping[str, Mapping[str, float]]
-) -> str:
-    top1 = accuracies(done, seeds)
-    step, inference = measured["step"], measured["inference"]
+def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -> str:
+    """A row for each variant; ``steps`` make an epoch."""
+    top1, top5 = (figures(done, seeds, name) for name in ("top1", "top5"))
+    step, infer = measured["step"], measured["inference"]
     lines = [
-        "| variant | test top-1, % | top-5, % | against plain, points | step | inference |",
-        "|---|---|---|---|---|---|",
+        "| variant | test top-1, % | top-5, % | against plain, points | epoch, s | "
+        "epoch / plain | inference / plain |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, title in TITLES.items():
-        top5 = [100 * done[name, seed].result["test"]["top5"] for seed in range(seeds)]
-        gap = "" if name == "plain" else plus_minus(top1[name] - top1["plain"], sign="+")
-        lines.append(
-            f"| {title} | {plus_minus(top1[name])} | {plus_minus(top5)} | {gap} | "
-            f"{step[name] / step['plain']:.2f} | {inference[name] / inference['plain']:.2f} |"
-        )
+        row = [
+            title,
+            plus_minus(top1[name]),
+            plus_minus(top5[name]),
+            "" if name == "plain" else plus_minus(top1[name] - top1["plain"], sign="+"),
+            f"{statistics.median(step[name]) * steps:.0f}",
+            f"{ratio(step, name):.2f}",
+            f"{ratio(infer, name):.2f}",
+        ]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
     some = done["plain", 0]
+    recipe = some.config["recipe"]
+    batch = recipe["batch_size"]
+    steps = some.data["sizes"][0] // batch
     about = ABOUT.format(
-        recipe=f"`{RECIPE}`",
-        epochs=some.config["recipe"]["epochs"],
-        options="forward and backward in bfloat16, evaluation in float32",
+        recipe=recipe["name"],
+        epochs=recipe["epochs"],
         seeds=seeds,
         images=some.result["test"]["images"],
     )
-    epoch = statistics.median(
-        done["plain", seed].seconds / some.config["recipe"]["epochs"] for seed in range(seeds)
+    notes = COSTS.format(
+        steps=steps,
+        batch=batch,
+        rounds=len(measured["step"]["plain"]),
+        folded=ratio(measured["inference"], FOLDED),
+        torch=torch.__version__.split("+")[0],
     )
-    notes = (
-        f"Training step and inference are ratios to plain, medians of {measured['rounds']} turns "
-        f"side by side in one process on one thread, float32, batches of {measured['batch']}; an "
-        f"epoch of the plain network took {epoch:.0f} s. ASR(SE) with its batch norms folded away "
-        f"too: inference {inference['folded'] / inference['plain']:.2f}."
-    )
-    verdicts = "\n".join(verdict(top1, one, other) for one, other in PAIRS)
-    return f"{about}\n" + "\n".join(lines) + f"\n\n{notes}\n\n{verdicts}\n"
+    top1 = figures(done, seeds, "top1")
+    verdicts = [verdict(top1, one, other) for one, other in PAIRS]
+    chance = CHANCE.format(count=len(PAIRS))
+    return "\n".join([about, table(done, seeds, measured, steps), "", notes, chance, *verdicts])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/classification"))
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15, help="turns of the timing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     done = cells(options.runs, options.seeds)
     if failures := run_missing(list(done.values()), workers=options.workers, say="classification"):
         sys.exit("\n".join(failures))
+    check(done)
     torch.set_num_threads(1)
-    size = load_recipe(RECIPE).image_size
-    figures: dict[str, Any] = costs(rounds=options.rounds, batch_size=64, size=size)
-    figures |= {"rounds": options.rounds, "batch": 64}
-    write_json(options.runs / "costs.json", figures)
-    put_section(options.docs / "RESULTS.md", "classification", page(done, options.seeds, figures))
-    print(json.dumps(figures, indent=2))
+    measured = costs(done, rounds=options.rounds)
+    write_json(options.runs / "costs.json", measured)
+    put_section(options.docs / "RESULTS.md", "classification", page(done, options.seeds, measured))
 
 
 if __name__ == "__main__":

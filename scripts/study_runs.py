@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.progress import Progress, TaskID
+
 from asr_core.training.folder import CONFIG, RESULT
 from robust.cli.progress import progress_bar
 
@@ -39,34 +41,51 @@ class Cell:
 
     @property
     def result(self) -> dict[str, Any]:
-        return json.loads((self.folder / RESULT).read_text())
+        return json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
 
     @property
     def config(self) -> dict[str, Any]:
-        return json.loads((self.folder / CONFIG).read_text())["config"]
+        return json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))["config"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it was trained on, in figures."""
+        return json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))["data"]
 
 
-def run_missing(cells: Sequence[Cell], *, workers: int, say: str) -> list[str]:
+def run_missing(
+    cells: Sequence[Cell], *, workers: int, say: str, seconds: float = 120
+) -> list[str]:
     """Train the cells that are not done; returns a line about each that failed.
 
-    One thread each: runs side by side are faster than one run on many cores. The time is announced
-    as soon as a run is done from which to tell.
+    One thread each: runs side by side are faster than one run on many cores. After Ctrl-C none is
+    begun, and those under way end resumable.
+
+    Args:
+        cells: the runs, in the order in which they are begun.
+        workers: runs at a time.
+        say: name of the study, for the progress bar.
+        seconds: what a run takes, roughly, for the time that is announced before one is done.
     """
     missing = [cell for cell in cells if not cell.done]
+    known = [cell.seconds for cell in cells if cell.done]
     failures: list[str] = []
     with progress_bar(quiet=False) as bar, ThreadPoolExecutor(workers) as pool:
-        task = bar.add_task(say, total=len(cells), completed=len(cells) - len(missing), note="")
-        known = [cell.seconds for cell in cells if cell.done]
-        _announce(bar, task, known, len(missing), workers)
+        task = bar.add_task(say, total=len(cells), completed=len(known), note="")
+        _announce(bar, task, known or [seconds], len(missing), workers)
         jobs = {pool.submit(_train, cell): cell for cell in missing}
-        for left, job in enumerate(as_completed(jobs), start=1):
-            cell, problem = jobs[job], job.result()
-            if problem:
-                failures.append(f"{cell.folder}: {problem}")
-            else:
-                known.append(cell.seconds)
-            bar.advance(task)
-            _announce(bar, task, known, len(missing) - left, workers)
+        try:
+            for ended, job in enumerate(as_completed(jobs), start=1):
+                cell, problem = jobs[job], job.result()
+                if problem:
+                    failures.append(f"{cell.folder}: {problem}")
+                else:
+                    known.append(cell.seconds)
+                bar.advance(task)
+                _announce(bar, task, known or [seconds], len(missing) - ended, workers)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would run them all
+            raise
     return failures
 
 
@@ -79,10 +98,13 @@ def _train(cell: Cell) -> str:
         capture_output=True,
         text=True,
     )
-    return "" if done.returncode == 0 else (done.stderr.strip() or f"exit {done.returncode}")
+    if done.returncode == 0:
+        return ""
+    # The last line is the error's; warnings may stand before it.
+    return ": ".join([f"exit {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
 
 
-def _announce(bar: Any, task: Any, known: list[float], left: int, workers: int) -> None:
-    if known and left:
-        minutes = left * sum(known) / len(known) / workers / 60
-        bar.update(task, note=f"about {minutes:.0f} minutes left, at {time.strftime('%H:%M')}")
+def _announce(bar: Progress, task: TaskID, known: list[float], left: int, workers: int) -> None:
+    minutes = left * sum(known) / len(known) / min(workers, left or 1) / 60
+    note = f"about {minutes:.0f} minutes left, at {time.strftime('%H:%M')}" if left else ""
+    bar.update(task, note=note)
