@@ -5,7 +5,7 @@
     corrupted = corrupt(images, "fog", 3, indices=range(len(images)), seed=0)
 """
 
-from robust.corruptions.batch import KINDS, corrupt
+from robust.corruptions.batch import FIXED, KINDS, corrupt
 from robust.corruptions.tables import SEVERITIES, TABLES, table_for
 
-__all__ = ["KINDS", "SEVERITIES", "TABLES", "corrupt", "table_for"]
+__all__ = ["FIXED", "KINDS", "SEVERITIES", "TABLES", "corrupt", "table_for"]

@@ -35,6 +35,11 @@ KINDS: dict[str, Corruption] = {
 }
 """By their official names, in the published order."""
 
+FIXED = frozenset(
+    ["defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression"]
+)
+"""The kinds in which chance has no part."""
+
 SMALLEST = 16
 """Least side in pixels: the widest disk must fit into half of an image and its reflection."""
 
@@ -49,14 +54,15 @@ def corrupt(
     *,
     indices: Tensor | Sequence[Key],
     seed: int,
+    draw: int = 0,
     table: str | None = None,
 ) -> Tensor:
     """One of the 15 standard corruptions of images (Hendrycks and Dietterich, arXiv 1903.12261).
 
-    What is drawn for an image depends on ``seed``, kind, severity and the image's index, on nothing
-    else: equal whatever the batch and its order. The work is done on the CPU in double precision,
-    so that any device gets the same bits. Grey levels are rounded, where the published generator
-    cuts off; ImageNet-C was saved as JPEG of quality 85 afterwards, and frost is drawn
+    What is drawn for an image depends on seed, kind, severity, draw and the image's index, on
+    nothing else: equal whatever the batch and its order. The work is done on the CPU in double
+    precision, so that any device gets the same bits. Grey levels are rounded, where the published
+    generator cuts off; ImageNet-C was saved as JPEG of quality 85 afterwards, and frost is drawn
     (:func:`robust.corruptions.weather.frost`): figures are near the published sets', not theirs.
 
     Args:
@@ -65,6 +71,7 @@ def corrupt(
         severity: 1, 2, 3, 4 or 5.
         indices: what names each image in its split: (N,) whole numbers, or names.
         seed: of the draws.
+        draw: index of the draw, where each image is corrupted several times.
         table: "32" or "224", the side of the images for which the figures were published; None for
             the nearer one.
 
@@ -89,7 +96,7 @@ def corrupt(
         for start in range(0, len(images), at_once):
             part = images[start : start + at_once].cpu()
             draws = [
-                generator(seed, "corruption", kind, severity, _key(key))
+                generator(seed, "corruption", kind, severity, check_seed(draw), _key(key))
                 for key in keys[start : start + at_once]
             ]
             parts.append(to_bytes(change(from_bytes(part), figures, draws)))

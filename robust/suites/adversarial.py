@@ -1,0 +1,128 @@
+"""The suite "adversarial": FGSM and PGD at the standard bounds, and at a half and a quarter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from torch import Tensor, nn
+
+from asr_core.errors import InputError
+from robust.adversarial import Budget, fgsm, pgd
+from robust.corruptions import table_for
+from robust.suites.condition import Condition
+from robust.suites.suite import SUITES, Suite, SuiteOptions
+
+STEPS = 10
+"""Of PGD, of 2.5 ε / 10 each: for ε = 8/255 the customary 2/255."""
+
+SHARES = (Fraction(1, 4), Fraction(1, 2), Fraction(1))
+"""Of the standard bound, from mild to strong."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An attack and its norm.
+
+    Attributes:
+        norm: "linf" or "l2".
+        standard: the customary bound, for images of 32 and of 224 pixels.
+        by_chance: whether it starts at random.
+    """
+
+    norm: str
+    standard: dict[str, Fraction]
+    by_chance: bool
+
+
+_LINF = {"32": Fraction(8, 255), "224": Fraction(4, 255)}
+_L2 = {"32": Fraction(1, 2), "224": Fraction(1, 2)}
+
+ATTACKS = {
+    "fgsm-linf": Kind("linf", _LINF, by_chance=False),
+    "pgd-linf": Kind("linf", _LINF, by_chance=True),
+    "pgd-l2": Kind("l2", _L2, by_chance=True),
+}
+
+
+@SUITES.register("adversarial")
+class Adversarial(Suite):
+    """FGSM and PGD with full knowledge of the model, bounds in units of images in [0, 1].
+
+    The bounds are those customary for the size of the images: L∞ 8/255 (224 pixels: 4/255), L2 0.5.
+    PGD takes 10 steps from a start drawn for each image. A pass of FGSM costs about four clean
+    ones, a pass of PGD about 31.
+
+    Args:
+        options: data, seed and repeats (of PGD's starts) are taken from it.
+
+    Raises:
+        InputError: severities are given: the bounds are fixed.
+    """
+
+    name = "adversarial"
+
+    def __init__(self, options: SuiteOptions) -> None:
+        if options.severities:
+            raise InputError(
+                f"severities {', '.join(options.severities)}: the bounds of the adversarial suite "
+                "are fixed, for comparison; for others call robust.adversarial.pgd"
+            )
+        self.table = table_for(options.data.image_size, options.data.image_size)
+        self._options = options
+
+    def conditions(self) -> list[Condition]:
+        """Attack by attack, each from a quarter of its bound to the whole."""
+        return [
+            Condition(name, _text(share * kind.standard[self.table]), repeat)
+            for name, kind in ATTACKS.items()
+            for share in SHARES
+            for repeat in range(self._options.repeats if kind.by_chance else 1)
+        ]
+
+    def apply(
+        self,
+        condition: Condition,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        indices: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """The logits for the attacked images."""
+        kind = ATTACKS[condition.kind]
+        budget = Budget(kind.norm, float(Fraction(str(condition.severity))))
+        if kind.by_chance:
+            moved = pgd(
+                model,
+                images,
+                labels,
+                budget=budget,
+                steps=STEPS,
+                indices=[f"{index}/{condition.repeat}" for index in indices.tolist()],
+                seed=self._options.seed,
+            )
+        else:
+            moved = fgsm(model, images, labels, budget=budget)
+        logits: Tensor = model(moved)
+        return logits
+
+    def settings(self) -> dict[str, Any]:
+        """Seed, repeats, PGD's steps and the standard bounds."""
+        return {
+            "seed": self._options.seed,
+            "repeats": self._options.repeats,
+            "data": self._options.data.name,
+            "pgd_steps": STEPS,
+            "pgd_step_size": f"2.5 epsilon / {STEPS}",
+            "standard_epsilon": {
+                name: _text(kind.standard[self.table]) for name, kind in ATTACKS.items()
+            },
+        }
+
+
+def _text(bound: Fraction) -> str:
+    """In grey levels of 255 where it is a whole number of them, "8/255", else as a decimal."""
+    levels = bound * 255
+    return f"{levels}/255" if levels.denominator == 1 else f"{float(bound):g}"
