@@ -7,7 +7,12 @@
     result.save(Path("resnet11-norm-noise.json"))
 """
 
-from robust.suites import norm_noise, norm_statistics  # noqa: F401  (they enter their names)
+from robust.suites import (  # noqa: F401  (they enter their names)
+    adversarial,
+    corruptions,
+    norm_noise,
+    norm_statistics,
+)
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult, load_result
 from robust.suites.runner import run_suite
