@@ -19,7 +19,6 @@ import torch
 from bench_training import in_turns, inference
 from numpy.typing import ArrayLike, NDArray
 from results_page import put_section
-from study_runs import Cell, run_missing
 
 from asr_core import fold_model
 from asr_core.data import open_data, train_batches
@@ -30,6 +29,7 @@ from asr_core.training import TrainConfig, new_accelerator, open_run
 from asr_core.training.learner import Learner
 from robust.intervals import mean_interval
 from robust.model_files import open_model
+from robust.sweep import Cell, run_missing
 
 RECIPE = "resnet29-embedded"
 OPTIONS = ("--recipe", RECIPE, "--precision", "bf16", "--channels-last")

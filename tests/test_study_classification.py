@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from fake_training import fake_python
 from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
 
 import asr_core.data
@@ -21,7 +20,6 @@ import asr_core.training
 from asr_core.errors import InputError
 from asr_core.training import TrainConfig
 from robust.cli import main
-from robust.cli.progress import progress_bar
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 HALF = 2.776445 * 2.5**0.5 / 5**0.5
@@ -35,11 +33,6 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.delitem(sys.modules, "study_classification", raising=False)
     yield importlib.import_module("study_classification")
     forget_accelerator()
-
-
-@pytest.fixture
-def runs(study: ModuleType) -> ModuleType:
-    return sys.modules["study_runs"]
 
 
 def write(cell: Any, config: TrainConfig, *, top1: float = 0.5, seconds: float = 60.0) -> None:
@@ -171,94 +164,13 @@ def test_the_whole_study_on_tiny_networks(
 
 # --- the runs -------------------------------------------------------------------------------------
 
-FAKE = """#!/usr/bin/env bash
-# Stands in for Python: records the command, and ends as the run of this seed should.
-folder="${!#}"
-echo "$OMP_NUM_THREADS $*" >>"$RECORD"
-case "$*" in
-    *"--seed 1 "*) echo "a warning" >&2; echo "robust: error: lr is nan" >&2; exit 2 ;;
-    *"--seed 2 "*) kill -KILL $$ ;;
-esac
-mkdir -p "$folder"
-echo '{"train_seconds": 30}' >"$folder/result.json"
-"""
 
-
-@pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    fake = tmp_path / "python"
-    fake.write_text(FAKE)
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
-    return tmp_path / "record"
-
-
-def some_cells(runs: ModuleType, folder: Path, count: int) -> list[Any]:
-    return [runs.Cell(folder / f"run-{i}", ("--seed", str(i))) for i in range(count)]
-
-
-def test_what_is_missing_is_run_and_failures_are_told(
-    runs: ModuleType, tmp_path: Path, record: Path
+def test_a_failed_study_writes_no_page(
+    study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = some_cells(runs, tmp_path, 5)
-    cells[3].folder.mkdir()
-    (cells[3].folder / "result.json").write_text('{"train_seconds": 90}')
-    failures = runs.run_missing(cells, workers=2, say="study")
-    assert sorted(failures) == [
-        f"{cells[1].folder}: exit 2: robust: error: lr is nan",
-        f"{cells[2].folder}: exit -9",
-    ]
-    assert sorted(record.read_text().splitlines()) == [
-        f"1 -m robust train --seed {i} --cpu --quiet --out {cells[i].folder}" for i in (0, 1, 2, 4)
-    ]
-    assert [cell.done for cell in cells] == [True, False, False, True, True]
-
-
-def test_a_failed_study_writes_no_page(study: ModuleType, tmp_path: Path, record: Path) -> None:
+    fake_python(tmp_path, monkeypatch)
     places = ["--runs", str(tmp_path / "runs"), "--docs", str(tmp_path / "docs")]
     with pytest.raises(SystemExit, match=r"plain-1: exit 2: robust: error: lr is nan"):
         study.main([*places, "--seeds", "2", "--workers", "1"])
     assert not (tmp_path / "docs").exists()
     assert (tmp_path / "runs" / "asr-const-0" / "result.json").exists(), "the rest went on"
-
-
-def test_after_ctrl_c_no_other_run_begins(
-    runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[Any] = []
-    leaving = threading.Event()
-
-    class Pool(ThreadPoolExecutor):
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
-            leaving.set()
-            super().shutdown(wait=wait)
-
-    def train(cell: Any) -> str:
-        begun.append(cell)
-        assert leaving.wait(60)
-        return ""
-
-    def pressed(jobs: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(runs, "_train", train)
-    monkeypatch.setattr(runs, "as_completed", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        runs.run_missing(some_cells(runs, tmp_path, 4), workers=1, say="study")
-    assert len(begun) <= 1
-
-
-@pytest.mark.parametrize(
-    ("left", "workers", "note"),
-    [(10, 1, "about 20 minutes left"), (10, 2, "about 10 minutes left"), (1, 4, "about 2 min")],
-)
-def test_the_time_left_is_announced(runs: ModuleType, left: int, workers: int, note: str) -> None:
-    with progress_bar(quiet=True) as bar:
-        task = bar.add_task("study", note="")
-        runs._announce(bar, task, [90.0, 150.0], left, workers)
-        assert bar.tasks[0].fields["note"].startswith(note)
-        runs._announce(bar, task, [90.0, 150.0], 0, workers)
-        assert bar.tasks[0].fields["note"] == ""

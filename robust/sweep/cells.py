@@ -1,0 +1,134 @@
+"""The runs of a study: many `robust train` commands, each with a folder of its own.
+
+A finished run is not run again, an interrupted one is gone on with, and one that fails is told of
+while the rest goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress, TaskID
+
+from asr_core.training.folder import CONFIG, RESULT
+from robust.cli.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: its folder, and the arguments of `robust train` that make it."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is finished."""
+        return (self.folder / RESULT).exists()
+
+    @property
+    def seconds(self) -> float:
+        """What training took, by the run's own clock."""
+        return float(self.result["train_seconds"])
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the finished run gave."""
+        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was trained, and how: :meth:`asr_core.training.TrainConfig.as_dict`."""
+        return self._facts["config"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What it was trained on, in figures."""
+        return self._facts["data"]
+
+    @property
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = json.loads(
+            (self.folder / CONFIG).read_text(encoding="utf-8")
+        )
+        return found
+
+
+def run_missing(
+    cells: Sequence[Cell],
+    *,
+    workers: int,
+    say: str,
+    seconds: float = 120,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> list[str]:
+    """Train the cells that are not done; returns a line about each that failed.
+
+    One thread each: runs side by side are faster than one run on many cores. After Ctrl-C none is
+    begun, and those under way end resumable.
+
+    Args:
+        cells: the runs, in the order in which they are begun.
+        workers: runs at a time.
+        say: name of the study, for the progress bar.
+        seconds: what a run takes, roughly, for the time that is announced before one is done.
+        device: "cpu", or "auto" for the machine's accelerator, which the workers share.
+        quiet: no progress bar.
+    """
+    missing = [cell for cell in cells if not cell.done]
+    known = [cell.seconds for cell in cells if cell.done]
+    failures: list[str] = []
+    with progress_bar(quiet=quiet) as bar, ThreadPoolExecutor(workers) as pool:
+        task = bar.add_task(say, total=len(cells), completed=len(known), note="")
+        _announce(bar, task, known or [seconds], len(missing), workers)
+        jobs = {pool.submit(_train, cell, device): cell for cell in missing}
+        try:
+            for ended, job in enumerate(as_completed(jobs), start=1):
+                cell, problem = jobs[job], job.result()
+                if problem:
+                    failures.append(f"{cell.folder}: {problem}")
+                else:
+                    known.append(cell.seconds)
+                bar.advance(task)
+                _announce(bar, task, known or [seconds], len(missing) - ended, workers)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would run them all
+            raise
+    return failures
+
+
+def _train(cell: Cell, device: str) -> str:
+    """Run a cell; what went wrong, in a line, or nothing."""
+    command = [sys.executable, "-m", "robust", "train", *cell.arguments]
+    done = subprocess.run(
+        [*command, "--device", device, "--quiet", "--out", str(cell.folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        return ""
+    # The last line is the error's; warnings may stand before it.
+    return ": ".join([f"exit {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
+
+
+def minutes_left(known: Sequence[float], left: int, workers: int) -> float:
+    """Minutes that ``left`` runs take, by the seconds that others took."""
+    return left * sum(known) / len(known) / min(workers, left or 1) / 60
+
+
+def _announce(bar: Progress, task: TaskID, known: list[float], left: int, workers: int) -> None:
+    minutes = minutes_left(known, left, workers)
+    note = f"about {minutes:.0f} minutes left, at {time.strftime('%H:%M')}" if left else ""
+    bar.update(task, note=note)
