@@ -41,6 +41,10 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.train:train",
         "Train a classifier to a fused, checked file; `robust train style`: a style network.",
     ),
+    "evaluate": Lazy(
+        "robust.cli.evaluate:evaluate_models",
+        "Accuracy of classifiers, clean or under a robustness suite.",
+    ),
     "inspect": Lazy(
         "robust.cli.inspect:inspect_model",
         "Show where ASR gates go in a model, and their parameters.",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from asr_core.draws import check_seed
 from asr_core.errors import InputError
 from asr_core.registry import Registry
 from robust.suites.condition import Condition
+
+if TYPE_CHECKING:
+    from robust.suites.cohort import Cohort
 
 
 class Suite(ABC):
@@ -72,6 +75,10 @@ class Suite(ABC):
     def settings(self) -> dict[str, Any]:
         """What else decides the results, as JSON-able data."""
         return {}
+
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """Lines that stand below the table, such as figures over all conditions."""
+        return []
 
 
 @dataclass(frozen=True, kw_only=True)

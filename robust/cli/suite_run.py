@@ -1,0 +1,68 @@
+"""Running suites and showing what they found, for ``robust evaluate`` and ``robust attack``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from asr_core.training.evaluate import Evaluation
+from robust.cli.progress import progress_bar
+from robust.cli.table import aligned
+from robust.suites.condition import Condition
+from robust.suites.job import SuiteJob
+from robust.suites.report import lines, write_report
+from robust.suites.subject import Subject
+
+
+def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_json: bool) -> None:
+    """One row a model: top-1, top-5, loss, images a second."""
+    if as_json:
+        figures = [
+            {
+                **subject.meta,
+                **each.figures(),
+                "images": each.n,
+                "images_per_second": each.images_per_second,
+            }
+            for subject, each in zip(subjects, found, strict=True)
+        ]
+        click.echo(json.dumps(figures, indent=2))
+        return
+    rows = [["model", "top-1", "top-5", "loss", "images", "images/s"]]
+    rows += [
+        [
+            subject.name,
+            f"{each.top1:.2%}",
+            f"{each.top5:.2%}",
+            f"{each.loss:.4f}",
+            str(each.n),
+            f"{each.images_per_second:.0f}",
+        ]
+        for subject, each in zip(subjects, found, strict=True)
+    ]
+    click.echo("\n".join(aligned(rows)))
+
+
+def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
+    """Run ``job``, write its folder, and print the table and the answer."""
+    click.echo(job.announcement, err=True)
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task("testing", total=job.total, note="")
+
+        def tell(subject: Subject, condition: Condition) -> None:
+            note = f"{subject.name}: {condition.kind} {condition.label}".rstrip()
+            bar.update(task, advance=1, note=note)
+
+        results = job.run(on_condition=tell)
+    written = [] if job.folder is None else write_report(job.folder, results, job.suite)
+    if as_json:
+        click.echo(json.dumps([result.as_dict() for result in results], indent=2))
+        return
+    rows, below = lines(results, job.suite)
+    click.echo("\n".join(aligned(rows, words=3)))
+    click.echo("\n" + "\n".join(below))
+    if written:
+        names = ", ".join(path.name for path in written)
+        click.echo(f"\n{job.folder}: {names}, and a JSON a model")

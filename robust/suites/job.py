@@ -1,0 +1,219 @@
+"""Suites on several classifiers, into one folder: results that are there are not made again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_core.data import ImageSet
+from asr_core.data.split import Split
+from asr_core.errors import InputError
+from asr_core.registry import unknown_name
+from asr_core.training.evaluate import Evaluation, evaluate
+from asr_core.training.facts import DataFacts
+from robust.suites.condition import Condition
+from robust.suites.results import SuiteResult, load_result
+from robust.suites.runner import run_suite
+from robust.suites.subject import Subject
+from robust.suites.suite import Suite
+
+SPLITS = ("test", "validation", "train")
+PRECISIONS = ("no", "bf16")
+
+
+@dataclass(frozen=True)
+class SuiteJob:
+    """One suite on several classifiers and one data set.
+
+    Attributes:
+        subjects: the classifiers.
+        data: the data set.
+        suite: made for that data set.
+        folder: where results go; None for nowhere.
+        split: "test", "validation" or "train".
+        batch_size: images at a time.
+        device: where to compute.
+        precision: "no", or "bf16" for a forward in bfloat16: faster, and recorded.
+        overwrite: replace results of other models or settings.
+        command: that was typed, for the record.
+
+    Raises:
+        InputError: an unknown split or precision, or a batch size below 1.
+    """
+
+    subjects: Sequence[Subject]
+    data: ImageSet
+    suite: Suite
+    folder: Path | None = None
+    split: str = "test"
+    batch_size: int = 256
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: str = "no"
+    overwrite: bool = False
+    command: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_pass(self.split, self.batch_size, self.precision)
+
+    @property
+    def announcement(self) -> str:
+        """What the job takes, in one line."""
+        passes = 1 + len(self.suite.conditions())
+        count = len(self.subjects)
+        return (
+            f"{self.suite.name}: {count} model{'s' if count > 1 else ''} × {passes} passes over "
+            f"{len(self._samples)} {self.split} images of {self.data.name}"
+        )
+
+    @property
+    def total(self) -> int:
+        """Passes over the split of all models, for progress."""
+        return len(self.subjects) * (1 + len(self.suite.conditions()))
+
+    def run(
+        self, *, on_condition: Callable[[Subject, Condition], None] | None = None
+    ) -> list[SuiteResult]:
+        """Run what is missing and write it; all results come back, in the subjects' order.
+
+        Args:
+            on_condition: called with each pass, once its first batch is done.
+
+        Raises:
+            InputError: a file of the folder holds another model's or other settings' result.
+        """
+        kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
+        results = []
+        for subject, found in zip(self.subjects, kept, strict=True):
+            if found is None:
+                found = self._run(subject, on_condition)
+            elif on_condition:
+                for outcome in found.outcomes:
+                    on_condition(subject, outcome.condition)
+            results.append(found)
+        return results
+
+    def file(self, subject: Subject) -> Path | None:
+        """Where the subject's result is, or will be."""
+        if self.folder is None:
+            return None
+        return self.folder / f"{subject.name}-{self.suite.name}.json"
+
+    @property
+    def _samples(self) -> Split:
+        split: Split = getattr(self.data, self.split)
+        return split
+
+    def _meta(self, subject: Subject) -> dict[str, Any]:
+        facts = DataFacts.of(self.data)
+        return {
+            **subject.meta,
+            "data": {
+                "name": facts.name,
+                "split": self.split,
+                "images": len(self._samples),
+                "image_size": facts.image_size,
+                "labels": facts.labels,
+            },
+            "precision": self.precision,
+            "command": list(self.command),
+        }
+
+    def _kept(self, subject: Subject) -> SuiteResult | None:
+        """The result that is there already, if it is this one."""
+        file = self.file(subject)
+        if file is None or self.overwrite or not file.exists():
+            return None
+        found = load_result(file)
+        meta = self._meta(subject)
+        same = all(found.meta.get(k) == meta[k] for k in ("sha256", "data", "precision"))
+        cells = [outcome.condition for outcome in found.outcomes[1:]]
+        if (
+            not same
+            or found.settings != self.suite.settings()
+            or cells != list(self.suite.conditions())
+        ):
+            raise InputError(
+                f"{file} holds the result of another model, data or settings; choose another "
+                "--out, or --overwrite"
+            )
+        return found
+
+    def _run(
+        self, subject: Subject, on_condition: Callable[[Subject, Condition], None] | None
+    ) -> SuiteResult:
+        before: list[Condition] = []
+
+        def told(condition: Condition, count: int) -> None:
+            if on_condition and before[-1:] != [condition]:
+                before.append(condition)
+                on_condition(subject, condition)
+
+        with placed(subject, self.device), in_precision(self.precision, self.device):
+            result = run_suite(
+                subject.model,
+                self._samples.to(self.device),
+                self.suite,
+                batch_size=self.batch_size,
+                meta=self._meta(subject),
+                on_batch=told,
+            )
+        file = self.file(subject)
+        if file is not None:
+            result.save(file)
+        return result
+
+
+def evaluate_clean(
+    subject: Subject,
+    data: ImageSet,
+    *,
+    split: str = "test",
+    batch_size: int = 256,
+    device: torch.device,
+    precision: str = "no",
+) -> Evaluation:
+    """What ``robust evaluate`` says: the clean pass of every suite, alone.
+
+    Raises:
+        InputError: as :class:`SuiteJob`.
+    """
+    check_pass(split, batch_size, precision)
+    samples: Split = getattr(data, split)
+    with placed(subject, device), in_precision(precision, device):
+        return evaluate(subject.model, samples.to(device), batch_size=batch_size)
+
+
+def check_pass(split: str, batch_size: int, precision: str) -> None:
+    """Refuse what no pass can be made with.
+
+    Raises:
+        InputError: an unknown split or precision, or a batch size below 1.
+    """
+    for kind, name, known in (("split", split, SPLITS), ("precision", precision, PRECISIONS)):
+        if name not in known:
+            raise unknown_name(kind, name, list(known))
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size} is below 1")
+
+
+@contextlib.contextmanager
+def placed(subject: Subject, device: torch.device) -> Iterator[None]:
+    """The model on ``device``, pixel by pixel in memory, which is faster; on the CPU after."""
+    subject.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        subject.model.cpu()
+
+
+def in_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Forward passes in ``precision``: "no" or "bf16"."""
+    if precision == "no":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,43 @@
+"""What a folder of results shows: tables, curves, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr_core.files import write_text
+from robust.suites.cohort import cohorts
+from robust.suites.results import SuiteResult
+from robust.suites.suite import Suite
+from robust.suites.tables import caption, grid, latex, markdown, sentences, tidy_csv
+from robust.suites.verdicts import verdicts
+
+
+def lines(results: Sequence[SuiteResult], suite: Suite) -> tuple[list[list[str]], list[str]]:
+    """The table's rows, the header first, and the lines below it."""
+    groups = cohorts(results)
+    header, rows = grid(groups)
+    return [header, *rows], [caption(groups), *suite.notes(groups), *sentences(verdicts(groups))]
+
+
+def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> list[Path]:
+    """Write ``SUITE.md``, ``.csv``, ``.tex``, ``.png`` and ``.svg``, of these results alone.
+
+    Raises:
+        InputError: the results cannot stand in one table.
+        OSError: the folder cannot be written.
+    """
+    from robust.suites.curves import draw_curves, save_curves
+
+    groups = cohorts(results)
+    said = [*suite.notes(groups), *sentences(verdicts(groups))]
+    texts = {
+        ".md": "\n".join([markdown(groups), *said]).rstrip() + "\n",
+        ".csv": tidy_csv(groups),
+        ".tex": latex(groups),
+    }
+    written = []
+    for suffix, text in texts.items():
+        written.append(folder / (suite.name + suffix))
+        write_text(written[-1], text)
+    return written + save_curves(draw_curves(groups), folder / f"{suite.name}.png")

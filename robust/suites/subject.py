@@ -1,0 +1,192 @@
+"""The classifier under test, and what is known of where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from asr_core.checkpoint import sha256
+from asr_core.data import ImageSet, open_data
+from asr_core.errors import CheckpointError, InputError
+from asr_core.training import TrainConfig
+from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL
+from robust.model_files import SavedModel, open_model
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier read from disk.
+
+    Attributes:
+        name: of its run or file; results are named by it.
+        file: that its weights were read from.
+        opened: the model, in eval mode on the CPU, gates and all.
+        config: of the run that it comes from; None where there is none beside it.
+        trained_under: the noise of its training, as "constant 0.5,0.5"; "" for none.
+    """
+
+    name: str
+    file: Path
+    opened: SavedModel
+    config: TrainConfig | None = None
+    trained_under: str = ""
+
+    @property
+    def model(self) -> nn.Module:
+        """Images (N, 3, H, W) in [0, 1] -> logits (N, K)."""
+        return self.opened.model
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What a result says of the model, JSON-able."""
+        config = self.config
+        found: dict[str, Any] = {
+            "name": self.name,
+            "file": str(self.file),
+            "sha256": sha256(self.file),
+            "model": self.opened.stock.name,
+            "gates": self.opened.gates,
+            "trained_under": self.trained_under,
+        }
+        if config is not None:
+            found |= {
+                "variant": variant(config),
+                "mode": config.mode,
+                "attention": config.attention if config.mode != "plain" else "",
+                "zero_gamma": config.zero_gamma,
+                "recipe": config.recipe.name,
+                "seed": config.seed,
+            }
+        return found
+
+
+def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
+    """Read a classifier: a run's folder (its last state) or a file of it, or a saved model.
+
+    Args:
+        path: the folder of a run of ``robust train``, ``last.pt``, ``best.pt``, or a
+            ``.safetensors`` of :func:`asr_core.save_model`.
+        builder: as in :func:`robust.model_files.open_model`.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another kind.
+        InputError: a style network, or what ``open_model`` refuses.
+    """
+    path = Path(path)
+    opened = open_model(path, builder=builder)
+    if not isinstance(opened, SavedModel):
+        raise InputError(f"{path} is a style network, which has no accuracy")
+    folder, file = (path, path / LAST) if path.is_dir() else (path.parent, path)
+    name = file.stem
+    if file.name in (LAST, BEST, FUSED, MODEL):
+        place = folder.resolve().name
+        name = place if path.is_dir() else f"{place}-{file.stem}"
+        if (folder / CONFIG).is_file():
+            return Subject(name, file, opened, *_origin(folder / CONFIG))
+    return Subject(name, file, opened)
+
+
+def open_subjects(paths: Sequence[str], *, builder: str | None = None) -> list[Subject]:
+    """Read several, each with a name of its own.
+
+    Raises:
+        InputError: none, or two of the same name; and as :func:`open_subject`.
+    """
+    if not paths:
+        raise InputError("no checkpoint was given")
+    found = [open_subject(path, builder=builder) for path in paths]
+    by_name: dict[str, Subject] = {}
+    for subject in found:
+        other = by_name.setdefault(subject.name, subject)
+        if other is not subject:
+            raise InputError(
+                f"{other.file} and {subject.file} are both called {subject.name!r}; results go by "
+                "that name: rename one, or test them one by one"
+            )
+    return found
+
+
+def shared_data(
+    subjects: Sequence[Subject], name: str | None, *, folder: Path | None = None
+) -> ImageSet:
+    """The data set that all subjects are tested on, in their size.
+
+    Args:
+        subjects: one or more.
+        name: a name or folder, as in :func:`asr_core.data.open_data`; None for what they were
+            trained on.
+        folder: where the named set's files are; None for its usual place, or the run's.
+
+    Raises:
+        InputError: no name, and no run that knows one; the subjects differ in data or size; the
+            set cannot be opened, or has another number of classes than a subject.
+    """
+    sizes = {subject.opened.input_shape[-1] for subject in subjects}
+    if len(sizes) > 1:
+        raise InputError(
+            f"the models take images of {', '.join(map(str, sorted(sizes)))} pixels; test them "
+            "one by one"
+        )
+    if name is None:
+        known = {s.config.recipe.data if s.config else None for s in subjects}
+        if None in known:
+            unknown = next(s for s in subjects if s.config is None)
+            raise InputError(
+                f"{unknown.file} does not say what it was trained on; name a data set (--data)"
+            )
+        if len(known) > 1:
+            raise InputError(
+                f"the models were trained on {', '.join(sorted(filter(None, known)))}; name the "
+                "data set to test on (--data)"
+            )
+        config = next(s.config for s in subjects if s.config)
+        name = config.recipe.data
+        if folder is None and config.data_folder is not None:
+            folder = Path(config.data_folder)
+    data = open_data(name, folder=folder, image_size=sizes.pop())
+    for subject in subjects:
+        check_classes(subject, data)
+    return data
+
+
+def variant(config: TrainConfig) -> str:
+    """What a table calls the network: "plain", "SE", "ASR(SE)", "const", "zero γ", …"""
+    name = config.attention.upper()
+    gate = "const" if config.attention == "const" else f"ASR({name})"
+    said = {"plain": "plain", "live": name, "asr": gate, "both": f"{name} + {gate}"}[config.mode]
+    if not config.zero_gamma:
+        return said
+    return "zero γ" if config.mode == "plain" else f"{said}, zero γ"
+
+
+def check_classes(subject: Subject, data: ImageSet) -> None:
+    """Refuse a data set with another number of classes than the model gives logits.
+
+    Raises:
+        InputError: it is so.
+    """
+    with torch.no_grad():
+        logits = subject.model(data.test.test_batch(torch.arange(1)).cpu())
+    if logits.ndim != 2 or logits.shape[1] != data.num_classes:
+        raise InputError(
+            f"{subject.file} gives outputs of shape {tuple(logits.shape)} for an image, but "
+            f"{data.name!r} has {data.num_classes} classes; name the set that it was trained on "
+            "(--data)"
+        )
+
+
+def _origin(file: Path) -> tuple[TrainConfig, str]:
+    """The run's config, and the noise that it was trained under."""
+    try:
+        said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        noise = said.get("setting", {}).get("noise")
+        under = "" if noise is None else f"{noise['noise']} {noise['severity']}"
+        return TrainConfig.from_dict(said["config"]), under
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: not the config of a run ({error})") from None

@@ -1,0 +1,145 @@
+"""Tables of a suite's results, from the JSON alone: Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from robust.intervals import Interval
+from robust.suites.cohort import Cohort
+from robust.suites.compare import bootstrap_interval
+from robust.suites.condition import Condition
+from robust.suites.verdicts import Verdict
+
+CAPTION = (
+    "top-1 accuracy in %, mean over training seeds and draws ± half of the 95 % interval over "
+    "{over}"
+)
+_COLUMNS = (
+    "variant", "trained_under", "seeds", "samples", "kind", "severity", "statistics", "repeats",
+    "top1", "low", "high", "error", "loss", "over",
+)  # fmt: skip
+
+
+def accuracy(group: Cohort, condition: Condition) -> Interval:
+    """A cohort's top-1 under a condition, in [0, 1], over seeds and samples."""
+    return bootstrap_interval(group.right([condition]))
+
+
+def markdown(groups: Sequence[Cohort]) -> str:
+    """One row a condition, one column a variant; the statistics stand in every row."""
+    header, rows = grid(groups)
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", f"{caption(groups).capitalize()}.", ""])
+
+
+def latex(groups: Sequence[Cohort]) -> str:
+    """The same as a booktabs ``tabular``, its caption as a comment."""
+    header, rows = grid(groups)
+    words = 3
+    columns = "l" * words + "r" * (len(header) - words)
+    body = [" & ".join(map(_escaped, row)) + r" \\" for row in (header, *rows)]
+    lines = [
+        rf"% {caption(groups)}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        body[0],
+        r"\midrule",
+        *body[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def tidy_csv(groups: Sequence[Cohort]) -> str:
+    """One row a variant and condition, with all digits."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for group in groups:
+        first = group.results[0]
+        for condition in first.cells():
+            found = accuracy(group, condition)
+            outcomes = [o for result in group.results for o in result.of(condition)]
+            loss = sum(o.loss for o in outcomes) / len(outcomes)
+            writer.writerow(
+                [
+                    group.label,
+                    group.trained_under,
+                    len(group.seeds),
+                    first.n,
+                    condition.kind,
+                    condition.severity,
+                    condition.statistics,
+                    len(first.of(condition)),
+                    *(_number(v) for v in (found.mean, found.low, found.high)),
+                    _number(1 - found.mean),
+                    _number(loss),
+                    found.over,
+                ]
+            )
+    return file.getvalue()
+
+
+def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table, as text."""
+    header = ["noise", "severity", "statistics", *(group.title for group in groups)]
+    if not any(condition.severity for condition in groups[0].results[0].cells()):
+        header[0] = "images"
+    rows = [
+        [
+            condition.kind,
+            condition.label,
+            condition.statistics,
+            *(_percent(accuracy(group, condition)) for group in groups),
+        ]
+        for condition in groups[0].results[0].cells()
+    ]
+    return header, rows
+
+
+def caption(groups: Sequence[Cohort]) -> str:
+    """What the numbers are."""
+    first = groups[0].results[0]
+    overs = dict.fromkeys(accuracy(group, first.clean.condition).over for group in groups)
+    seeds = {len(group.seeds) for group in groups}
+    many = "seeds" if max(seeds) > 1 else "seed"
+    counts = "–".join(map(str, sorted({min(seeds), max(seeds)})))
+    about = f"{first.n} test images, {counts} training {many}"
+    return CAPTION.format(over=" / ".join(overs)) + f"; {about}"
+
+
+def sentences(found: Sequence[Verdict]) -> list[str]:
+    """Verdicts as lines, by situation; what several have in common is said once."""
+    lines = []
+    for situation in dict.fromkeys((v.trained_under, v.situation) for v in found):
+        under, what = situation
+        lines.append(what + (f", trained under {under}" if under else "") + ":")
+        lines += [
+            f"- {v.comparison.sentence}"
+            for v in found
+            if (v.trained_under, v.situation) == situation
+        ]
+    return lines
+
+
+def _percent(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return f"{100 * interval.mean:.1f}"
+    return f"{100 * interval.mean:.1f} ± {50 * (interval.high - interval.low):.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _escaped(text: str) -> str:
+    for plain, tex in (
+        ("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"),
+        ("±", r"$\pm$"), ("γ", r"$\gamma$"),
+    ):  # fmt: skip
+        text = text.replace(plain, tex)
+    return text

@@ -1,0 +1,72 @@
+"""What a suite's results say about variants, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robust.suites.cohort import Cohort
+from robust.suites.compare import Comparison, compare
+from robust.suites.condition import CLEAN, Condition
+
+RIVALS = ("plain", "const")
+"""Variants that the others are compared with: without attention, and with a gate that learns
+nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One comparison.
+
+    Attributes:
+        situation: "clean", "constant, attacked", …
+        trained_under: the noise of both networks' training; "" for none.
+        a: label of the one.
+        b: label of the other.
+        comparison: of their accuracies.
+    """
+
+    situation: str
+    trained_under: str
+    a: str
+    b: str
+    comparison: Comparison
+
+
+def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
+    """Conditions put together for verdicts: clean, then all severities of a kind, no controls.
+
+    Clean images on other statistics than running ones are situations of their own.
+    """
+    found: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        if condition.kind == CLEAN.kind:
+            found[f"clean, {condition.statistics} statistics"] = [condition]
+        elif not condition.is_control:
+            found.setdefault(f"{condition.kind}, attacked", []).append(condition)
+    return found
+
+
+def verdicts(groups: Sequence[Cohort]) -> list[Verdict]:
+    """Each variant against each of :data:`RIVALS` of the same training, by situation.
+
+    Where there is no rival but several variants, all are compared with the first.
+    """
+    found = []
+    for under in dict.fromkeys(group.trained_under for group in groups):
+        alike = [group for group in groups if group.trained_under == under]
+        rivals = [group for group in alike if group.label in RIVALS] or alike[:1]
+        for situation, conditions in situations(alike[0].results[0].cells()).items():
+            for rival in rivals:
+                for group in alike:
+                    seeds = [seed for seed in group.seeds if seed in rival.seeds]
+                    mutual = group in rivals and alike.index(group) < alike.index(rival)
+                    if group is rival or mutual or not seeds:
+                        continue
+                    comparison = compare(
+                        group.right(conditions, seeds),
+                        rival.right(conditions, seeds),
+                        names=(group.label, rival.label),
+                    )
+                    found.append(Verdict(situation, under, group.label, rival.label, comparison))
+    return found
