@@ -103,7 +103,7 @@ def measure_gates(
             raise InputError(f"the gate of {name!r} is not finite on these images")
         running[name].add(gate.flatten(1).cpu().double())
 
-    with evaluating(model), _listening(model, sites, listen):
+    with evaluating(model), listening(model, sites, listen):
         for batch in batches:
             if not isinstance(batch, Tensor):
                 raise InputError(
@@ -129,10 +129,13 @@ def measure_gates(
 
 
 @contextlib.contextmanager
-def _listening(
+def listening(
     model: nn.Module, sites: Iterable[GateSite], listen: Callable[[str, Tensor], None]
 ) -> Iterator[None]:
-    """``listen(name, gate)`` after each call of a gate inside the context."""
+    """``listen(name, gate)`` after each call of a gate inside the context.
+
+    ``name`` is the site's; ``gate`` has a value per image and channel, shaped to be multiplied by.
+    """
     handles = [
         model.get_submodule(site.gate).register_forward_hook(
             lambda _, __, gate, name=site.name: listen(name, gate)

@@ -18,11 +18,12 @@ SCHEMA = 1
 CONFIG, RESULT, PARITY = "config.json", "result.json", "parity.json"
 LAST, BEST = "last.pt", "best.pt"
 FUSED, MODEL = "fused.safetensors", "model.safetensors"
+ATTENTION = "attention.npz"
 UNIMPORTANT = ("config.data_folder", "config.recipe.source", "config.recipe.notes")
 """What may differ when a run is gone on with: data is known by its figures, not by its place."""
 OURS = (
     CONFIG, RESULT, PARITY, LAST, BEST, METRICS, TIMING,
-    FUSED, "fused.json", MODEL, "model.json",
+    FUSED, "fused.json", MODEL, "model.json", ATTENTION,
 )  # fmt: skip
 
 
@@ -32,9 +33,9 @@ class RunFolder:
 
     ``config.json`` says all that is needed to run it again. ``last.pt`` holds the state of the run
     after its last saved step, ``best.pt`` the model of the epoch that was best on validation;
-    ``metrics.csv`` and ``timing.csv`` have a row an epoch. A finished run adds ``result.json``
-    and ``fused.safetensors`` with its JSON and ``parity.json``, or, where there was no ASR to
-    fold, ``model.safetensors``.
+    ``metrics.csv`` and ``timing.csv`` have a row an epoch, as has ``attention.npz``, where gates
+    are recorded. A finished run adds ``result.json`` and ``fused.safetensors`` with its JSON and
+    ``parity.json``, or, where there was no ASR to fold, ``model.safetensors``.
     """
 
     path: Path

@@ -1,0 +1,32 @@
+"""The stripe observation: a channel's attention is nearly the same for every image.
+
+::
+
+    values, refused = gate_values(model, [images])  # name of the layer -> (N, C)
+    print({name: stripe_score(gate) for name, gate in values.items()})
+"""
+
+from asr_core.stripes.convergence import differences, settled_epoch, settled_share
+from asr_core.stripes.order import chosen
+from asr_core.stripes.record import RECORD, AttentionRecord, load_record, save_record
+from asr_core.stripes.recorder import RECORDED_IMAGES, AttentionRecorder
+from asr_core.stripes.spatial import spatial_attention
+from asr_core.stripes.values import gate_values, gate_vectors, live_gates, stripe_score
+
+__all__ = [
+    "RECORD",
+    "RECORDED_IMAGES",
+    "AttentionRecord",
+    "AttentionRecorder",
+    "chosen",
+    "differences",
+    "gate_values",
+    "gate_vectors",
+    "live_gates",
+    "load_record",
+    "save_record",
+    "settled_epoch",
+    "settled_share",
+    "spatial_attention",
+    "stripe_score",
+]

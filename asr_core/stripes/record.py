@@ -1,0 +1,84 @@
+"""The gates of a run after each epoch, in one file of its folder."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr_core.errors import CheckpointError
+from asr_core.files import atomic_path
+from asr_core.training.folder import ATTENTION
+
+RECORD = ATTENTION
+_LIVE, _ASR, _IMAGES = "live/", "asr/", "images"
+
+
+@dataclass(frozen=True)
+class AttentionRecord:
+    """Gates after each of T epochs.
+
+    Attributes:
+        images: which of the validation split the live gates are on, int64 (n,).
+        live: float32 (T, n, C) by the attention module's name, in the model's order.
+        asr: v, float32 (T, C) by the layer's name.
+    """
+
+    images: Tensor
+    live: Mapping[str, Tensor] = field(default_factory=dict)
+    asr: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """T."""
+        return max((len(values) for values in [*self.live.values(), *self.asr.values()]), default=0)
+
+
+def save_arrays(path: Path | str, arrays: Mapping[str, Tensor]) -> None:
+    """Write named arrays as .npz, atomically."""
+    with atomic_path(path) as temporary:
+        found: dict[str, Any] = {name: values.numpy() for name, values in arrays.items()}
+        np.savez_compressed(temporary, **found)
+
+
+def load_arrays(path: Path | str) -> dict[str, Tensor]:
+    """Read what :func:`save_arrays` wrote.
+
+    Raises:
+        CheckpointError: missing, damaged, or with pickles in it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: torch.from_numpy(found[name]) for name in found.files}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: damaged, or no arrays of ours ({error})") from None
+
+
+def save_record(path: Path | str, record: AttentionRecord) -> None:
+    """Write ``record`` as .npz: "images", "live/NAME" and "asr/NAME"; atomically."""
+    arrays = {_IMAGES: record.images}
+    arrays |= {_LIVE + name: values for name, values in record.live.items()}
+    arrays |= {_ASR + name: values for name, values in record.asr.items()}
+    save_arrays(path, arrays)
+
+
+def load_record(path: Path | str) -> AttentionRecord:
+    """Read what :func:`save_record` wrote.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another kind.
+    """
+    arrays = load_arrays(path)
+    if _IMAGES not in arrays:
+        raise CheckpointError(f"{path}: not the record of a run's attention")
+    live = {n.removeprefix(_LIVE): v for n, v in arrays.items() if n.startswith(_LIVE)}
+    asr = {n.removeprefix(_ASR): v for n, v in arrays.items() if n.startswith(_ASR)}
+    return AttentionRecord(arrays[_IMAGES], live, asr)

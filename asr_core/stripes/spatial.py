@@ -1,0 +1,45 @@
+"""CBAM's spatial attention, a factor for each position of the feature map (paper, Fig. 24)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.attention import CBAM
+from asr_core.models import Normalized
+from asr_core.parity import evaluating
+
+
+@torch.no_grad()
+def spatial_attention(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """The spatial half of each CBAM module in ``model``, in eval mode.
+
+    Args:
+        model: any; its modes are restored.
+        images: inputs (N, 3, H, W) on the model's device.
+
+    Returns:
+        Float32 (N, H', W') on the CPU by the module's name (without the prefix that
+        :class:`Normalized` gives), in the model's order; nothing where there is no CBAM.
+    """
+    inner = model.model if isinstance(model, Normalized) else model
+    found: dict[str, Tensor] = {}
+
+    def listen(name: str, cbam: CBAM, _: nn.Module, __: object, logits: Tensor) -> None:
+        found[name] = cbam.activate(logits)[:, 0].float().cpu()
+
+    handles = [
+        module.spatial.register_forward_hook(partial(listen, name, module))
+        for name, module in inner.named_modules()
+        if isinstance(module, CBAM) and module.spatial is not None
+    ]
+    try:
+        with evaluating(model):
+            if handles:
+                model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
