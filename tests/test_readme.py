@@ -20,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {
     "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
     "freeze": ["--max-images", "8", "--split", "validation"],
+    "stripes": ["--images", "8", "--channels", "8"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
     "train": ["--epochs", "1", "--cpu", "--quiet"],
     "train style": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],

@@ -57,6 +57,10 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.freeze:freeze",
         "Replace live attention by constants, fold them, and say what that costs.",
     ),
+    "stripes": Lazy(
+        "robust.cli.stripes:stripes",
+        "Show how alike the attention of different images is, and how it moved in training.",
+    ),
     "bench": Lazy(
         "robust.cli.bench:bench_model",
         "Parameters and speed: plain, live attention, ASR fused (Table 1).",

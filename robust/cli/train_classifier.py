@@ -26,6 +26,9 @@ _OPTIONS = (
     click.option("--batch-size", type=int, help="Images a step, all processes'.  [recipe's]"),
     click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
     click.option("--weight-decay", type=float, help="[recipe's]"),
+    click.option("--schedule", help="multistep or cosine.  [recipe's]"),
+    click.option("--milestones", help="Epochs at which the rate decays: 81,122.  [recipe's]"),
+    click.option("--gamma", type=float, help="Factor of a decay.  [recipe's]"),
     click.option("--warmup-epochs", type=float, help="Linear warm-up.  [recipe's]"),
     click.option("--label-smoothing", type=float, help="[recipe's]"),
     click.option("--clip", type=float, help="Largest gradient norm.  [recipe's]"),
@@ -50,6 +53,9 @@ _OPTIONS = (
         show_default=True,
         help="Of several GPUs, CUDA_VISIBLE_DEVICES chooses.",
     ),
+    click.option(
+        "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
+    ),
     click.option("--cpu", is_flag=True, help="The same as --device cpu."),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
     click.option("--out", type=click.Path(), help="Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
@@ -57,7 +63,8 @@ _OPTIONS = (
     click.option("--quiet", is_flag=True, help="No progress bar."),
 )
 _RECIPE = (
-    "epochs", "batch_size", "lr", "weight_decay", "warmup_epochs", "label_smoothing", "clip", "ema",
+    "epochs", "batch_size", "lr", "weight_decay", "schedule", "gamma", "warmup_epochs",
+    "label_smoothing", "clip", "ema",
 )  # fmt: skip
 
 
@@ -75,6 +82,8 @@ def train_classifier(
     download: bool,
     noise: str | None,
     severity: str | None,
+    milestones: str | None,
+    record_attention: bool,
     compiled: bool,
     device: str,
     cpu: bool,
@@ -89,6 +98,7 @@ def train_classifier(
 
     from asr_core.data import open_data
     from asr_core.recipes import load_recipe
+    from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder
     from asr_core.training import Step, TrainConfig, new_accelerator, train
     from asr_core.training.folder import RunFolder
     from robust.cli.progress import progress_bar
@@ -98,6 +108,7 @@ def train_classifier(
     given = {name: chosen.pop(name) for name in _RECIPE}
     own = load_recipe(recipe).override(
         **disturbance.batch_size(given.pop("batch_size")),
+        **({} if milestones is None else {"milestones": _epochs(milestones)}),
         **{k: v for k, v in given.items() if v is not None},
     )
     config = TrainConfig(recipe=own, data_folder=data_folder, compile=compiled, **chosen)
@@ -116,6 +127,9 @@ def train_classifier(
             download=download,
             image_size=own.image_size,
         )
+    record = None
+    if record_attention and main:
+        record = AttentionRecorder(folder, data.validation.to(accelerator.device))
     with progress_bar(quiet=quiet or not main) as bar:
         task = bar.add_task(f"{own.backbone}, {which}", total=own.epochs, note="")
 
@@ -130,8 +144,12 @@ def train_classifier(
             accelerator=accelerator,
             overwrite=overwrite,
             noise=disturbance.context(config.seed),
-            setting=disturbance.setting(),
+            setting={
+                **disturbance.setting(),
+                **({"record_attention": RECORDED_IMAGES} if record_attention else {}),
+            },
             on_step=show,
+            on_epoch=record,
         )
     accelerator.end_training()
     if not main:
@@ -142,3 +160,18 @@ def train_classifier(
         f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
         f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
     )
+
+
+def _epochs(text: str) -> tuple[float, ...]:
+    """Epochs from "81,122"; whole ones as whole numbers.
+
+    Raises:
+        click.BadParameter: not numbers between commas.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not like 81,122", param_hint="--milestones"
+        ) from None
+    return tuple(int(number) if number.is_integer() else number for number in numbers)

@@ -134,8 +134,8 @@ def test_an_unknown_command_lists_the_known() -> None:
     assert result.exit_code == 2
     assert result.stderr == (
         "robust: error: unknown command 'atack'. Did you mean 'attack'? "
-        "Known: attack, stylize, train, evaluate, inspect, fuse, export, freeze, bench, recipes, "
-        "list (see `robust --help`)\n"
+        "Known: attack, stylize, train, evaluate, inspect, fuse, export, freeze, stripes, bench, "
+        "recipes, list (see `robust --help`)\n"
     )
     assert result.stdout == ""
 

@@ -1,0 +1,1 @@
+"""The stripe observation made visible: heat maps, changes over epochs, spatial attention."""

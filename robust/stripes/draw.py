@@ -1,0 +1,119 @@
+"""All pictures and figures of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from asr_core.data.split import Split
+from asr_core.errors import InputError
+from asr_core.files import write_json
+from asr_core.report import listed
+from robust.stripes.epochs import draw_differences, draw_scales
+from robust.stripes.heat_maps import draw_spatial, draw_stripes
+from robust.stripes.measure import Convergence, Gates, convergence, figures, measure
+from robust.stripes.source import Source
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was found in a source.
+
+    Attributes:
+        gates: its attention on the images.
+        convergence: of its live gates over epochs; None without a record of two epochs.
+        files: what was written.
+        report: all figures, JSON-able, as in ``stripes.json``.
+    """
+
+    gates: Gates
+    convergence: Convergence | None
+    files: Sequence[Path]
+    report: dict[str, Any]
+
+
+def draw(
+    source: Source,
+    split: Split,
+    folder: Path,
+    *,
+    images: int = 100,
+    channels: int = 100,
+    seed: int = 0,
+    threshold: float,
+    beside: Source | None = None,
+) -> Drawn:
+    """Draw what there is: stripes, spatial attention, changes over epochs, v over epochs.
+
+    Args:
+        source: the model, and its run's record where it has one.
+        split: where the images are from, on the model's device.
+        folder: to write the pictures and ``stripes.json`` to.
+        images: in the heat maps, at least 2.
+        channels: a layer, in the heat maps; in all, in the pictures over epochs.
+        seed: of the choice of images and channels.
+        threshold: a change by less in an epoch counts as none.
+        beside: another run: of an ASR and a live one, v is drawn beside the mean gates.
+
+    Raises:
+        InputError: numbers out of range, or no attention that could be drawn.
+    """
+    if images < 2 or channels < 1:
+        raise InputError(
+            f"{images} images, {channels} channels: stripes need at least 2 images and 1 channel"
+        )
+    gates = measure(source.model, split, images=images, seed=seed)
+    record = source.record
+    recorded = record is not None and record.epochs > 1
+    files: list[Path] = []
+    shown: dict[str, Any] = {"title": source.title, "channels": channels, "seed": seed}
+    if gates.values:
+        files += draw_stripes(gates.values, folder, **shown)
+    if gates.spatial:
+        files += draw_spatial(gates, folder, title=source.title)
+    settling = None
+    if record is not None and recorded and record.live:
+        decays = source.decays
+        settling = convergence(record, threshold=threshold, decay=decays[0] if decays else None)
+        files += draw_differences(record, folder, **shown, threshold=threshold, decays=decays)
+    asr, live = _pair(source, beside)
+    if asr is not None:
+        other = None if live is None else live.record
+        assert asr.record is not None
+        files += draw_scales(asr.record, other, folder, **shown, decays=asr.decays)
+    if not files:
+        raise InputError(_nothing(source, gates))
+    report = {
+        "source": str(source.path),
+        "title": source.title,
+        "data": source.data.name,
+        "images": len(gates.images),
+        "seed": seed,
+        "layers": figures(gates),
+        "refused": [asdict(refusal) for refusal in gates.refusals],
+        "convergence": None if settling is None else asdict(settling),
+    }
+    write_json(folder / "stripes.json", report)
+    return Drawn(gates, settling, [*files, folder / "stripes.json"], report)
+
+
+def _pair(source: Source, beside: Source | None) -> tuple[Source | None, Source | None]:
+    """The run with ASR and the one with live attention, each if there is one."""
+    both = [each for each in (source, beside) if each is not None and each.record is not None]
+    if beside is not None and len(both) < 2:
+        raise InputError("both runs need a record: train them with --record-attention")
+    asr = next((each for each in both if each.record and each.record.asr), None)
+    live = next((e for e in both if e is not asr and e.record and e.record.live), None)
+    if beside is not None and (asr is None or live is None):
+        raise InputError("beside each other are drawn a run with ASR and one with live attention")
+    return asr, live
+
+
+def _nothing(source: Source, gates: Gates) -> str:
+    why = f": {listed(gates.refusals)}" if gates.refusals else ""
+    return (
+        f"{source.path} has no live channel gates{why}. Train with --mode live; of ASR, v over "
+        "epochs is drawn for runs with --record-attention"
+    )

@@ -1,0 +1,143 @@
+"""The figures of the stripe observation, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.data.split import Split
+from asr_core.report import Refusal
+from asr_core.stripes import (
+    AttentionRecord,
+    chosen,
+    differences,
+    gate_values,
+    settled_epoch,
+    settled_share,
+    spatial_attention,
+    stripe_score,
+)
+
+_BATCH = 64
+_SPATIAL_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a model's attention gives on images of a split.
+
+    Attributes:
+        values: live channel gates, float32 (N, C), by the name of the attention module.
+        refusals: attention without a gate per image and channel.
+        images: which of the split, int64 (N,), in the order of the pictures.
+        spatial: CBAM's spatial attention on the first six of them, (n, H, W) by name.
+        shown: those six, float32 (n, 3, H, W).
+    """
+
+    values: Mapping[str, Tensor]
+    refusals: tuple[Refusal, ...]
+    images: Tensor
+    spatial: Mapping[str, Tensor]
+    shown: Tensor
+
+
+def measure(model: nn.Module, split: Split, *, images: int = 100, seed: int = 0) -> Gates:
+    """Run ``model`` over random images of ``split``, the same for every model.
+
+    Args:
+        model: on the device of the split's batches.
+        split: images in [0, 1].
+        images: how many, at most.
+        seed: of the choice.
+
+    Raises:
+        InputError: fewer than one image, or a gate that is not finite.
+    """
+    indices = chosen("images", len(split), images, seed=seed)
+    values, refusals = gate_values(model, split.test_stream(indices.split(_BATCH)))
+    first = split.test_batch(indices[:_SPATIAL_IMAGES])
+    spatial = spatial_attention(model, first)
+    return Gates(values, tuple(refusals), indices, spatial, first.cpu())
+
+
+def scores(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """The stripe score of each layer (:func:`asr_core.stripes.stripe_score`)."""
+    return {name: stripe_score(gate) for name, gate in values.items()}
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """When the live gates of a run stopped moving, all recorded images and channels together.
+
+    Attributes:
+        epochs: that were recorded.
+        threshold: a change by less in an epoch counts as none.
+        settled: epochs after which 95 % of the gates stay put; None if not before the last.
+        layers: the same of each layer alone.
+        at_decay: share that stays put from the first decay of the learning rate on; None
+            without one among the recorded epochs.
+        before_decay: median change in an epoch before that decay; None likewise.
+        after_decay: median change from it on; None likewise.
+    """
+
+    epochs: int
+    threshold: float
+    settled: int | None
+    layers: Mapping[str, int | None]
+    at_decay: float | None
+    before_decay: float | None
+    after_decay: float | None
+
+
+def convergence(
+    record: AttentionRecord, *, threshold: float, decay: float | None = None
+) -> Convergence:
+    """When the live gates of ``record`` settled.
+
+    Args:
+        record: of a run, with live gates.
+        threshold: of :func:`asr_core.stripes.settled_epoch`.
+        decay: the epoch of the first decay of the learning rate, if there was one.
+
+    Raises:
+        InputError: fewer than two epochs, or a threshold out of range.
+    """
+    steps = {name: differences(values).flatten(1) for name, values in record.live.items()}
+    together = torch.cat(list(steps.values()), dim=1)
+    first = None if decay is None else math.ceil(decay)
+    if first is not None and not 1 < first < record.epochs:
+        first = None  # nothing was recorded on one of its sides
+    return Convergence(
+        epochs=record.epochs,
+        threshold=threshold,
+        settled=settled_epoch(together, threshold=threshold),
+        layers={n: settled_epoch(each, threshold=threshold) for n, each in steps.items()},
+        at_decay=None if first is None else settled_share(together, first, threshold=threshold),
+        before_decay=None if first is None else together[: first - 1].median().item(),
+        after_decay=None if first is None else together[first - 1 :].median().item(),
+    )
+
+
+def finite(value: float) -> float | None:
+    """``value`` for JSON, which knows no infinity: images differ, channels do not."""
+    return value if math.isfinite(value) else None
+
+
+def figures(gates: Gates) -> list[dict[str, Any]]:
+    """A line per layer, JSON-able: name, channels, mean, standard deviations, stripe score."""
+    return [
+        {
+            "name": name,
+            "channels": values.shape[1],
+            "mean": values.mean().item(),
+            "std_between_images": values.std(0, correction=0).mean().item(),
+            "std_between_channels": values.mean(0).std(correction=0).item(),
+            "stripe": finite(stripe_score(values)),
+        }
+        for name, values in gates.values.items()
+    ]
