@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+from click.core import ParameterSource
+
+_STYLE = (
+    "norms", "style", "images", "train_seeds", "size", "statistics", "full", "vgg_weights",
+    "max_pixels",
+)  # fmt: skip
+_CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 
 
 @click.command("attack")
+@click.option(
+    "--task",
+    type=click.Choice(["style", "classify"]),
+    default="style",
+    show_default=True,
+    help="Style networks, or the classifiers of --model.",
+)
 @click.option(
     "--noise", default="batch", show_default=True, help="batch, constant, random, or all."
 )
@@ -29,7 +45,9 @@ import click
 @click.option("--repeats", type=int, help="Draws per image of a noise that depends on chance.")
 @click.option("--size", type=int, default=256, show_default=True, help="Side of the pictures.")
 @click.option(
-    "--batch-size", type=int, default=4, show_default=True, help="n of --statistics batch."
+    "--batch-size",
+    type=int,
+    help="n of --statistics batch.  [4]  Classify: images at a time.  [256]",
 )
 @click.option(
     "--statistics",
@@ -39,9 +57,20 @@ import click
 )
 @click.option(
     "--granularity",
-    default="layer",
+    help="Random noise drawn per layer, channel or sample.  [layer; classify: sample]",
+)
+@click.option(
+    "--phase",
+    default="test",
     show_default=True,
-    help="Random noise drawn per layer, channel or sample.",
+    help="Classify: test attacks the models; train tests models of `robust train --noise`, which "
+    "trains them, clean on running, batch and re-estimated statistics.",
+)
+@click.option("--data", help="Classify: a data set, or a folder.  [the run's]")
+@click.option("--data-folder", type=click.Path(), help="Classify: where the named set's files are.")
+@click.option("--split", default="test", show_default=True, help="Classify: which images.")
+@click.option(
+    "--precision", default="no", show_default=True, help="Classify: no, or bf16, which is faster."
 )
 @click.option("--full", is_flag=True, help="All pictures, severities and more draws: minutes.")
 @click.option("--vgg-weights", help="VGG16 weights for the losses: a file, or 'cached'.")
@@ -51,12 +80,39 @@ import click
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, and no table.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def attack(as_json: bool, quiet: bool, **options: object) -> None:
+@click.pass_context
+def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Stylise photographs clean and under normalisation noise, measure, and answer.
 
     Writes grid.png, metrics.csv, summary.json and run.json. Without options the style networks that
     ship with the package are attacked on held-out photographs; nothing is downloaded.
+
+    With --task classify the classifiers of --model are tested instead: a JSON a model, tables
+    (Markdown, CSV, LaTeX), curves (PNG, SVG), and the answer.
     """
+    foreign = _STYLE if task == "classify" else _CLASSIFY
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name in foreign and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[-1]} is no option of --task {task}", ctx)
+    chosen = {name: value for name, value in options.items() if name not in foreign}
+    if task == "classify":
+        _classify(chosen, as_json=as_json, quiet=quiet)
+    else:
+        _style(chosen, as_json=as_json, quiet=quiet)
+
+
+def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    import sys
+
+    from robust.attack.classify import classifier_job
+    from robust.cli.suite_run import run_and_show
+
+    job = classifier_job(**chosen, command=["robust", *sys.argv[1:]])
+    run_and_show(job, as_json=as_json, quiet=quiet)
+
+
+def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     import json
     import sys
 
@@ -66,7 +122,10 @@ def attack(as_json: bool, quiet: bool, **options: object) -> None:
     from robust.attack.report import print_report
     from robust.cli.progress import progress_bar
 
-    job = job_from_options(**options, command=["robust", *sys.argv[1:]])  # type: ignore[arg-type]
+    if chosen["batch_size"] is None:
+        chosen["batch_size"] = 4
+    chosen["granularity"] = chosen["granularity"] or "layer"
+    job = job_from_options(**chosen, command=["robust", *sys.argv[1:]])
     click.echo(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")

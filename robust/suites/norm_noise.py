@@ -27,6 +27,14 @@ from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
 
+BATCHES = (
+    BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(4, "noise"),
+    BatchNoise(1),
+)  # fmt: skip
+"""Batch noise of a run that names no severity, from mild to strong, the control last. It begins at
+a larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
+
+
 def shuffled_groups(
     count: int, size: int, batch_size: int, *, seed: int, draw: int
 ) -> list[Tensor]:
@@ -66,7 +74,7 @@ class NormNoise(Suite):
       pass costs n clean ones. n = 1 is the control in which BatchNorm is InstanceNorm.
 
     Args:
-        options: seed, repeats, noise, severities and granularity are taken from it.
+        options: data, seed, repeats, noise, severities and granularity are taken from it.
 
     Raises:
         InputError: an unknown noise or granularity, or a severity of another form.
@@ -78,11 +86,16 @@ class NormNoise(Suite):
         if options.granularity not in GRANULARITIES:
             raise unknown_name("granularity", options.granularity, list(GRANULARITIES))
         chosen = choose_severities(options.noise, options.severities)
-        self.severities = tuple(sorted(chosen, key=_rising))
+        if not options.severities:
+            chosen = tuple(s for s in chosen if not isinstance(s, BatchNoise))
+            if options.noise in ("batch", "all"):
+                images = len(options.data.test)
+                chosen += tuple(s for s in BATCHES if s.size <= images)
+        self.severities = chosen
         self._options = options
 
     def conditions(self) -> list[Condition]:
-        """Noise by noise, batch noise from mild to strong; the control last, and once."""
+        """Noise by noise; what does not depend on chance comes once."""
         return [
             Condition(severity.noise, severity.text, repeat, _statistics(severity))
             for severity in self.severities
@@ -138,13 +151,6 @@ class NormNoise(Suite):
             "granularity": options.granularity,
             "companions": "the other images under test, dealt by chance; or noise images",
         }
-
-
-def _rising(severity: Severity) -> tuple[bool, bool, int]:
-    """Batch noise from large batches of photographs to small ones, to noise, to the control."""
-    if not isinstance(severity, BatchNoise):
-        return False, False, 0
-    return severity.is_control, severity.companions == "noise", -severity.size
 
 
 def _statistics(severity: Severity) -> str:
