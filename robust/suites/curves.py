@@ -93,4 +93,5 @@ def _panel(axis: Axes, groups: Sequence[Cohort], kind: str, shown: list[Conditio
         for tick in axis.get_xticklabels():
             tick.set_horizontalalignment("right")
     axis.set_xlabel("statistics" if clean else "severity")
+    axis.set_ylim(bottom=0)
     axis.grid(axis="y", linewidth=0.4, alpha=0.6)

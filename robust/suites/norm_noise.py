@@ -26,7 +26,6 @@ from robust.noise.groups import grouped_statistics
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
-
 BATCHES = (
     BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(4, "noise"),
     BatchNoise(1),
