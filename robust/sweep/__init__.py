@@ -1,5 +1,28 @@
-"""Studies of many training runs: grids as data, runs that are not repeated, and their tables."""
+"""Studies of many training runs: grids as data, runs that are not repeated, and their tables.
+
+::
+
+    outcome = run_sweep(load_sweep("delta").override(seeds=5), Path("runs/delta"), workers=2)
+    print(outcome.page())
+"""
 
 from robust.sweep.cells import Cell, run_missing
+from robust.sweep.files import load_sweep, read_sweep, shipped
+from robust.sweep.grid import Claim, Paper, Run, Sweep
+from robust.sweep.results import Results
+from robust.sweep.run import Outcome, run_sweep
 
-__all__ = ["Cell", "run_missing"]
+__all__ = [
+    "Cell",
+    "Claim",
+    "Outcome",
+    "Paper",
+    "Results",
+    "Run",
+    "Sweep",
+    "load_sweep",
+    "read_sweep",
+    "run_missing",
+    "run_sweep",
+    "shipped",
+]

@@ -1,0 +1,85 @@
+"""``robust sweep``: a grid of training runs, and its table."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("sweep")
+@click.argument("name", metavar="NAME")
+@click.option("--recipe", help="Of every run.  [the sweep's: resnet11-embedded]")
+@click.option("--epochs", type=int, help="Milestones and warm-up move along.  [recipe's]")
+@click.option("--seeds", type=click.IntRange(min=1), help="Runs a cell.  [the sweep's]")
+@click.option("--data", "data_folder", type=click.Path(), help="Folder of the data set.")
+@click.option("--precision", help="no, bf16 or fp16.  [no]")
+@click.option("--channels-last", is_flag=True, help="Memory format of the feature maps.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="An accelerator is shared by the workers.",
+)
+@click.option("--out", type=click.Path(), help="Folder of the runs.  [runs/sweep-NAME]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    name: str,
+    recipe: str | None,
+    epochs: int | None,
+    seeds: int | None,
+    data_folder: str | None,
+    precision: str | None,
+    channels_last: bool,
+    workers: int,
+    device: str,
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a grid of classifiers, and set its table beside the paper's.
+
+    NAME is `init` (Table 5: what ψ starts from), `delta` (Table 6: gates a position), or a file
+    NAME.toml with a grid of your own (python -m pydoc robust.sweep.files shows the format). By
+    default the network is small and the data embedded; --recipe resnet83-cifar100 and
+    resnet164-cifar100 are the paper's.
+
+    The same command goes on where it was interrupted; finished runs are not run again. If a run
+    fails the rest goes on, the exit code is 1, and the run is named. --out holds the folders of
+    the runs and sweep.csv, .json, .md and .tex.
+    """
+    from pathlib import Path
+
+    from robust.sweep import load_sweep, run_sweep
+
+    grid = load_sweep(name).override(
+        seeds=seeds,
+        recipe=recipe,
+        epochs=epochs,
+        precision=precision,
+        channels_last=channels_last or None,
+    )
+    outcome = run_sweep(
+        grid,
+        Path(out or f"runs/sweep-{grid.name}"),
+        workers=workers,
+        data_folder=data_folder,
+        device="cpu" if device == "cpu" else "auto",
+        quiet=quiet,
+        tell=lambda line: click.echo(line, err=True),
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(outcome.page())
+    for failure in outcome.failures:
+        click.echo(f"robust: failed: {failure}", err=True)
+    if outcome.failures:
+        ctx.exit(1)

@@ -1,0 +1,127 @@
+"""The answers to a sweep's claims: paired differences over seeds, in plain words.
+
+All comparisons of a claim hold together at 95 % (Bonferroni): the paper's best of six would
+otherwise be contradicted by chance alone more often than one time in twenty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.intervals import Interval, mean_interval
+from robust.sweep.grid import FIGURES, Claim, Value
+from robust.sweep.results import Results
+
+SEEN = "seen"
+CONTRADICTED = "the contrary is seen"
+NO_DIFFERENCE = "no difference seen"
+CANNOT_TELL = "cannot tell (fewer than two seeds)"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a claim in one row of the table, or over all rows.
+
+    Attributes:
+        claim: what was claimed.
+        where: label of the row, or "all rows".
+        answer: "seen" if the better value is better than each of the others, "the contrary is
+            seen" if it is worse than one, "no difference seen", or that nothing can be told.
+        differences: to each of the others, in points: better minus other.
+        seeds: number of seeds that were paired.
+        sentence: for people.
+    """
+
+    claim: Claim
+    where: str
+    answer: str
+    differences: dict[Value, Interval]
+    seeds: int
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return {
+            "claim": self.claim.say,
+            "where": self.where,
+            "answer": self.answer,
+            "seeds": self.seeds,
+            "differences": [
+                {"better": self.claim.better, "than": value, "points": each.mean}
+                | {"low": each.low, "high": each.high}
+                for value, each in self.differences.items()
+            ],
+        }
+
+
+def answers(results: Results) -> list[Answer]:
+    """To each claim, first over all rows and then of each, where there are several.
+
+    The rows are those of the table, not a sample of modules: over all rows their mean is taken in
+    each seed, and the interval is over seeds.
+    """
+    sweep = results.sweep
+    values = results.figure(sweep.figures[0])  # (rows, columns, seeds)
+    axes, found = list(sweep.axes)[:-1], []
+    for claim in sweep.claims:
+        found.append(_answer(results, claim, "all rows", values.mean(0)))
+        for i, point in enumerate(sweep.rows if len(sweep.rows) > 1 else ()):
+            labels = [sweep.label(axis, value) for axis, value in zip(axes, point, strict=True)]
+            found.append(_answer(results, claim, ", ".join(labels), values[i]))
+    return found
+
+
+def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float64]) -> Answer:
+    """From (columns, seeds)."""
+    sweep = results.sweep
+    involved = [sweep.columns.index(value) for value in (claim.better, *claim.than)]
+    paired = values[involved][:, ~np.isnan(values[involved]).any(0)]  # (1 + others, seeds)
+    seeds = paired.shape[1]
+    if seeds < 2:
+        sentence = f"{where}: {CANNOT_TELL}"
+        return Answer(claim, where, CANNOT_TELL, {}, seeds, sentence)
+    level = 1 - 0.05 / len(claim.than)
+    gaps = {
+        value: mean_interval((paired[0] - other)[:, None], level=level)
+        for value, other in zip(claim.than, paired[1:], strict=True)
+    }
+    if all(_ends(gap)[0] > 0 for gap in gaps.values()):
+        answer = SEEN
+    elif any(_ends(gap)[1] < 0 for gap in gaps.values()):
+        answer = CONTRADICTED
+    else:
+        answer = NO_DIFFERENCE
+    axis = list(sweep.axes)[-1]
+    against = "; ".join(
+        f"{gap.mean:+.2f} ± {_half(gap):.2f} against {sweep.label(axis, value)}"
+        for value, gap in gaps.items()
+    )
+    figure = FIGURES[sweep.figures[0]]
+    sentence = f"{where}: {answer}. {sweep.label(axis, claim.better)}: {against} ({figure}, points)"
+    return Answer(claim, where, answer, gaps, seeds, sentence)
+
+
+def said(found: list[Answer], *, source: str = "Claim") -> str:
+    """A Markdown list: each claim, and its answers under it."""
+    lines = []
+    for answer in found:
+        title = f"- {source}: {answer.claim.say}."
+        if title not in lines:
+            lines.append(title)
+        lines.append(f"    - {answer.sentence}")
+    return "\n".join(lines)
+
+
+def _ends(gap: Interval) -> tuple[float, float]:
+    if gap.low is None or gap.high is None:
+        raise ArithmeticError("two seeds or more have an interval")
+    return gap.low, gap.high
+
+
+def _half(gap: Interval) -> float:
+    low, high = _ends(gap)
+    return (high - low) / 2

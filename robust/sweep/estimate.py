@@ -1,0 +1,53 @@
+"""What a run will take, by a few of its steps."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from asr_core.data import open_data, steps_per_epoch, train_batches
+from asr_core.training import DataFacts, TrainConfig, new_accelerator
+from asr_core.training.learner import Learner
+
+STEPS = 3
+TO_A_STEP = 1 / 3
+"""What evaluating a batch takes: a forward pass, where a step also goes back."""
+
+
+def estimated_seconds(config: TrainConfig, *, device: Literal["auto", "cpu"] = "cpu") -> float:
+    """Seconds of a run of ``config`` on one thread, by the quickest of a few training steps.
+
+    Raises:
+        InputError: the data cannot be opened, or the config does not go with it.
+    """
+    recipe = config.recipe
+    data = open_data(
+        recipe.data,
+        folder=None if config.data_folder is None else Path(config.data_folder),
+        image_size=recipe.image_size,
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            accelerator = new_accelerator(config, Path(folder), device=device)
+            learner = Learner(config, DataFacts.of(data), accelerator)
+            data = data.to(accelerator.device)
+            batches = train_batches(data.train, batch_size=recipe.batch_size, seed=0, epoch=0)
+            images, labels = next(batches)
+            step = min(_seconds(learner, images, labels, at) for at in range(STEPS))
+    finally:
+        torch.set_num_threads(threads)
+    steps = recipe.epochs * steps_per_epoch(data.train, recipe.batch_size)
+    evaluated = recipe.epochs * len(data.validation) + (1 + config.gated) * len(data.test)
+    return step * (steps + TO_A_STEP * evaluated / recipe.batch_size)
+
+
+def _seconds(learner: Learner, images: torch.Tensor, labels: torch.Tensor, at: int) -> float:
+    start = time.perf_counter()
+    learner.step(images, labels, lr=1e-3, at=(0, at))  # it reads the loss, and so waits for a GPU
+    return time.perf_counter() - start

@@ -1,0 +1,259 @@
+"""A sweep as data: axes over the options of a training run, times seeds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asr_core.errors import InputError
+from asr_core.recipes import load_recipe
+from asr_core.registry import unknown_name
+from asr_core.training import TrainConfig
+from robust.sweep.cells import Cell
+
+RECIPE = "resnet11-embedded"
+"""The smallest network, on the data that needs no download."""
+
+SEEDS = 3
+
+OF_RECIPE: dict[str, type] = {
+    "epochs": int, "batch_size": int, "lr": float, "weight_decay": float, "schedule": str,
+    "milestones": tuple, "gamma": float, "warmup_epochs": float, "label_smoothing": float,
+    "clip": float, "ema": float,
+}  # fmt: skip
+FIELDS: dict[str, type] = {
+    "recipe": str, "mode": str, "attention": str, "delta": int, "psi": float, "zero_gamma": bool,
+    "precision": str, "accumulate": int, "channels_last": bool, "compile": bool, **OF_RECIPE,
+}  # fmt: skip
+"""What a run can be told: options of `robust train`, with _ for -."""
+KINDS: dict[type, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false",
+    tuple: "a list", list: "a list", dict: "a table",
+}  # fmt: skip
+"""What messages call the kinds of values."""
+FIGURES = {"top1": "top-1", "top5": "top-5"}
+"""Figures of the test split, and what tables call them."""
+
+Value = str | int | float | bool | tuple[float, ...]
+Point = tuple[Value, ...]
+"""A value of each axis."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one value of the last axis gives more accurate networks than others.
+
+    Attributes:
+        say: the claim in words.
+        better: the value.
+        than: the others.
+    """
+
+    say: str
+    better: Value
+    than: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Published figures of the same grid.
+
+    Attributes:
+        about: network, data and table.
+        figures: name -> percentages, a row for each row of the table, a value for each column.
+    """
+
+    about: str
+    figures: Mapping[str, tuple[tuple[float, ...], ...]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a sweep."""
+
+    point: Point
+    seed: int
+    config: TrainConfig
+    cell: Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid of training runs.
+
+    Attributes:
+        name: of the sweep, which names its folder.
+        title: what it is about.
+        axes: field -> its values. The last axis makes the columns of the table, the others its
+            rows.
+        fields: what is the same in every run.
+        seeds: runs at each point, of seeds 0, 1, …
+        figures: names in :data:`FIGURES` that the table shows.
+        labels: axis -> how tables write a value of it, "{}" being the value.
+        paper: published figures.
+        claims: what is to be answered; of the first figure.
+
+    Raises:
+        InputError: an unknown field, a value that no run can have, or parts that do not fit.
+    """
+
+    name: str
+    title: str
+    axes: Mapping[str, tuple[Value, ...]]
+    fields: Mapping[str, Value]
+    seeds: int = SEEDS
+    figures: tuple[str, ...] = ("top1",)
+    labels: Mapping[str, str]
+    paper: Paper | None = None
+    claims: tuple[Claim, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            raise InputError("a sweep needs at least one axis")
+        for name, values in [*self.axes.items(), *((k, (v,)) for k, v in self.fields.items())]:
+            _check(name, values)
+        for axis, values in self.axes.items():
+            if axis in self.fields:
+                raise InputError(f"{axis!r} is an axis and is set for all runs too; drop one")
+            if not values or len(set(map(repr, values))) < len(values):
+                raise InputError(f"axis {axis!r} needs values, each once; got {list(values)}")
+        if type(self.seeds) is not int or self.seeds < 1:
+            raise InputError(f"seeds is {self.seeds!r}; it must be a whole number, at least 1")
+        for name in self.figures:
+            if name not in FIGURES:
+                raise unknown_name("figure", name, list(FIGURES))
+        if not self.figures:
+            raise InputError(f"figures is empty; choose of {', '.join(FIGURES)}")
+        for axis in self.labels:
+            if axis not in self.axes:
+                raise unknown_name("axis to label", axis, list(self.axes))
+        self._check_paper()
+        for claim in self.claims:
+            for value in (claim.better, *claim.than):
+                if value not in self.columns:
+                    raise InputError(
+                        f"the claim {claim.say!r} is about {value!r}, which is no value of the "
+                        f"last axis: {', '.join(map(str, self.columns))}"
+                    )
+        for point in self.points:
+            self.config(point, seed=0)  # what cannot be trained is refused before anything is
+
+    def _check_paper(self) -> None:
+        for name, rows in self.paper.figures.items() if self.paper else ():
+            if name not in self.figures:
+                raise unknown_name("figure of the paper", name, list(self.figures))
+            lengths = [len(row) for row in rows]
+            if lengths != [len(self.columns)] * len(self.rows):
+                raise InputError(
+                    f"the paper's {name} has rows of {lengths} values; the grid has "
+                    f"{len(self.rows)} rows of {len(self.columns)}"
+                )
+            if not all(math.isfinite(value) for row in rows for value in row):
+                raise InputError(f"the paper's {name} holds values that are no numbers")
+
+    @property
+    def rows(self) -> list[Point]:
+        """Values of all axes but the last."""
+        return list(itertools.product(*list(self.axes.values())[:-1]))
+
+    @property
+    def columns(self) -> tuple[Value, ...]:
+        """Values of the last axis."""
+        return list(self.axes.values())[-1]
+
+    @property
+    def points(self) -> list[Point]:
+        """Row by row."""
+        return [(*row, column) for row in self.rows for column in self.columns]
+
+    @property
+    def recipe(self) -> str:
+        """The recipe of the runs; of several, all."""
+        return ", ".join(map(str, self.axes.get("recipe", (self.fields.get("recipe", RECIPE),))))
+
+    def override(self, *, seeds: int | None = None, **fields: Value | None) -> Sweep:
+        """The sweep with other fields in every run; None leaves one as it is.
+
+        Raises:
+            InputError: a field that is an axis, or as for any sweep.
+        """
+        given = {name: value for name, value in fields.items() if value is not None}
+        for name in given:
+            if name in self.axes:
+                raise InputError(f"{name!r} is an axis of the sweep {self.name!r}; leave it out")
+        return replace(self, fields={**self.fields, **given}, seeds=seeds or self.seeds)
+
+    def config(self, point: Point, *, seed: int, data_folder: str | None = None) -> TrainConfig:
+        """What is trained at ``point``.
+
+        Raises:
+            InputError: it cannot be; the point is named.
+        """
+        try:
+            values: dict[str, Any] = self._values(point)
+            recipe = load_recipe(values.pop("recipe"))
+            own = {name: values.pop(name) for name in OF_RECIPE if name in values}
+            return TrainConfig(
+                recipe=recipe.override(**own), seed=seed, data_folder=data_folder, **values
+            )
+        except InputError as error:
+            raise InputError(f"at {self.named(point)}: {error}") from None
+
+    def runs(self, folder: Path, *, data_folder: str | None = None) -> list[Run]:
+        """Every run, in a folder of its own in ``folder``; one seed of all points comes first."""
+        data = () if data_folder is None else ("--data", data_folder)
+        return [
+            Run(
+                point,
+                seed,
+                self.config(point, seed=seed, data_folder=data_folder),
+                Cell(
+                    folder / f"{self.named(point, '-', '_').replace(' ', '')}_seed-{seed}",
+                    (*_arguments(self._values(point)), *data, "--seed", str(seed)),
+                ),
+            )
+            for seed in range(self.seeds)
+            for point in self.points
+        ]
+
+    def label(self, axis: str, value: Value) -> str:
+        """``value`` as tables write it."""
+        text = _text(value).upper() if axis == "attention" else _text(value)
+        return self.labels.get(axis, f"{axis} = {{}}").replace("{}", text)
+
+    def named(self, point: Sequence[Value], equals: str = " = ", between: str = ", ") -> str:
+        """``point`` with the names of its axes."""
+        pairs = zip(self.axes, point, strict=False)
+        return between.join(f"{axis}{equals}{_text(value)}" for axis, value in pairs)
+
+    def _values(self, point: Point) -> dict[str, Value]:
+        return {"recipe": RECIPE, **self.fields, **dict(zip(self.axes, point, strict=True))}
+
+
+def _check(name: str, values: tuple[Value, ...]) -> None:
+    """Refuse an unknown field, or values of another kind than the field's."""
+    if name not in FIELDS:
+        raise unknown_name("option of a run", name, list(FIELDS))
+    kinds = (int, float) if FIELDS[name] is float else (FIELDS[name],)
+    for value in values:
+        if type(value) not in kinds:
+            raise InputError(f"{name} is {value!r}; it must be {KINDS[FIELDS[name]]}")
+
+
+def _text(value: Value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _arguments(values: Mapping[str, Value]) -> list[str]:
+    found = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(option)
+        elif value is not False:
+            found += [option, _text(value)]
+    return found

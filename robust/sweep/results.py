@@ -1,0 +1,117 @@
+"""What the runs of a sweep gave, as arrays, as rows, and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.intervals import Interval, mean_interval
+from robust.sweep.grid import Run, Sweep
+
+SCHEMA = 1
+_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The runs of a sweep, finished or not."""
+
+    sweep: Sweep
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a finished run: axes, seed, shares in [0, 1] after the last epoch, its folder."""
+        found = []
+        for run in self.runs:
+            if not run.cell.done:
+                continue
+            result = run.cell.result
+            row: dict[str, Any] = {**dict(zip(self.sweep.axes, run.point, strict=True))}
+            row["seed"] = run.seed
+            for figure in ("top1", "top5", "loss"):
+                row[f"test_{figure}"] = result["test"][figure]
+                row[f"validation_{figure}"] = result["last"][f"validation_{figure}"]
+            row["train_seconds"] = result["train_seconds"]
+            row["folder"] = run.cell.folder.name
+            found.append(row)
+        return found
+
+    def figure(self, name: str, split: str = "test") -> NDArray[np.float64]:
+        """Percentages after the last epoch: (rows, columns, seeds); NaN for a run not finished."""
+        sweep = self.sweep
+        found = np.full((len(sweep.points), sweep.seeds), np.nan)
+        for row in self.rows:
+            point = tuple(row[axis] for axis in sweep.axes)
+            found[sweep.points.index(point), row["seed"]] = 100 * row[f"{split}_{name}"]
+        return found.reshape(len(sweep.rows), len(sweep.columns), sweep.seeds)
+
+    @property
+    def missing(self) -> list[Path]:
+        """Folders of the runs that are not finished."""
+        return [run.cell.folder for run in self.runs if not run.cell.done]
+
+    @property
+    def images(self) -> int:
+        """Test images of a run; 0 where none is finished."""
+        done = (run.cell.result["test"]["images"] for run in self.runs if run.cell.done)
+        return next(done, 0)
+
+    def chosen(self, row: int) -> int | None:
+        """The column of the best mean top-1 on validation, of those whose runs are all finished."""
+        means = self.figure("top1", "validation")[row].mean(-1)
+        return None if np.isnan(means).all() else int(np.nanargmax(means))
+
+    def csv(self) -> str:
+        """:attr:`rows` as CSV."""
+        text = io.StringIO()
+        names = [*self.sweep.axes, "seed"]
+        names += [f"{s}_{f}" for f in ("top1", "top5", "loss") for s in _SPLITS]
+        writer = csv.DictWriter(text, [*names, "train_seconds", "folder"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON-able data; intervals are 95 %, over seeds, in percent."""
+        sweep = self.sweep
+        cells = []
+        for i, row in enumerate(sweep.rows):
+            for j, column in enumerate(sweep.columns):
+                point = dict(zip(sweep.axes, (*row, column), strict=True))
+                figures = {name: _plain(self.figure(name)[i, j]) for name in sweep.figures}
+                cells.append({**point, **figures, "chosen_on_validation": self.chosen(i) == j})
+        return {
+            "schema": SCHEMA,
+            "name": sweep.name,
+            "title": sweep.title,
+            "axes": {axis: list(values) for axis, values in sweep.axes.items()},
+            "fields": dict(sweep.fields),
+            "seeds": sweep.seeds,
+            "cells": cells,
+            "runs": self.rows,
+            "missing": [folder.name for folder in self.missing],
+        }
+
+
+def interval(values: NDArray[np.float64]) -> Interval | None:
+    """Of the seeds that are there; None where there are none."""
+    there = values[~np.isnan(values)]
+    return mean_interval(there[:, None]) if there.size else None
+
+
+def _plain(values: NDArray[np.float64]) -> dict[str, float | int | None]:
+    found, seeds = interval(values), int((~np.isnan(values)).sum())
+    if found is None:
+        return {"mean": None, "low": None, "high": None, "seeds": seeds}
+    if not math.isfinite(found.mean):
+        raise ArithmeticError(f"the mean of {values} is no number")
+    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": seeds}

@@ -1,0 +1,146 @@
+"""A sweep from a grid to its folder: the runs, the figures, the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from asr_core.errors import InputError
+from asr_core.files import write_json, write_text
+from asr_core.training import TrainConfig
+from robust.sweep.cells import minutes_left, run_missing
+from robust.sweep.claims import Answer, answers, said
+from robust.sweep.estimate import estimated_seconds
+from robust.sweep.grid import Run, Sweep
+from robust.sweep.results import Results
+from robust.sweep.table import latex, markdown, table_of
+
+CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep gave, as far as its runs are finished.
+
+    Attributes:
+        results: figures of the finished runs.
+        answers: to the claims.
+        failures: a line about each run that failed.
+    """
+
+    results: Results
+    answers: list[Answer]
+    failures: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return {
+            **self.results.as_dict(),
+            "claims": [answer.as_dict() for answer in self.answers],
+            "failures": self.failures,
+        }
+
+    def page(self) -> str:
+        """Table, how it came about, and the claims: Markdown."""
+        sweep, results = self.results.sweep, self.results
+        fields = ", ".join(f"{name} {value}" for name, value in sweep.fields.items())
+        about = (
+            f"{sweep.title}: {sweep.seeds} seeds a cell ({fields}). Percent of the "
+            f"{results.images} test images after the last epoch, mean ± half the 95 % t interval "
+            "over seeds; best bold, second best underlined, in each row."
+        )
+        if sweep.paper is not None:
+            about += f" Paper: {sweep.paper.about}."
+        parts = [about, markdown(table_of(results))]
+        if self.answers:
+            source = "The paper" if sweep.paper is not None else "Claim"
+            parts.append(said(self.answers, source=source))
+        if results.missing:
+            names = ", ".join(folder.name for folder in results.missing)
+            parts.append(f"Not finished: {names}.")
+        return "\n\n".join(parts)
+
+
+def run_sweep(
+    sweep: Sweep,
+    folder: Path,
+    *,
+    workers: int = 1,
+    data_folder: str | None = None,
+    device: Literal["auto", "cpu"] = "auto",
+    quiet: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Train what is missing, and write ``sweep.csv``, ``.json``, ``.md`` and ``.tex``.
+
+    Args:
+        sweep: the grid.
+        folder: a folder for each run is in it; finished ones are kept.
+        workers: runs at a time, on this machine.
+        data_folder: where the data set is.
+        device: "auto", the machine's accelerator or else the CPU; or "cpu".
+        quiet: no progress bar.
+        tell: gets a line on what there is to do and how long it takes, before it begins.
+
+    Raises:
+        InputError: workers below 1, a finished run was made with other options, or the data
+            cannot be opened.
+        KeyboardInterrupt: saying what is kept; the same call goes on.
+    """
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be at least 1")
+    runs = sweep.runs(folder, data_folder=data_folder)
+    for run in runs:
+        _check(run)
+    missing = [run for run in runs if not run.cell.done]
+    failures: list[str] = []
+    if missing:
+        known = [run.cell.seconds for run in runs if run.cell.done]
+        known = known or [estimated_seconds(missing[0].config, device=device)]
+        minutes = minutes_left(known, len(missing), workers)
+        tell(
+            f"{len(missing)} of {len(runs)} runs to train, {sweep.recipe}: "
+            f"about {minutes:.0f} minutes with {workers} at a time"
+        )
+        try:
+            failures = run_missing(
+                [run.cell for run in runs],
+                workers=workers,
+                say=sweep.name,
+                seconds=known[0],
+                device=device,
+                quiet=quiet,
+            )
+        except KeyboardInterrupt:
+            done = sum(run.cell.done for run in runs)
+            raise KeyboardInterrupt(
+                f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on"
+            ) from None
+    results = Results(sweep, tuple(runs))
+    outcome = Outcome(results, answers(results), failures)
+    _write(folder, outcome)
+    return outcome
+
+
+def _write(folder: Path, outcome: Outcome) -> None:
+    """The figures first."""
+    write_text(folder / CSV, outcome.results.csv())
+    write_json(folder / JSON, outcome.as_dict())
+    write_text(folder / MARKDOWN, outcome.page() + "\n")
+    write_text(folder / LATEX, latex(table_of(outcome.results)) + "\n")
+
+
+def _check(run: Run) -> None:
+    """Refuse a finished run of other options than the sweep's."""
+    if run.cell.done and _compared(TrainConfig.from_dict(run.cell.config)) != _compared(run.config):
+        raise InputError(
+            f"{run.cell.folder} is a finished run with other options than the sweep's; choose "
+            "another folder (--out), or remove it"
+        )
+
+
+def _compared(config: TrainConfig) -> TrainConfig:
+    """Without what may differ: where the data is, and remarks."""
+    return replace(config, data_folder=None, recipe=config.recipe.override(source="", notes=()))

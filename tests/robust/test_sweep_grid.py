@@ -1,0 +1,136 @@
+"""robust.sweep.grid: points, configs and commands of a grid; what no run can be told."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweeps import fake_runs
+from tiny_classifier import forget_accelerator
+
+from asr_core.errors import InputError
+from robust.sweep import Claim, Paper, Sweep, cells, grid
+
+AXES: dict[str, tuple[Any, ...]] = {"attention": ("se", "ie"), "psi": (0.1, 0.5, 1.5)}
+
+
+def a_sweep(**changes: Any) -> Sweep:
+    options = {"name": "own", "title": "", "axes": AXES, "fields": {}, "labels": {}, **changes}
+    return Sweep(**options)
+
+
+def test_rows_and_columns_of_the_grid() -> None:
+    sweep = a_sweep()
+    assert sweep.rows == [("se",), ("ie",)]
+    assert sweep.columns == (0.1, 0.5, 1.5)
+    assert sweep.points == [
+        ("se", 0.1), ("se", 0.5), ("se", 1.5), ("ie", 0.1), ("ie", 0.5), ("ie", 1.5),
+    ]  # fmt: skip
+    alone = a_sweep(axes={"psi": (0.1, 0.2)})
+    assert (alone.rows, alone.points) == ([()], [(0.1,), (0.2,)])
+
+
+@given(st.lists(st.floats(0.01, 2), min_size=1, max_size=4, unique=True), st.integers(1, 4))
+def test_each_run_has_a_folder_and_a_config_of_its_own(psis: list[float], seeds: int) -> None:
+    runs = a_sweep(axes={"attention": ("se", "ie"), "psi": tuple(psis)}, seeds=seeds).runs(Path())
+    assert len(runs) == 2 * len(psis) * seeds
+    assert len({run.cell.folder for run in runs}) == len(runs)
+    assert {(r.config.attention, r.config.psi, r.config.seed) for r in runs} == {
+        (a, p, s) for a in ("se", "ie") for p in psis for s in range(seeds)
+    }
+
+
+def test_a_seed_of_every_point_comes_first() -> None:
+    runs = a_sweep(seeds=2).runs(Path("out"))
+    assert [run.seed for run in runs] == [0] * 6 + [1] * 6
+    assert runs[7].cell.folder == Path("out/attention-se_psi-0.5_seed-1")
+
+
+FIELDS: dict[str, Any] = {
+    "recipe": "resnet83-cifar100", "mode": "both", "delta": 3, "zero_gamma": True,
+    "precision": "bf16", "accumulate": 2, "channels_last": True, "compile": True, "epochs": 20,
+    "batch_size": 32, "lr": 0.02, "weight_decay": 1e-3, "milestones": (5, 7.5), "gamma": 0.5,
+    "warmup_epochs": 2, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.99, "schedule": "multistep",
+}  # fmt: skip
+
+
+def test_the_command_trains_what_the_config_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each option is given a value that is not its default, and comes back from `robust train`."""
+    sweep = a_sweep(fields=FIELDS)
+    assert {*AXES, *FIELDS} == set(grid.FIELDS), "none is left out"
+    run = sweep.runs(tmp_path, data_folder="somewhere")[4]
+    trained = fake_runs(monkeypatch, top1=lambda config: 0.5, fails=lambda config: False)
+    monkeypatch.setattr("asr_core.training.new_accelerator", lambda *a, **k: OneProcess())
+    cells._train(run.cell, "cpu")
+    assert trained == [run.config]
+    assert run.config.as_dict()["data_folder"] == "somewhere"
+    assert (run.config.attention, run.config.psi, run.config.delta) == ("ie", 0.5, 3)
+    assert run.config.recipe.milestones == (5, 7.5)
+    forget_accelerator()
+
+
+class OneProcess:
+    """As much of an accelerator as comes before training; compiling would take minutes."""
+
+    is_main_process = True
+    device = "cpu"
+
+    def main_process_first(self) -> Any:
+        return contextlib.nullcontext()
+
+
+def test_options_reach_every_run_but_not_an_axis() -> None:
+    sweep = a_sweep().override(seeds=1, epochs=1, precision=None)
+    assert {run.config.recipe.epochs for run in sweep.runs(Path())} == {1}
+    assert len(sweep.runs(Path())) == 6
+    assert a_sweep().override().fields == {}
+    with pytest.raises(InputError, match="'psi' is an axis of the sweep 'own'; leave it out"):
+        a_sweep().override(psi=0.3)
+
+
+def test_labels() -> None:
+    sweep = a_sweep(labels={"attention": "ASR({})"})
+    assert sweep.label("attention", "se") == "ASR(SE)"
+    assert sweep.label("psi", 0.1) == "psi = 0.1"
+    assert sweep.recipe == "resnet11-embedded"
+    assert a_sweep(axes={"recipe": ("resnet11-embedded", "resnet29-embedded")}).recipe == (
+        "resnet11-embedded, resnet29-embedded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"axes": {}}, "at least one axis"),
+        ({"axes": {"psy": (0.1,)}}, "unknown option of a run 'psy'. Did you mean 'psi'? Known: "),
+        ({"fields": {"seed": 3}}, "unknown option of a run 'seed'"),
+        ({"axes": {"psi": ()}}, "axis 'psi' needs values, each once; got []"),
+        ({"axes": {"psi": (0.1, 0.1)}}, "each once"),
+        ({"axes": {"psi": ("0.1",)}}, "psi is '0.1'; it must be a number"),
+        ({"axes": {"delta": (1.5,)}}, "delta is 1.5; it must be a whole number"),
+        ({"axes": {"zero_gamma": (1,)}}, "zero_gamma is 1; it must be true or false"),
+        ({"fields": {"attention": "ie"}}, "'attention' is an axis and is set for all runs too"),
+        ({"axes": {"attention": ("see",)}}, "at attention = see: unknown attention"),
+        ({"axes": {"delta": (1, 0)}}, "at delta = 0: delta is 0"),
+        ({"axes": {"lr": (0.1, -1.0)}}, "at lr = -1.0: lr is -1.0"),
+        ({"fields": {"recipe": "resnet12"}}, "unknown recipe 'resnet12'"),
+        ({"seeds": 0}, "seeds is 0; it must be a whole number, at least 1"),
+        ({"figures": ("top2",)}, "unknown figure 'top2'"),
+        ({"figures": ()}, "figures is empty; choose of top1, top5"),
+        ({"labels": {"delta": "{}"}}, "unknown axis to label 'delta'"),
+        ({"claims": (Claim("x", 0.1, (0.2,)),)}, "the claim 'x' is about 0.2, which is no value"),
+        ({"paper": Paper("", {"top5": ((1.0,) * 3,) * 2})}, "unknown figure of the paper 'top5'"),
+        ({"paper": Paper("", {"top1": ((1.0,) * 3,)})}, "rows of [3] values; the grid has 2 rows"),
+        ({"paper": Paper("", {"top1": ((float("nan"),) * 3,) * 2})}, "that are no numbers"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        a_sweep(**changes)
+    assert words in str(raised.value)
