@@ -133,15 +133,20 @@ def in_points(interval: Interval, answer: str = "") -> str:
 
 
 def _resampled(values: np.ndarray, draws: int, chance: np.random.Generator) -> np.ndarray:
-    """Means of ``draws`` resamples of ``values`` (n,)."""
-    count = len(values)
-    step = max(1, _AT_ONCE // count)
+    """Means of ``draws`` resamples of ``values`` (n,).
+
+    How often each distinct value is drawn is multinomial: the same distribution as drawing samples
+    one by one, at the cost of the few values that shares of right answers can take.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    step = max(1, _AT_ONCE // len(distinct))
+    shares = counts / len(values)
     return np.concatenate(
         [
-            values[chance.integers(count, size=(min(step, draws - start), count))].mean(1)
+            chance.multinomial(len(values), shares, size=min(step, draws - start)) @ distinct
             for start in range(0, draws, step)
         ]
-    )
+    ) / len(values)
 
 
 def _answer(interval: Interval) -> str:

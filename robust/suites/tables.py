@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=4096)
 def accuracy(group: Cohort, condition: Condition) -> Interval:
     """A cohort's top-1 under a condition, in [0, 1], over seeds and samples."""
     return bootstrap_interval(group.right([condition]))
@@ -94,7 +96,7 @@ def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
             condition.kind,
             condition.label,
             condition.statistics,
-            *(_percent(accuracy(group, condition)) for group in groups),
+            *(percent(accuracy(group, condition)) for group in groups),
         ]
         for condition in groups[0].results[0].cells()
     ]
@@ -126,7 +128,8 @@ def sentences(found: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def _percent(interval: Interval) -> str:
+def percent(interval: Interval) -> str:
+    """Mean ± half the interval, in percent."""
     if interval.low is None or interval.high is None:
         return f"{100 * interval.mean:.1f}"
     return f"{100 * interval.mean:.1f} ± {50 * (interval.high - interval.low):.1f}"
