@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -169,6 +171,10 @@ def main(arguments: list[str] | None = None) -> None:
     labels = torch.randint(CLASSES, (options.batch,))
     trained, plain_again = variants(options.depth)
     infer = {name: inference(m, images) for name, m in {**trained, **plain_again}.items()}
+    last = images.to(memory_format=torch.channels_last)
+    for name, model in (("plain", trained["plain"]), ("ASR, folded", plain_again["ASR, folded"])):
+        copied = copy.deepcopy(model).to(memory_format=torch.channels_last)
+        infer[f"{name}, channels last"] = inference(copied, last)
     train = {name: training_step(m, images, labels) for name, m in trained.items()}
     steps, runs = in_turns(train, options.rounds), in_turns(infer, 3 * options.rounds)
     alone = in_turns({"gates": gates_alone(trained["ASR"])}, 10 * options.rounds)["gates"]
@@ -177,8 +183,9 @@ def main(arguments: list[str] | None = None) -> None:
         [
             "# What ASR costs",
             f"ResNet{options.depth}, {SIDE}×{SIDE}, batch {options.batch}, SE gates after each "
-            f"block's last BatchNorm, float32, one thread of a CPU, torch "
-            f"{torch.__version__.split('+')[0]}; CPU seconds of one step, {options.rounds} rounds "
+            f"block's last BatchNorm, float32, one thread of {os.cpu_count()} cores "
+            f"{platform.machine()}, torch {torch.__version__.split('+')[0]}; CPU seconds of one "
+            f"step, {options.rounds} rounds "
             f"in turns ({3 * options.rounds} of inference). A median ratio is over the rounds, "
             'each against plain in the same round; "plain, again" is the noise of the measurement. '
             "Made by `scripts/bench_training.py`.",

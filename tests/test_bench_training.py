@@ -81,5 +81,6 @@ def test_the_page(bench, tmp_path, capsys):
     trained = ["plain", "plain, again", "SE, live", "bn(x) × attention(ψ), as published", "ASR"]
     head = ["training step", "|---|---|---|---|---|---|"]
     assert rows[:7] == head + trained
-    assert rows[9:] == [*trained, "ASR, fused", "ASR, folded"]
+    folded = ["ASR, folded", "plain, channels last", "ASR, folded, channels last"]
+    assert rows[9:] == [*trained, "ASR, fused", *folded]
     assert "ResNet11, 32×32, batch 2" in page
