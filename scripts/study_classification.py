@@ -51,6 +51,7 @@ TITLES = {
 PAIRS = (
     ("live-se", "plain"),
     ("asr-se", "plain"),
+    ("both-se", "plain"),
     ("both-se", "live-se"),
     ("asr-const", "plain"),
     ("asr-se", "asr-const"),
@@ -68,19 +69,20 @@ ABOUT = """## Classification: does ASR train better networks?
 Made by `python scripts/study_classification.py`: `{recipe}` ({epochs} epochs; forward and backward
 in bfloat16, evaluation in float32), {seeds} seeds of each variant. A seed means the same initial
 backbone, order and augmentation of the data in all variants. Accuracy is that of the *last* epoch
-on the {images} test patches, from other regions of the pictures than those trained on, and of the
-fused file where there is something to fuse; nothing was chosen by it. ± is half the 95 % t
-interval over seeds, for these patches. The gate frozen at its initial value learns nothing: it
-tells what attention learns from what its initial scale does.
+(none is chosen) on {images} test patches, from other regions of the pictures than those trained on,
+and of the fused file where there is something to fuse. ± is half the 95 % t interval over seeds,
+for these patches. The gate frozen at its initial value learns nothing: it tells what attention
+learns from what its initial scale does.
 """
 COSTS = """An epoch is {steps} training steps of {batch} images on one thread of a CPU, in CPU
 seconds, evaluation not counted; inference is of the run's own file in float32, batches of {batch}.
 Both were measured in one process, the variants in turns; a ratio is the median over {rounds} rounds
-of that to plain in the same round. With its batch norms folded away too, ASR(SE) takes {folded:.2f}
-of plain's time at inference. torch {torch}.
+of that to plain in the same round. ASR(SE) and the frozen gate are plain networks once fused: how
+far their inference is from 1.00 is the noise of the measurement. With its batch norms folded away
+too, ASR(SE) takes {folded:.2f} of plain's time at inference. torch {torch}.
 """
-CHANCE = """Differences, paired over seeds. Of {count} intervals at 95 %, one in twenty leaves 0 out
-where nothing differs:
+CHANCE = """Differences, paired over seeds. There are {count} intervals at 95 %; where nothing
+differs, one in twenty leaves 0 out by chance.
 """
 
 

@@ -98,7 +98,7 @@ def test_the_page_says_what_was_done(study: ModuleType, tmp_path: Path) -> None:
     said = " ".join(page.split())
     assert "`resnet29-embedded` (4 epochs;" in said
     assert "5 seeds of each variant" in said
-    assert "on the 1800 test patches" in said
+    assert "on 1800 test patches" in said
     assert "An epoch is 112 training steps of 64 images" in said, "7200 // 64"
     assert "ASR(SE) takes 0.80 of plain's time" in said
     assert sum(line.startswith("- ") for line in page.splitlines()) == len(study.PAIRS)

@@ -1,3 +1,0 @@
-from robust.sweep import Cell, run_missing
-
-__all__ = ["Cell", "run_missing"]
