@@ -72,7 +72,8 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     extra = [
         name
         for name in wheel.namelist()
-        if not name.endswith((".py", ".safetensors", ".json")) and ".dist-info/" not in name
+        if not name.endswith((".py", ".safetensors", ".json", ".toml"))
+        and ".dist-info/" not in name
     ]
     assert extra == []
     assert {name.partition("/")[0] for name in wheel.namelist() if ".dist-info" not in name} == set(

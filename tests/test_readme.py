@@ -2,16 +2,19 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import robust.sweep.run
 from asr_core.data import embedded
 from asr_core.saved_model import StockModel, save_model
 from robust.cli import main
 from robust.model_names import build_model
+from robust.sweep import Cell
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,6 +25,7 @@ SMALL = {
     "freeze": ["--max-images", "8", "--split", "validation"],
     "stripes": ["--images", "8", "--channels", "8"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
+    "sweep": ["--epochs", "1", "--device", "cpu", "--quiet"],
     "train": ["--epochs", "1", "--cpu", "--quiet"],
     "train style": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
 }
@@ -49,7 +53,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stock = StockModel("asr:resnet11+se", {"num_classes": 18}, (3, 32, 32))
     live = build_model(stock.name, stock.arguments)
     save_model(tmp_path / "runs" / "live-se" / "model.safetensors", live, stock)
+    monkeypatch.setattr(robust.sweep.run, "run_missing", first_only)
     return tmp_path
+
+
+def first_only(cells: Sequence[Cell], **options: object) -> list[str]:
+    """In place of a sweep's dozens of runs, in this process, where the data is small."""
+    line = ["train", *cells[0].arguments, "--out", str(cells[0].folder), *SMALL["train"]]
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 0, result.output
+    return []
 
 
 def run(command: list[str]) -> None:
@@ -77,6 +90,7 @@ def test_every_command_of_the_program_runs(place: Path) -> None:
     assert (place / "stylised" / "one.png").is_file()
     assert (place / "runs" / "my-bn-asr" / "network.safetensors").is_file()
     assert (place / "runs" / "first" / "fused.safetensors").is_file()
+    assert "(1 of 3 seeds)" in (place / "runs" / "sweep-init" / "sweep.md").read_text()
 
 
 def test_the_first_command_runs_the_shipped_networks(place: Path) -> None:

@@ -65,6 +65,10 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.bench:bench_model",
         "Parameters and speed: plain, live attention, ASR fused (Table 1).",
     ),
+    "sweep": Lazy(
+        "robust.cli.sweep:sweep",
+        "Train a grid of classifiers; `init` and `delta` are Tables 5 and 6.",
+    ),
     "recipes": Lazy(
         "robust.cli.recipes:list_recipes", "List the training recipes, or show one with its notes."
     ),
