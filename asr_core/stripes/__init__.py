@@ -11,7 +11,13 @@ from asr_core.stripes.order import chosen
 from asr_core.stripes.record import RECORD, AttentionRecord, load_record, save_record
 from asr_core.stripes.recorder import RECORDED_IMAGES, AttentionRecorder
 from asr_core.stripes.spatial import spatial_attention
-from asr_core.stripes.values import gate_values, gate_vectors, live_gates, stripe_score
+from asr_core.stripes.values import (
+    gate_values,
+    gate_vectors,
+    live_gates,
+    require_gates,
+    stripe_score,
+)
 
 __all__ = [
     "RECORD",
@@ -24,6 +30,7 @@ __all__ = [
     "gate_vectors",
     "live_gates",
     "load_record",
+    "require_gates",
     "save_record",
     "settled_epoch",
     "settled_share",

@@ -14,7 +14,7 @@ from asr_core.freeze.statistics import GateStatistics, listening
 from asr_core.models import Normalized
 from asr_core.parametrization import gate_of, gated_layers
 from asr_core.parity import evaluating
-from asr_core.report import Refusal
+from asr_core.report import Refusal, listed
 
 
 def live_gates(model: nn.Module) -> tuple[list[GateSite], list[Refusal]]:
@@ -77,6 +77,21 @@ def gate_vectors(model: nn.Module) -> dict[str, Tensor]:
     inner = model.model if isinstance(model, Normalized) else model
     gates = ((name, gate_of(layer)) for name, layer in gated_layers(inner))
     return {name: gate.scale().float().cpu() for name, gate in gates if gate is not None}
+
+
+def require_gates(model: nn.Module) -> None:
+    """Raise where there is nothing to record of ``model``: no live channel gate and no ASR.
+
+    Raises:
+        InputError: so it is; with the reason of each attention module that has no such gate.
+    """
+    sites, refusals = live_gates(model)
+    if not sites and next(gated_layers(model), None) is None:
+        why = f": {listed(refusals)}" if refusals else ""
+        raise InputError(
+            f"no gates to record{why}; train with live channel attention or ASR (--mode live, asr "
+            "or both), or leave out --record-attention"
+        )
 
 
 def stripe_score(values: Tensor) -> float:

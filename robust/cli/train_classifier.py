@@ -98,9 +98,10 @@ def train_classifier(
 
     from asr_core.data import open_data
     from asr_core.recipes import load_recipe
-    from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder
-    from asr_core.training import Step, TrainConfig, new_accelerator, train
+    from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder, require_gates
+    from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
     from asr_core.training.folder import RunFolder
+    from asr_core.training.model import new_model
     from robust.cli.progress import progress_bar
     from robust.train_noise import parse_train_noise
 
@@ -127,6 +128,8 @@ def train_classifier(
             download=download,
             image_size=own.image_size,
         )
+    if record_attention:
+        require_gates(new_model(config, DataFacts.of(data)).model)
     record = None
     if record_attention and main:
         record = AttentionRecorder(folder, data.validation.to(accelerator.device))

@@ -275,6 +275,21 @@ def test_recording_leaves_the_run_as_it_is(tmp_path: Path) -> None:
         assert first == second
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mode", "plain"], ["no gates to record;"]),
+        (["--mode", "live", "--attention", "cbam"], ["'layer1.0.attention'", "spatial half"]),
+    ],
+)
+def test_nothing_to_record_is_said_before_training(
+    tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    line = ["train", *OPTIONS, "--out", tmp_path / "run", "--record-attention", *options]
+    failed(invoke(*line), *words, "leave out --record-attention")
+    assert not (tmp_path / "run").exists()
+
+
 def test_milestones_that_are_no_numbers(tmp_path: Path) -> None:
     line = ["train", *OPTIONS, "--out", tmp_path / "run", "--milestones", "2;3"]
     failed(invoke(*line), "'2;3' is not like 81,122")

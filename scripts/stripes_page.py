@@ -1,0 +1,162 @@
+"""The section "stripes" of docs/RESULTS.md: figures and verdicts of the study's runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from robust.stripes.measure import Convergence
+
+STRIPED = 0.1
+"""A layer has stripes below this score: images differ by less than a third of what channels do."""
+
+SHOWN = {
+    "stripes-se.png": ("base", "stripes"),
+    "stripes-ie.png": ("ie", "stripes"),
+    "stripes-resnet29.png": ("deeper", "stripes"),
+    "stripes-cosine.png": ("cosine", "stripes"),
+    "differences-se.png": ("base", "differences"),
+    "differences-ie.png": ("ie", "differences"),
+    "differences-cosine.png": ("cosine", "differences"),
+    "differences-decay-4e-4.png": ("decay-4e-4", "differences"),
+    "scales-asr-se.png": ("asr", "scales"),
+    "spatial-cbam.png": ("cbam", "spatial"),
+}
+"""Name in docs/gallery -> run, and picture of it."""
+
+ABOUT = """## Stripes: is attention the same for every image?
+
+Made by `python scripts/study_stripes.py`: small networks and few epochs on the embedded patches
+(the paper: ResNet83 and ResNet164, CIFAR100 and STL10, 164 epochs), one seed a row. No second data
+set ships with the package, so the paper's comparison of data sets (Fig. 9, 20) is missing here;
+`--recipe resnet83-cifar100 --data DIR` makes it where the data is.
+
+The stripe score of a layer is the variance of a channel's gate between images, over the variance
+between channels: 0 is a perfect stripe, at 1 images differ as much as channels. It is taken on 100
+test images; a layer counts as striped below {striped}. *Untrained* is the same network before its
+first step. A gate has settled after epoch t if it changes by less than {threshold:g} in every epoch
+after; figures are over all channels of 8 validation images, recorded in training.
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The figures of a run.
+
+    Attributes:
+        title: what was trained.
+        scores: stripe score by layer; empty where it has no live channel gates.
+        untrained: the same before training.
+        convergence: of its live gates; None where it has none.
+        top1: test accuracy of the last epoch, in [0, 1].
+    """
+
+    title: str
+    scores: Mapping[str, float]
+    untrained: Mapping[str, float]
+    convergence: Convergence | None
+    top1: float
+
+
+def page(
+    found: Mapping[str, Found], *, cost: tuple[float, float] | None, missing: Sequence[str] = ()
+) -> str:
+    """The section.
+
+    Args:
+        found: by the name of the run.
+        missing: names of the set's runs that are not among them.
+        cost: processor seconds of recording an epoch, and seconds of training one.
+    """
+    live = {name: each for name, each in found.items() if each.scores}
+    threshold = next((f.convergence.threshold for f in live.values() if f.convergence), math.nan)
+    table = [
+        "| run | test top-1, % | stripe score, median layer (range) | untrained | striped layers | "
+        "95 % settled after | settled at the first decay | median change before → after it |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_row(each) for each in live.values()),
+    ]
+    parts = [
+        ABOUT.format(striped=STRIPED, threshold=threshold),
+        "\n".join(table) + "\n",
+        "\n".join(_claims(live)) + "\n",
+    ]
+    if cost is not None:
+        share = cost[0] / cost[1]
+        parts.append(
+            f"Recording an epoch took {cost[0] * 1000:.0f} ms of processor time, {share:.2%} of "
+            f"the {cost[1]:.0f} s that training it took.\n"
+        )
+    if missing:
+        parts.append(f"Not run here, though the command offers them: {', '.join(missing)}.\n")
+    shown = [(target, *place) for target, place in SHOWN.items() if place[0] in found]
+    parts += [
+        f"![{found[name].title}: {picture}](gallery/{target})\n" for target, name, picture in shown
+    ]
+    return "\n".join(parts)
+
+
+def striped(scores: Mapping[str, float]) -> int:
+    """How many layers have stripes."""
+    return sum(score < STRIPED for score in scores.values())
+
+
+def _row(found: Found) -> str:
+    scores, converged = list(found.scores.values()), found.convergence
+    cells = [
+        found.title,
+        f"{100 * found.top1:.1f}",
+        f"{statistics.median(scores):.2g} ({min(scores):.2g} to {max(scores):.2g})",
+        f"{statistics.median(found.untrained.values()):.2g}" if found.untrained else "",
+        f"{striped(found.scores)} of {len(scores)}",
+    ]
+    if converged is None:
+        cells += ["", "", ""]
+    else:
+        at = converged.at_decay
+        cells += [
+            "not settled" if converged.settled is None else f"epoch {converged.settled}",
+            "" if at is None else f"{at:.1%}",
+            "" if at is None else f"{converged.before_decay:.3f} → {converged.after_decay:.3f}",
+        ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _claims(live: Mapping[str, Found]) -> list[str]:
+    """A line for each of the paper's claims: was it seen?"""
+    lines = []
+    for each in live.values():
+        count, layers = striped(each.scores), len(each.scores)
+        answer = "yes" if count == layers else "no" if count == 0 else "in part"
+        median = statistics.median(each.scores.values())
+        lines.append(
+            f"- Stripes in {each.title}: **{answer}**, {count} of {layers} layers are striped, "
+            f"median score {median:.2g}."
+        )
+    for each in live.values():
+        found = each.convergence
+        if found is None or found.at_decay is None:
+            continue
+        answer = "yes" if found.at_decay >= 0.95 else "no"
+        when = "never" if found.settled is None else f"after epoch {found.settled}"
+        lines.append(
+            f"- Convergence at the first decay in {each.title}: **{answer}**, "
+            f"{found.at_decay:.1%} of gates stay put from it on (95 % do {when}); the median "
+            f"change in an epoch is {found.before_decay:.3f} before it and "
+            f"{found.after_decay:.3f} after, at a tenth of the learning rate and less."
+        )
+    decays = [name for name in ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4") if name in live]
+    steps = [found for name in decays if (found := live[name].convergence) is not None]
+    shares = [found.at_decay for found in steps if found.at_decay is not None]
+    if len(shares) > 1:
+        rises = all(a <= b for a, b in pairwise(shares))
+        listed = ", ".join(f"{share:.1%}" for share in shares)
+        answer = "yes" if rises else "no"
+        lines.append(
+            f"- Larger weight decay settles gates sooner (1e-4 to 4e-4): **{answer}**, settled at "
+            f"the first decay: {listed}; one seed each."
+        )
+    return lines

@@ -1,0 +1,199 @@
+"""Are there stripes, and when do gates stop moving? Appendices F and H on the embedded patches.
+
+Trains what is missing with its gates recorded, draws every picture into the folder of its run and
+the shown ones into docs/gallery, and writes the section "stripes" of docs/RESULTS.md.
+
+    python scripts/study_stripes.py [--runs runs/stripes] [--workers 1] [--only base ie]
+
+The paper's own networks need its data, and more time:
+
+    python scripts/study_stripes.py --recipe resnet83-cifar100 --deeper resnet164-cifar100 \\
+        --data DIR --epochs 164 --milestones 81,122
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from results_page import put_section
+from stripes_page import SHOWN, Found, page
+
+from asr_core.data.split import Split
+from asr_core.errors import InputError
+from asr_core.files import atomic_path
+from asr_core.stripes import AttentionRecorder
+from asr_core.stripes.convergence import THRESHOLD
+from asr_core.training import DataFacts, EpochEnd
+from asr_core.training.model import new_model
+from robust.stripes.draw import draw
+from robust.stripes.measure import measure, scores
+from robust.stripes.source import Source, open_source
+from robust.sweep import Cell, run_missing
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run of the set: how it differs from the base, SE in the smaller network with steps."""
+
+    attention: str = "se"
+    mode: str = "live"
+    deeper: bool = False
+    cosine: bool = False
+    weight_decay: str = "1e-4"
+    share: float = 1.0
+    """Of the epochs."""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it has gates to record."""
+        return self.attention != "cbam"
+
+
+VARIANTS = {
+    "base": Variant(),
+    "asr": Variant(mode="asr"),
+    "cbam": Variant(attention="cbam", deeper=True, share=1 / 6),
+    "ie": Variant(attention="ie"),
+    "cosine": Variant(cosine=True),
+    "decay-4e-4": Variant(weight_decay="4e-4"),
+    "decay-2e-4": Variant(weight_decay="2e-4"),
+    "decay-3e-4": Variant(weight_decay="3e-4"),
+    "deeper": Variant(deeper=True),
+}
+SECONDS = 120
+"""Of a run, roughly, on one core."""
+
+
+def arguments(variant: Variant, options: argparse.Namespace) -> tuple[str, ...]:
+    """Those of ``robust train``."""
+    epochs = max(1, round(options.epochs * variant.share))
+    schedule = ["--schedule", "cosine"]
+    if not variant.cosine and variant.share == 1:
+        steps = ["--milestones", options.milestones, "--gamma", "0.1"]
+        schedule = ["--schedule", "multistep", *steps]
+    return (
+        *("--recipe", options.deeper if variant.deeper else options.recipe),
+        *("--mode", variant.mode, "--attention", variant.attention),
+        *(("--record-attention",) if variant.recorded else ()),
+        *("--epochs", str(epochs), *schedule, "--weight-decay", variant.weight_decay),
+        *("--precision", "bf16", "--channels-last"),
+        *(() if options.data is None else ("--data", options.data)),
+    )
+
+
+def check(name: str, cell: Cell, options: argparse.Namespace) -> None:
+    """Raise where a run was made with other options than the study's.
+
+    Raises:
+        InputError: it was.
+    """
+    variant, recipe = VARIANTS[name], cell.config["recipe"]
+    made = (
+        recipe["name"], cell.config["mode"], cell.config["attention"], recipe["epochs"],
+        recipe["schedule"], recipe["weight_decay"],
+    )  # fmt: skip
+    given = dict(pairwise(arguments(variant, options)))
+    wanted = (
+        given["--recipe"], variant.mode, variant.attention, int(given["--epochs"]),
+        given["--schedule"], float(variant.weight_decay),
+    )  # fmt: skip
+    if made != wanted:
+        raise InputError(
+            f"{cell.folder} is a run of {made}, the study's is of {wanted}; remove it, or choose "
+            "another folder (--runs)"
+        )
+
+
+def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
+    """Draw a finished run, and take its figures."""
+    source = open_source(cell.folder)
+    drawn = draw(
+        source, source.data.test, source.folder, threshold=THRESHOLD,
+        beside=beside if name == "asr" else None,
+    )  # fmt: skip
+    return Found(
+        title=source.title,
+        scores=scores(drawn.gates.values),
+        untrained=_untrained(source, seed=0),
+        convergence=drawn.convergence,
+        top1=cell.result["test"]["top1"],
+    )
+
+
+def _untrained(source: Source, *, seed: int) -> dict[str, float]:
+    """The stripe scores before training: what there is to see without having learned."""
+    assert source.config is not None
+    if source.config.mode != "live":
+        return {}
+    model = new_model(source.config, DataFacts.of(source.data)).eval()
+    return scores(measure(model, source.data.test, seed=seed).values)
+
+
+def recording_seconds(source: Source, folder: Path, *, rounds: int = 7) -> float:
+    """Processor time of recording one epoch, at the end of the run; the median of some."""
+    assert source.record is not None
+    split: Split = source.data.validation
+    recorder = AttentionRecorder(folder, split)
+    times = []
+    for epoch in range(rounds):
+        start = time.process_time()
+        recorder(EpochEnd(epoch, source.model, {}))  # type: ignore[arg-type]
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def publish(runs: Path, gallery: Path, names: Sequence[str]) -> None:
+    """Copy the pictures that the page shows."""
+    for target, (name, picture) in SHOWN.items():
+        if name in names:
+            drawn = (runs / name / "stripes" / f"{picture}.png").read_bytes()
+            with atomic_path(gallery / target) as temporary:
+                temporary.write_bytes(drawn)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/stripes"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--recipe", default="resnet11-embedded")
+    parser.add_argument("--deeper", default="resnet29-embedded")
+    parser.add_argument("--data", help="folder of the recipes' data set")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--milestones", default="3,5")
+    options = parser.parse_args()
+    cells: Mapping[str, Cell] = {
+        name: Cell(options.runs / name, arguments(VARIANTS[name], options))
+        for name in VARIANTS
+        if name in options.only
+    }
+    for name, cell in cells.items():
+        if cell.done:
+            check(name, cell, options)
+    todo = list(cells.values())
+    if failures := run_missing(todo, workers=options.workers, say="stripes", seconds=SECONDS):
+        sys.exit("\n".join(failures))
+    torch.set_num_threads(1)
+    base = open_source(cells["base"].folder) if "base" in cells else None
+    found = {name: found_in(name, cell, base) for name, cell in cells.items()}
+    publish(options.runs, options.docs / "gallery", list(cells))
+    cost = None
+    if base is not None and base.config is not None:
+        epochs = base.config.recipe.epochs
+        cost = recording_seconds(base, options.runs / "cost"), cells["base"].seconds / epochs
+    missing = [name for name in VARIANTS if name not in cells]
+    text = page(found, cost=cost, missing=missing)
+    put_section(options.docs / "RESULTS.md", "stripes", text)
+
+
+if __name__ == "__main__":
+    main()

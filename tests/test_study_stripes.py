@@ -1,0 +1,148 @@
+"""The study of stripes: its verdicts by hand, and what it trains."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from asr_core.errors import InputError
+from robust.stripes.measure import Convergence
+from robust.sweep import Cell
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+OPTIONS = argparse.Namespace(
+    recipe="resnet11-embedded", deeper="resnet29-embedded", data=None, epochs=6, milestones="3,5"
+)
+SETTLED = Convergence(
+    epochs=6,
+    threshold=0.05,
+    settled=4,
+    layers={"a": 4, "b": 2},
+    at_decay=0.5,
+    before_decay=0.125,
+    after_decay=0.01,
+)
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
+    """The scripts, which find each other as when they are run."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    names = ("stripes_page", "study_stripes")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return {name: importlib.import_module(name) for name in names}
+
+
+def found(scripts: dict[str, ModuleType], **changes: Any) -> Any:
+    whole = {
+        "title": "net-SE", "scores": {"a": 0.05, "b": 0.2, "c": 2.0},
+        "untrained": {"a": 0.5, "b": 0.25, "c": 0.75}, "convergence": SETTLED, "top1": 0.75,
+    }  # fmt: skip
+    return scripts["stripes_page"].Found(**{**whole, **changes})
+
+
+def test_the_row_of_a_run(scripts: dict[str, ModuleType]) -> None:
+    text = scripts["stripes_page"].page({"base": found(scripts)}, cost=(0.02, 4.0))
+    assert (
+        "| net-SE | 75.0 | 0.2 (0.05 to 2) | 0.5 | 1 of 3 | epoch 4 | 50.0% | 0.125 → 0.010 |"
+    ) in text.splitlines()
+    assert "took 20 ms of processor time, 0.50% of the 4 s" in text
+    assert "Not run here" not in text
+
+
+@pytest.mark.parametrize(
+    ("scores", "answer"),
+    [([0.01, 0.09], "**yes**, 2 of 2"), ([0.2, 0.01], "**in part**, 1"), ([0.1], "**no**, 0 of 1")],
+)
+def test_stripes_seen_or_not(
+    scripts: dict[str, ModuleType], scores: list[float], answer: str
+) -> None:
+    each = found(scripts, scores={str(i): score for i, score in enumerate(scores)})
+    assert f"- Stripes in net-SE: {answer}" in scripts["stripes_page"].page(
+        {"base": each}, cost=None
+    )
+
+
+@pytest.mark.parametrize(("share", "answer"), [(0.95, "yes"), (0.949, "no")])
+def test_converged_at_the_first_decay_or_not(
+    scripts: dict[str, ModuleType], share: float, answer: str
+) -> None:
+    each = found(scripts, convergence=replace(SETTLED, at_decay=share))
+    text = scripts["stripes_page"].page({"base": each}, cost=None)
+    said = f"- Convergence at the first decay in net-SE: **{answer}**, {share:.1%} of gates"
+    assert said in text
+    assert "(95 % do after epoch 4)" in text
+
+
+@pytest.mark.parametrize(
+    ("shares", "answer"), [((0.5, 0.6, 0.6, 0.8), "yes"), ((0.5, 0.4, 0.6, 0.8), "no")]
+)
+def test_weight_decay_settles_sooner_or_not(
+    scripts: dict[str, ModuleType], shares: tuple[float, ...], answer: str
+) -> None:
+    names = ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4")
+    runs = {
+        name: found(scripts, convergence=replace(SETTLED, at_decay=share))
+        for name, share in zip(names, shares, strict=True)
+    }
+    text = scripts["stripes_page"].page(runs, cost=None, missing=["ie", "cbam"])
+    listed = ", ".join(f"{share:.1%}" for share in shares)
+    assert f"**{answer}**, settled at the first decay: {listed}; one seed each." in " ".join(
+        text.split()
+    )
+    assert "Not run here, though the command offers them: ie, cbam." in text
+
+
+def test_runs_without_live_gates_have_no_row_but_their_picture(
+    scripts: dict[str, ModuleType],
+) -> None:
+    asr = found(scripts, title="net-ASR(SE)", scores={}, untrained={}, convergence=None)
+    text = scripts["stripes_page"].page({"base": found(scripts), "asr": asr}, cost=None)
+    assert "| net-ASR(SE)" not in text
+    assert "![net-ASR(SE): scales](gallery/scales-asr-se.png)" in text
+    assert "gallery/spatial-cbam.png" not in text
+
+
+def test_the_set_is_that_of_the_appendix(scripts: dict[str, ModuleType]) -> None:
+    study = scripts["study_stripes"]
+    lines = {
+        name: " ".join(study.arguments(variant, OPTIONS))
+        for name, variant in study.VARIANTS.items()
+    }
+    assert len(set(lines.values())) == len(lines) == 9
+    unrecorded = [name for name, line in lines.items() if "--record-attention" not in line]
+    assert unrecorded == ["cbam"], "whose spatial gates are no record's"
+    assert lines["base"].startswith(
+        "--recipe resnet11-embedded --mode live --attention se --record-attention --epochs 6 "
+        "--schedule multistep --milestones 3,5 --gamma 0.1 --weight-decay 1e-4"
+    )
+    assert "--schedule cosine" in lines["cosine"]
+    assert "resnet29-embedded" in lines["deeper"]
+    decays = {line.partition("--weight-decay ")[2].split()[0] for line in lines.values()}
+    assert decays == {"1e-4", "2e-4", "3e-4", "4e-4"}
+
+
+def test_a_run_of_other_options_is_refused(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    study = scripts["study_stripes"]
+    recipe = {
+        "name": "resnet11-embedded", "epochs": 6, "schedule": "multistep", "weight_decay": 1e-4
+    }  # fmt: skip
+    config = {"recipe": recipe, "mode": "live", "attention": "se"}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"config": config}))
+    cell = Cell(tmp_path, ())
+    study.check("base", cell, OPTIONS)
+    with pytest.raises(InputError, match=r"run of .*'se'.*of .*'ie'.*choose another folder"):
+        study.check("ie", cell, OPTIONS)
+    path.write_text(json.dumps({"config": {**config, "recipe": {**recipe, "epochs": 4}}}))
+    with pytest.raises(InputError, match="choose another folder"):
+        study.check("base", cell, OPTIONS)
