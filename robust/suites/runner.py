@@ -92,5 +92,6 @@ def _outcome(
 
 
 def _answers(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which are right, bool (N,), and the cross-entropy of each."""
-    return logits.argmax(1) == labels, nn.functional.cross_entropy(logits, labels, reduction="none")
+    """Which are right, bool (N,), and the cross-entropy of each; NaN is never right."""
+    right = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
+    return right, nn.functional.cross_entropy(logits, labels, reduction="none")
