@@ -52,6 +52,9 @@ class Found:
         untrained: the same before training.
         convergence: of its live gates; None where it has none.
         top1: test accuracy of the last epoch, in [0, 1].
+        moved: ASR's v: the mean over channels of |v after the last epoch − v after the first|;
+            None without a record of it.
+        beside: the same of the live network's gates, means over images.
     """
 
     title: str
@@ -59,6 +62,8 @@ class Found:
     untrained: Mapping[str, float]
     convergence: Convergence | None
     top1: float
+    moved: float | None = None
+    beside: float | None = None
 
 
 def page(
@@ -82,7 +87,7 @@ def page(
     parts = [
         ABOUT.format(striped=STRIPED, threshold=threshold),
         "\n".join(table) + "\n",
-        "\n".join(_claims(live)) + "\n",
+        "\n".join([*_claims(live), *_scales(found)]) + "\n",
     ]
     if cost is not None:
         share = cost[0] / cost[1]
@@ -123,6 +128,17 @@ def _row(found: Found) -> str:
             "" if at is None else f"{converged.before_decay:.3f} → {converged.after_decay:.3f}",
         ]
     return f"| {' | '.join(cells)} |"
+
+
+def _scales(found: Mapping[str, Found]) -> list[str]:
+    """How far ASR's v moved, beside live gates."""
+    return [
+        f"- v of {each.title} moved by {each.moved:.3f} (mean over channels) from the first epoch "
+        f"to the last, test top-1 {100 * each.top1:.1f} %; the live network's gates, means over "
+        f"images, by {each.beside:.3f}."
+        for each in found.values()
+        if each.moved is not None and each.beside is not None
+    ]
 
 
 def _claims(live: Mapping[str, Found]) -> list[str]:

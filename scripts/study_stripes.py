@@ -119,12 +119,15 @@ def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
         source, source.data.test, source.folder, threshold=THRESHOLD,
         beside=beside if name == "asr" else None,
     )  # fmt: skip
+    pair = name == "asr" and beside is not None
     return Found(
         title=source.title,
         scores=scores(drawn.gates.values),
         untrained=_untrained(source, seed=0),
         convergence=drawn.convergence,
         top1=cell.result["test"]["top1"],
+        moved=_moved(source) if pair else None,
+        beside=_moved(beside) if pair and beside is not None else None,
     )
 
 
@@ -135,6 +138,13 @@ def _untrained(source: Source, *, seed: int) -> dict[str, float]:
         return {}
     model = new_model(source.config, DataFacts.of(source.data)).eval()
     return scores(measure(model, source.data.test, seed=seed).values)
+
+
+def _moved(source: Source) -> float:
+    """|last − first epoch| of v, or else of live gates' means over images; mean over channels."""
+    assert source.record is not None
+    gates = source.record.asr or {n: v.mean(1) for n, v in source.record.live.items()}
+    return torch.cat([(v[-1] - v[0]).abs() for v in gates.values()]).mean().item()
 
 
 def recording_seconds(source: Source, folder: Path, *, rounds: int = 7) -> float:

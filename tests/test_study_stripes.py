@@ -105,9 +105,14 @@ def test_weight_decay_settles_sooner_or_not(
 def test_runs_without_live_gates_have_no_row_but_their_picture(
     scripts: dict[str, ModuleType],
 ) -> None:
-    asr = found(scripts, title="net-ASR(SE)", scores={}, untrained={}, convergence=None)
+    asr = found(
+        scripts, title="net-ASR(SE)", scores={}, untrained={}, convergence=None,
+        moved=0.0123, beside=0.25,
+    )  # fmt: skip
     text = scripts["stripes_page"].page({"base": found(scripts), "asr": asr}, cost=None)
     assert "| net-ASR(SE)" not in text
+    assert "- v of net-ASR(SE) moved by 0.012 (mean over channels)" in text
+    assert "means over images, by 0.250." in text
     assert "![net-ASR(SE): scales](gallery/scales-asr-se.png)" in text
     assert "gallery/spatial-cbam.png" not in text
 
