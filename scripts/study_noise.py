@@ -57,6 +57,7 @@ NOISES = {
 }
 SUITE = {"test": "norm-noise", "train": "norm-statistics"}
 PRECISION = "bf16"
+BATCH = 64  # larger ones spend half their time on fresh memory
 
 Cells = Mapping[tuple[str, str, int], Cell]
 """Variant, noise of the training and seed -> the run."""
@@ -145,7 +146,9 @@ def results(done: Cells, phase: str, data: ImageSet, folder: Path) -> list[Suite
             bar.update(task, note=cell.folder.name)
             subject = open_subject(cell.folder)
             check(subject, *key)
-            job = SuiteJob([subject], data, suite, folder=folder, precision=PRECISION)
+            job = SuiteJob(
+                [subject], data, suite, folder=folder, precision=PRECISION, batch_size=BATCH
+            )
             found += job.run()
             bar.advance(task)
     return found
