@@ -58,5 +58,6 @@ def save(figure: Figure, folder: Path, name: str, arrays: Mapping[str, Tensor]) 
         with atomic_path(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, dpi=110, metadata=metadata)
         written.append(folder / f"{name}{suffix}")
+        figure.set_layout_engine("none")  # the places stay: finding them again takes most of it
     save_arrays(folder / f"{name}.npz", arrays)
     return [*written, folder / f"{name}.npz"]
