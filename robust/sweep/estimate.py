@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,15 +13,48 @@ from typing import Literal
 import torch
 
 from asr_core.data import open_data, steps_per_epoch, train_batches
+from asr_core.errors import InputError
 from asr_core.training import DataFacts, TrainConfig, new_accelerator
 from asr_core.training.learner import Learner
+
+Device = Literal["auto", "cpu"]
 
 STEPS = 3
 TO_A_STEP = 1 / 3
 """What evaluating a batch takes: a forward pass, where a step also goes back."""
 
 
-def estimated_seconds(config: TrainConfig, *, device: Literal["auto", "cpu"] = "cpu") -> float:
+def estimated_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
+    """:func:`measured_seconds` in a process of its own.
+
+    Memory of an accelerator would stay taken otherwise, and Accelerate keeps one setting a process.
+
+    Raises:
+        InputError: the data cannot be opened, or the config does not go with it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import main; main()", device],
+        input=json.dumps(config.as_dict()),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
+        raise InputError(f"the first run cannot begin: {said[0]}")
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Read a config from stdin, and write its seconds to stdout."""
+    config = TrainConfig.from_dict(json.load(sys.stdin))
+    try:
+        seconds = measured_seconds(config, device="cpu" if "cpu" in sys.argv else "auto")
+    except InputError as error:
+        sys.exit(str(error))
+    sys.stdout.write(str(seconds))
+
+
+def measured_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
     """Seconds of a run of ``config`` on one thread, by the quickest of a few training steps.
 
     Raises:

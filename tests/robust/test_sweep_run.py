@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from asr_core.errors import InputError
 from asr_core.training import TrainConfig
 from robust.cli import main
 from robust.sweep import Sweep, estimate, grid, run_sweep
-from robust.sweep.estimate import estimated_seconds
+from robust.sweep.estimate import estimated_seconds, measured_seconds
 
 MINE = "seeds = 2\n[axes]\nattention = ['se', 'ie']\npsi = [0.1, 0.5]\n"
 
@@ -167,15 +169,58 @@ def test_the_time_is_told_from_a_few_steps(monkeypatch: pytest.MonkeyPatch) -> N
     register(monkeypatch)
     forget_accelerator()
     monkeypatch.setitem(DATASETS._entries, "tiny", lambda source: tiny_data())
-    assert estimated_seconds(tiny_config()) > 0
+    assert measured_seconds(tiny_config()) > 0
     taken = iter([4.0, 2.0, 3.0])
     monkeypatch.setattr(estimate, "_seconds", lambda *others: next(taken))
     # two epochs of five steps; 13 images of validation an epoch and 17 of test, gated and fused,
     # in batches of 8, at a third of a step
     batches = (2 * 13 + 2 * 17) / 8
     forget_accelerator()
-    assert estimated_seconds(tiny_config()) == pytest.approx(2 * (10 + batches / 3))
+    assert measured_seconds(tiny_config()) == pytest.approx(2 * (10 + batches / 3))
     forget_accelerator()
+
+
+def test_the_time_is_measured_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    register(monkeypatch)
+    python.write_text("#!/usr/bin/env bash\ncat >config.json; echo -n 12.5")
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert estimated_seconds(tiny_config()) == 12.5
+    assert TrainConfig.from_dict(json.loads(Path("config.json").read_text())) == tiny_config()
+    python.write_text("#!/usr/bin/env bash\necho at line 1 >&2; echo no such folder >&2; exit 1")
+    with pytest.raises(InputError, match="the first run cannot begin: no such folder"):
+        estimated_seconds(tiny_config())
+
+
+def test_what_that_process_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(monkeypatch)
+    asked: list[tuple[TrainConfig, str]] = []
+
+    def measured(config: TrainConfig, *, device: str) -> float:
+        asked.append((config, device))
+        return 2.5
+
+    monkeypatch.setattr(estimate, "measured_seconds", measured)
+    for device in ("cpu", "auto"):
+        monkeypatch.setattr(sys, "argv", ["-c", device])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(tiny_config().as_dict())))
+        estimate.main()
+    assert asked == [(tiny_config(), "cpu"), (tiny_config(), "auto")]
+    assert capsys.readouterr().out == "2.52.5"
+
+    def refused(config: TrainConfig, *, device: str) -> float:
+        raise InputError("no such folder")
+
+    monkeypatch.setattr(estimate, "measured_seconds", refused)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(tiny_config().as_dict())))
+    with pytest.raises(SystemExit, match="^no such folder$"):
+        estimate.main()
 
 
 def test_the_record_of_a_made_up_run_is_that_of_a_real_one(
