@@ -54,6 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     live = build_model(stock.name, stock.arguments)
     save_model(tmp_path / "runs" / "live-se" / "model.safetensors", live, stock)
     monkeypatch.setattr(robust.sweep.run, "run_missing", first_only)
+    monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
     return tmp_path
 
 

@@ -219,7 +219,7 @@ def test_what_that_process_does(
 
     monkeypatch.setattr(estimate, "measured_seconds", refused)
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(tiny_config().as_dict())))
-    with pytest.raises(SystemExit, match="^no such folder$"):
+    with pytest.raises(SystemExit, match=r"^no such folder$"):
         estimate.main()
 
 
