@@ -93,7 +93,7 @@ def page(
         share = cost[0] / cost[1]
         parts.append(
             f"Recording an epoch took {cost[0] * 1000:.0f} ms of processor time, {share:.2%} of "
-            f"the {cost[1]:.0f} s that training it took.\n"
+            f"the {cost[1]:.0f} s by the clock that training it took.\n"
         )
     if missing:
         parts.append(f"Not run here, though the command offers them: {', '.join(missing)}.\n")

@@ -55,7 +55,7 @@ def test_the_row_of_a_run(scripts: dict[str, ModuleType]) -> None:
     assert (
         "| net-SE | 75.0 | 0.2 (0.05 to 2) | 0.5 | 1 of 3 | epoch 4 | 50.0% | 0.125 → 0.010 |"
     ) in text.splitlines()
-    assert "took 20 ms of processor time, 0.50% of the 4 s" in text
+    assert "took 20 ms of processor time, 0.50% of the 4 s by the clock" in text
     assert "Not run here" not in text
 
 
