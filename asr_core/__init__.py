@@ -9,9 +9,9 @@
 from asr_core.attention import ATTENTIONS
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError, ParityError, TargetError
-from asr_core.fold import fold_bn, fold_conv_bn
-from asr_core.fold_branches import merge_branches
-from asr_core.fold_model import fold_model
+from asr_core.fold.branches import merge_branches
+from asr_core.fold.model import fold_model
+from asr_core.fold.norms import fold_bn, fold_conv_bn
 from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.fuse import fuse_asr
 from asr_core.gate import Gate

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from asr_core.checkpoint import load_checkpoint, load_meta, save_checkpoint
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
-from asr_core.fold import fold_conv_bn
-from asr_core.fold_branches import merge_branches
+from asr_core.fold.branches import merge_branches
+from asr_core.fold.norms import fold_conv_bn
 from asr_core.freeze.constant import restore_frozen
 from asr_core.insert import insert_asr
 from asr_core.models.normalized import CHANNELS, Normalized, check_statistics

@@ -21,8 +21,8 @@ from asr_core.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.divergence import require_agreement
 from asr_core.errors import CheckpointError, InputError
 from asr_core.export import TOLERANCE
-from asr_core.fold_branches import branched
-from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.fold.branches import branched
+from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport

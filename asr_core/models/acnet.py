@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from asr_core.fold_branches import Branch, Branched
+from asr_core.fold.branches import Branch, Branched
 from asr_core.models.init import he_init
 from asr_core.models.resnet_cifar import Bottleneck, ResNetCIFAR, resnet_cifar
 

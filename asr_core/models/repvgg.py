@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asr_core.attention import ATTENTIONS, Attention
 from asr_core.errors import InputError
-from asr_core.fold_branches import Branch, Branched
+from asr_core.fold.branches import Branch, Branched
 from asr_core.models.init import he_init
 from asr_core.models.live import Attended
 

@@ -1,4 +1,4 @@
-"""asr_core.fold_branches: merged blocks against their branches, summed one by one in float64."""
+"""asr_core.fold.branches: merged blocks against their branches, summed one by one in float64."""
 
 import copy
 
@@ -13,7 +13,7 @@ from torch.nn.utils import fusion
 from asr_core import fuse_asr, insert_asr, merge_branches
 from asr_core.attention import ATTENTIONS
 from asr_core.errors import InputError, ParityError
-from asr_core.fold_branches import Branched, branched
+from asr_core.fold.branches import Branched, branched
 from asr_core.models.acnet import AsymmetricConv, resnet_acnet
 from asr_core.models.repvgg import RepVGG, RepVGGBlock
 from asr_core.parametrization import gated_layers

@@ -1,4 +1,4 @@
-"""asr_core.fold_kernels: one convolution against the sum of several, run in float64."""
+"""asr_core.fold.kernels: one convolution against the sum of several, run in float64."""
 
 import copy
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from asr_core import insert_asr
 from asr_core.errors import InputError
-from asr_core.fold_kernels import identity_conv, merge_convs
+from asr_core.fold.kernels import identity_conv, merge_convs
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 

@@ -1,4 +1,4 @@
-"""asr_core.fold_model: everything in one call, whatever was done before it."""
+"""asr_core.fold.model: everything in one call, whatever was done before it."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from asr_core import check_parity, fold_conv_bn, fold_model, fuse_asr, insert_asr, merge_branches
 from asr_core import fold_model as function
 from asr_core.errors import InputError, ParityError
-from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import resnet_acnet, resnet_cifar
 from asr_core.models.repvgg import RepVGG
 

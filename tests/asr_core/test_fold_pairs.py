@@ -1,4 +1,4 @@
-"""asr_core.fold_pairs: pairs of known networks, and none where folding would be wrong."""
+"""asr_core.fold.pairs: pairs of known networks, and none where folding would be wrong."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from asr_core import fold_conv_bn
 from asr_core.errors import InputError
-from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.fold.pairs import conv_bn_pairs
 
 
 def with_statistics(model: nn.Module, x: Tensor) -> nn.Module:

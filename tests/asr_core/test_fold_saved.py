@@ -10,8 +10,8 @@ from layer_cases import randomise
 from torch import Tensor, nn
 
 from asr_core import fold_conv_bn, fuse_asr, insert_asr, merge_branches
-from asr_core.fold_branches import branched
-from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.fold.branches import branched
+from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized, resnet_acnet
 from asr_core.models.repvgg import RepVGG
 from asr_core.saved_model import StockModel, load_model, save_model

@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from asr_core.divergence import require_agreement
-from asr_core.fold import fold_conv_bn
-from asr_core.fold_branches import merge_branches
-from asr_core.fold_pairs import conv_bn_pairs
+from asr_core.fold.branches import merge_branches
+from asr_core.fold.norms import fold_conv_bn
+from asr_core.fold.pairs import conv_bn_pairs
 
 TOLERANCE = 1e-4
 """Relative, in float32: a fold rounds anew in each layer, and deep networks carry it on."""

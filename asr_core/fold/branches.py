@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from asr_core.errors import InputError
-from asr_core.fold import fold_bn
-from asr_core.fold_kernels import identity_conv, merge_convs
+from asr_core.fold.kernels import identity_conv, merge_convs
+from asr_core.fold.norms import fold_bn
 from asr_core.fuse import fuse_asr
 from asr_core.layers import KINDS
 from asr_core.parity import check_parity

@@ -1,0 +1,1 @@
+"""The further step, for inference alone: batch norms and parallel branches into one layer."""
