@@ -11,6 +11,7 @@ from asr_core.data.split import Split
 from asr_core.errors import InputError
 from asr_core.files import write_json
 from asr_core.report import listed
+from asr_core.stripes import AttentionRecord
 from robust.stripes.epochs import draw_differences, draw_scales
 from robust.stripes.heat_maps import draw_spatial, draw_stripes
 from robust.stripes.measure import Convergence, Gates, convergence, figures, measure
@@ -78,11 +79,9 @@ def draw(
         decays = source.decays
         settling = convergence(record, threshold=threshold, decay=decays[0] if decays else None)
         files += draw_differences(record, folder, **shown, threshold=threshold, decays=decays)
-    asr, live = _pair(source, beside)
+    asr, live, decays = _pair(source, beside)
     if asr is not None:
-        other = None if live is None else live.record
-        assert asr.record is not None
-        files += draw_scales(asr.record, other, folder, **shown, decays=asr.decays)
+        files += draw_scales(asr, live, folder, **shown, decays=decays)
     if not files:
         raise InputError(_nothing(source, gates))
     report = {
@@ -99,16 +98,22 @@ def draw(
     return Drawn(gates, settling, [*files, folder / "stripes.json"], report)
 
 
-def _pair(source: Source, beside: Source | None) -> tuple[Source | None, Source | None]:
-    """The run with ASR and the one with live attention, each if there is one."""
-    both = [each for each in (source, beside) if each is not None and each.record is not None]
+def _pair(
+    source: Source, beside: Source | None
+) -> tuple[AttentionRecord | None, AttentionRecord | None, tuple[float, ...]]:
+    """The record with ASR and the live one, each if there is one, and the decays of the first."""
+    both = [
+        (each.record, each.decays)
+        for each in (source, beside)
+        if each is not None and each.record is not None
+    ]
     if beside is not None and len(both) < 2:
         raise InputError("both runs need a record: train them with --record-attention")
-    asr = next((each for each in both if each.record and each.record.asr), None)
-    live = next((e for e in both if e is not asr and e.record and e.record.live), None)
+    asr, decays = next(((r, at) for r, at in both if r.asr), (None, ()))
+    live = next((record for record, _ in both if record is not asr and record.live), None)
     if beside is not None and (asr is None or live is None):
         raise InputError("beside each other are drawn a run with ASR and one with live attention")
-    return asr, live
+    return asr, live, decays
 
 
 def _nothing(source: Source, gates: Gates) -> str:
