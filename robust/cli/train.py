@@ -10,7 +10,22 @@ from click.core import ParameterSource
 from robust.cli.train_classifier import classifier_options, train_classifier
 
 
-@click.group("train", invoke_without_command=True)
+class TrainGroup(click.Group):
+    """``train`` with a hint for who gives a recipe as if it were a command."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find ``style``; another word is an error that says how a recipe is given."""
+        if args[0] in self.commands or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        known = ", ".join(self.commands)
+        raise click.UsageError(
+            f"unknown command {args[0]!r}. Known: {known}; a recipe is given by --recipe", ctx
+        )
+
+
+@click.group("train", cls=TrainGroup, invoke_without_command=True)
 @classifier_options
 @click.pass_context
 def train(ctx: click.Context, **options: Any) -> None:

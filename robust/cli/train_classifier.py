@@ -11,9 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--recipe", default="resnet29-embedded", show_default=True, help="Recipe."),
-    click.option(
-        "--mode", default="asr", show_default=True, help="plain, live, asr, or both of them."
-    ),
+    click.option("--mode", default="asr", show_default=True, help="plain, live, asr or both."),
     click.option(
         "--attention", default="se", show_default=True, help="Attention module; const: the control."
     ),
@@ -22,6 +20,10 @@ _OPTIONS = (
     click.option("--zero-gamma", is_flag=True, help="Start the residual branches at 0."),
     click.option("--data", "data_folder", type=click.Path(), help="Folder of the data set."),
     click.option("--download", is_flag=True, help="Fetch the data set into --data first."),
+    click.option(
+        "--skip-unreadable", is_flag=True, help="Try all image files first; leave out damaged ones."
+    ),
+    click.option("--workers", type=int, help="Processes that decode files.  [one a core]"),
     click.option("--epochs", type=int, help="Milestones and warm-up move along.  [recipe's]"),
     click.option("--batch-size", type=int, help="Images a step, all processes'.  [recipe's]"),
     click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
@@ -80,6 +82,8 @@ def train_classifier(
     recipe: str,
     data_folder: str | None,
     download: bool,
+    skip_unreadable: bool,
+    workers: int | None,
     noise: str | None,
     severity: str | None,
     milestones: str | None,
@@ -94,6 +98,7 @@ def train_classifier(
     **chosen: Any,
 ) -> None:
     """Train, fuse, check and write; the first of several processes alone speaks."""
+    import warnings
     from pathlib import Path
 
     from asr_core.data import open_data
@@ -121,13 +126,21 @@ def train_classifier(
         config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
     )
     main = accelerator.is_main_process
-    with accelerator.main_process_first():  # who alone downloads
+    # The first process alone downloads, and names what is skipped below.
+    with accelerator.main_process_first(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* are unreadable and left out")
         data = open_data(
             own.data,
             folder=None if data_folder is None else Path(data_folder),
             download=download,
             image_size=own.image_size,
+            on_unreadable="skip" if skip_unreadable else "stop",
+            workers=workers,
         )
+    if main and data.unreadable:
+        for path, reason in data.unreadable:
+            click.echo(f"skipped {path}: {reason}", err=True)
+        click.echo(f"files skipped: {len(data.unreadable)}", err=True)
     if record_attention:
         require_gates(new_model(config, DataFacts.of(data)).model)
     record = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 from processes import together
 from tiny_classifier import forget_accelerator, register, tiny_data, tiny_recipe
 
@@ -231,6 +232,34 @@ def test_an_option_of_classifiers_before_style_is_refused(tmp_path: Path) -> Non
     line = ["train", "--lr", "0.1", "style", "--style", "mosaic", "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(main, line, prog_name="robust")
     failed(result, "--lr before 'style' is an option of classifiers")
+
+
+def test_a_recipe_in_the_place_of_a_command_is_told_where_it_goes() -> None:
+    result = CliRunner().invoke(main, ["train", "resnet164-cifar100"], prog_name="robust")
+    failed(result, "unknown command 'resnet164-cifar100'", "a recipe is given by --recipe")
+
+
+def test_an_unreadable_image_stops_the_run_or_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.radial_gradient("L").convert("RGB").save(folder / f"{number}.png")
+    bad = tmp_path / "data" / "val" / "dog" / "1.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    files = tiny_recipe(data="imagenet", image_size=8, epochs=1)
+    monkeypatch.setattr(asr_core.recipes, "load_recipe", lambda name: files)
+    line = ["--data", tmp_path / "data", "--workers", 0, "--quiet"]
+    failed(train(tmp_path / "stopped", *line), str(bad), "unreadable image", "--skip-unreadable")
+    result = train(tmp_path / "run", *line, "--skip-unreadable")
+    assert result.exit_code == 0, result.output
+    named, counted = result.stderr.splitlines()
+    assert named.startswith(f"skipped {bad}: ")
+    assert counted == "files skipped: 1"
+    assert "(last epoch, fused, 3 images" in result.stdout
 
 
 def test_help_names_the_options_and_the_style_command() -> None:
