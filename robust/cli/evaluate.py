@@ -13,6 +13,11 @@ import click
 @click.option("--suite", help="norm-noise, corruptions, adversarial, or norm-statistics.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the suite's draws.")
 @click.option(
+    "--baseline",
+    type=click.Path(),
+    help="Plain twin to which the mCE of corruptions is relative; tested too.",
+)
+@click.option(
     "--repeats", type=int, default=1, show_default=True, help="Passes where chance has a part."
 )
 @click.option("--batch-size", type=int, default=256, show_default=True, help="Images at a time.")
@@ -32,6 +37,7 @@ def evaluate_models(
     split: str,
     suite: str | None,
     seed: int,
+    baseline: str | None,
     repeats: int,
     batch_size: int,
     precision: str,
@@ -51,17 +57,21 @@ def evaluate_models(
     import sys
     from pathlib import Path
 
+    from asr_core.errors import InputError
     from robust.cli.suite_run import run_and_show, show_clean
     from robust.device import choose_device
     from robust.suites import SUITES, SuiteOptions
     from robust.suites.job import SuiteJob, check_pass, evaluate_clean
-    from robust.suites.subject import open_subjects, shared_data
+    from robust.suites.subject import open_subjects, shared_data, with_twin
 
+    if baseline is not None and suite != "corruptions":
+        raise InputError("--baseline is for --suite corruptions; leave it out")
     if suite is not None:
         SUITES[suite]  # an unknown name lists the known ones
     check_pass(split, batch_size, precision)
     target = choose_device(device)
     subjects = open_subjects(checkpoints, builder=model)
+    twin = "" if baseline is None else with_twin(subjects, baseline, builder=model).name
     images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
     if suite is None:
         found = [
@@ -80,7 +90,7 @@ def evaluate_models(
     job = SuiteJob(
         subjects,
         images,
-        SUITES[suite](SuiteOptions(data=images, seed=seed, repeats=repeats)),
+        SUITES[suite](SuiteOptions(data=images, seed=seed, repeats=repeats, baseline=twin)),
         folder=Path(out or "runs/robustness"),
         split=split,
         batch_size=batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from asr_core.errors import InputError
 from robust.adversarial import Budget, fgsm, pgd
 from robust.corruptions import table_for
+from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
@@ -120,6 +122,16 @@ class Adversarial(Suite):
                 name: _text(kind.standard[self.table]) for name, kind in ATTACKS.items()
             },
         }
+
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """The bounds and PGD's steps."""
+        settings = self.settings()
+        bounds = ", ".join(f"{k} {v}" for k, v in settings["standard_epsilon"].items())
+        return [
+            f"severity: the bound ε, for images in [0, 1]; standard: {bounds}; PGD takes {STEPS} "
+            f"steps of {settings['pgd_step_size'].replace('epsilon', 'ε')}, with full knowledge "
+            "of the model"
+        ]
 
 
 def _text(bound: Fraction) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,12 @@ from robust.corruptions.score import (
     mean_corruption_error,
     mean_error,
 )
+from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN_KIND, Condition
 from robust.suites.results import SuiteResult
 from robust.suites.suite import SUITES, Suite, SuiteOptions
+
+MEAN, MCE, TO_TWIN = "mean error", "mCE", "mCE relative to the plain twin"
 
 FROST = "drawn"
 """What tables say of frost: its textures are not the published photographs."""
@@ -31,7 +35,8 @@ class Corruptions(Suite):
     Kinds in which chance has no part have one pass a severity, the others ``repeats``.
 
     Args:
-        options: data, seed, repeats and severities ("1" to "5", none for all) are taken from it.
+        options: data, seed, repeats, severities ("1" to "5", none for all) and baseline are taken
+            from it.
 
     Raises:
         InputError: another severity.
@@ -85,6 +90,23 @@ class Corruptions(Suite):
             "frost": FROST,
         }
 
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """The figure over all corruptions of each variant, and what frost is."""
+        twin = self._options.baseline
+        baseline = [g for g in groups if any(r.meta.get("name") == twin for r in g.results)]
+        said = [
+            f"frost: {FROST} by code, not the published photographs; severities "
+            f"{self.settings()['severity_table']}"
+        ]
+        reference = baseline[0].results if baseline else ()
+        try:
+            scores = [(group.title, score(group.results, baseline=reference)) for group in groups]
+        except InputError as error:
+            return [*said, f"{TO_TWIN}: none ({error})"]
+        figures = ", ".join(f"{title} {100 * found.value:.1f} %" for title, found in scores)
+        after = f" ({baseline[0].title})" if baseline else ""
+        return [*said, f"{scores[0][1].name}{after}: {figures}"]
+
 
 def _severity(text: str) -> int:
     if text not in map(str, SEVERITIES):
@@ -97,7 +119,7 @@ class Score:
     """All corruptions in one figure.
 
     Attributes:
-        name: of the figure: "mean error", "mCE", or "mCE relative to the plain twin".
+        name: of the figure: "mean error", "mCE" or "mCE relative to the plain twin".
         value: a share in [0, 1], or for mCE a ratio, 1 for a model like the reference.
         kinds: the same of each kind.
     """
@@ -107,40 +129,40 @@ class Score:
     kinds: dict[str, float]
 
 
-def errors(result: SuiteResult) -> dict[str, list[float]]:
-    """The error of each kind, severity by severity, the mean over repeats; without the clean one.
+def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
+    """The error of each kind, severity by severity: the mean over repeats, then over results.
 
     Raises:
-        InputError: the result is of another suite.
+        InputError: no results, one of another suite, or results under other settings.
     """
-    if result.suite != Corruptions.name:
-        raise InputError(f"a result of {result.suite!r} has no corruptions; run corruptions")
+    _check_alike(results)
     rows: dict[str, list[float]] = {}
-    for condition in result.cells():
+    for condition in results[0].cells():
         if condition.kind != CLEAN_KIND:
-            outcomes = result.of(condition)
-            error = sum(outcome.error for outcome in outcomes) / len(outcomes)
-            rows.setdefault(condition.kind, []).append(error)
+            found = [_mean([o.error for o in result.of(condition)]) for result in results]
+            rows.setdefault(condition.kind, []).append(_mean(found))
     return rows
 
 
-def score(result: SuiteResult, *, baseline: SuiteResult | None = None) -> Score:
-    """The figure that stands for a result of the suite.
+def score(results: Sequence[SuiteResult], *, baseline: Sequence[SuiteResult] = ()) -> Score:
+    """The figure that stands for the suite on networks that differ in their training seed alone.
 
-    With a baseline it is the mCE relative to that plain twin; on ImageNet without one, mCE against
-    AlexNet's published errors; elsewhere, where no such figures were published, the mean error.
+    With a baseline it is the mCE relative to that plain twin; on ImageNet without one, and with all
+    severities, the mCE against AlexNet's published errors; elsewhere, where no such figures were
+    published, the mean error.
 
     Raises:
-        InputError: a result of another suite, or of other kinds, severities or settings.
+        InputError: no results, or results of other suites, severities or settings.
     """
-    found = errors(result)
-    if baseline is not None:
-        _check_alike(result, baseline)
-        return _relative("mCE relative to the plain twin", found, errors(baseline))
-    if result.settings["data"] == "imagenet":
-        return _relative("mCE", found, alexnet(found))
+    _check_alike([*results, *baseline])
+    found = errors(results)
+    if baseline:
+        return _relative(TO_TWIN, found, errors(baseline))
+    settings = results[0].settings
+    if settings["data"] == "imagenet" and all(len(row) == 5 for row in found.values()):
+        return _relative(MCE, found, alexnet(found))
     kinds = {kind: mean_error({kind: row}) for kind, row in found.items()}
-    return Score("mean error", mean_error(found), kinds)
+    return Score(MEAN, mean_error(found), kinds)
 
 
 def _relative(name: str, found: Errors, reference: Errors) -> Score:
@@ -148,9 +170,19 @@ def _relative(name: str, found: Errors, reference: Errors) -> Score:
     return Score(name, mean_corruption_error(found, reference), kinds)
 
 
-def _check_alike(result: SuiteResult, baseline: SuiteResult) -> None:
-    if dict(result.settings) != dict(baseline.settings) or result.n != baseline.n:
-        raise InputError(
-            f"the baseline was run otherwise: {dict(baseline.settings)}, {baseline.n} images; the "
-            f"model: {dict(result.settings)}, {result.n} images. Run both alike"
-        )
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _check_alike(results: Sequence[SuiteResult]) -> None:
+    if not results:
+        raise InputError("there are no results of corruptions")
+    for result in results:
+        if result.suite != Corruptions.name:
+            raise InputError(f"a result of {result.suite!r} has no corruptions; run corruptions")
+        first = results[0]
+        if dict(result.settings) != dict(first.settings) or result.cells() != first.cells():
+            raise InputError(
+                f"{first.meta.get('name')} and {result.meta.get('name')} were corrupted otherwise "
+                f"({dict(first.settings)} and {dict(result.settings)}); run them alike"
+            )

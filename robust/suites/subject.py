@@ -155,6 +155,24 @@ def shared_data(
     return data
 
 
+def with_twin(subjects: list[Subject], path: str, *, builder: str | None = None) -> Subject:
+    """Read the model to compare with, and append it to ``subjects`` unless it is among them.
+
+    Raises:
+        InputError: another file among them goes by its name; and as :func:`open_subject`.
+    """
+    twin = open_subject(path, builder=builder)
+    alike = [subject for subject in subjects if subject.name == twin.name]
+    if not alike:
+        subjects.append(twin)
+    elif alike[0].file.resolve() != twin.file.resolve():
+        raise InputError(
+            f"{alike[0].file} and {twin.file} are both called {twin.name!r}; results go by that "
+            "name: rename one"
+        )
+    return twin
+
+
 def variant(config: TrainConfig) -> str:
     """What a table calls the network: "plain", "SE", "ASR(SE)", "const", "zero γ", …"""
     name = config.attention.upper()

@@ -92,6 +92,7 @@ class SuiteOptions:
         noise: of norm-noise: "batch", "constant", "random" or "all".
         severities: of one noise, as text; none for its defaults.
         granularity: of random noise: "sample", "layer" or "channel".
+        baseline: of corruptions: the model, by its results' name, to which mCE is relative.
 
     Raises:
         InputError: a number out of its range.
@@ -103,6 +104,7 @@ class SuiteOptions:
     noise: str = "all"
     severities: tuple[str, ...] = ()
     granularity: str = "sample"
+    baseline: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))

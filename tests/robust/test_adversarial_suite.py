@@ -39,6 +39,8 @@ def test_the_bounds_are_the_standard_ones_and_parts_of_them(side, linf):
     assert [(c.kind, c.severity) for c in found] == expected
     standard = suite(data(side)).settings()["standard_epsilon"]
     assert standard == {"fgsm-linf": linf[-1], "pgd-linf": linf[-1], "pgd-l2": "0.5"}
+    (note,) = suite(data(side)).notes([])
+    assert f"standard: fgsm-linf {linf[-1]}, pgd-linf {linf[-1]}, pgd-l2 0.5; PGD takes 10" in note
 
 
 def test_repeats_are_of_the_random_starts():

@@ -12,6 +12,7 @@ from asr_core.training import evaluate
 from robust.corruptions import FIXED, KINDS, corrupt
 from robust.corruptions.score import ALEXNET
 from robust.suites import CLEAN, SUITES, Condition, SuiteOptions, load_result, run_suite
+from robust.suites.cohort import cohorts
 from robust.suites.corruptions import errors, score
 
 
@@ -118,7 +119,7 @@ def told(found, errors_of_kinds):
 
 def test_errors_are_by_kind_and_severity_the_mean_over_repeats():
     found = run(Seen(), data(), repeats=2, severities=("1", "4"))
-    rows = errors(found)
+    rows = errors([found])
     assert list(rows) == list(KINDS)
     repeats = [o.error for o in found.of(Condition("fog", 4))]
     assert len(repeats) == 2
@@ -131,25 +132,66 @@ def test_the_figure_is_named_after_what_it_is_relative_to():
     mine = told(found, {kind: {s: 0.1 * s for s in range(1, 6)} for kind in KINDS})
     twin = told(found, {kind: {s: 0.15 * s for s in range(1, 6)} for kind in KINDS})
 
-    plain = score(mine)
+    plain = score([mine])
     assert (plain.name, plain.value) == ("mean error", pytest.approx(0.3))
     assert set(plain.kinds) == set(KINDS)
 
-    relative = score(mine, baseline=twin)
+    relative = score([mine], baseline=[twin])
     assert relative.name == "mCE relative to the plain twin"
     assert relative.value == pytest.approx(2 / 3)
 
     on_imagenet = dataclasses.replace(mine, settings={**mine.settings, "data": "imagenet"})
-    absolute = score(on_imagenet)
+    absolute = score([on_imagenet])
     assert absolute.name == "mCE"
     expected = sum(0.3 / error for error in ALEXNET.values()) / 15
     assert absolute.value == pytest.approx(expected)
     assert absolute.kinds["fog"] == pytest.approx(0.3 / 0.819324)
 
 
+def test_networks_of_several_seeds_are_scored_by_their_mean_errors():
+    found = run(Seen(), data())
+    low, high = (told(found, {k: dict.fromkeys(range(1, 6), e) for k in KINDS}) for e in (0.2, 0.6))
+    assert score([low, high]).value == pytest.approx(0.4)
+    assert score([low, high], baseline=[high]).value == pytest.approx(0.4 / 0.6)
+
+
+def test_without_all_severities_imagenet_has_a_mean_error_and_no_mce():
+    found = run(Seen(), data(), severities=("1",))
+    on_imagenet = dataclasses.replace(found, settings={**found.settings, "data": "imagenet"})
+    assert score([on_imagenet]).name == "mean error"
+
+
+def named(found, name, seed=0):
+    meta = {"name": name, "variant": name, "recipe": "r", "seed": seed}
+    return dataclasses.replace(found, meta=meta)
+
+
+def test_notes_say_the_figure_of_each_variant_and_that_frost_is_drawn():
+    given = data()
+    found = run(Seen(), given)
+    mine = named(told(found, {k: dict.fromkeys(range(1, 6), 0.3) for k in KINDS}), "ASR(SE)")
+    twin = named(told(found, {k: dict.fromkeys(range(1, 6), 0.4) for k in KINDS}), "plain")
+    groups = cohorts([mine, twin])
+    frost, alone = suite(given).notes(groups)
+    assert frost.startswith("frost: drawn by code, not the published photographs; severities")
+    assert alone == "mean error: ASR(SE) 30.0 %, plain 40.0 %"
+    relative = suite(given, baseline="plain").notes(groups)[1]
+    assert relative == "mCE relative to the plain twin (plain): ASR(SE) 75.0 %, plain 100.0 %"
+
+
+def test_a_twin_without_errors_is_said_and_loses_no_report():
+    given = data()
+    found = run(Seen(), given)
+    twin = named(told(found, {k: dict.fromkeys(range(1, 6), 0.0) for k in KINDS}), "plain")
+    notes = suite(given, baseline="plain").notes(cohorts([named(found, "ASR(SE)"), twin]))
+    assert notes[1].startswith("mCE relative to the plain twin: none (the reference makes no error")
+
+
 def test_results_that_were_run_otherwise_are_not_compared():
     first, second = (run(Seen(), data(), severities=("1",), seed=seed) for seed in (0, 1))
-    with pytest.raises(InputError, match="the baseline was run otherwise"):
-        score(first, baseline=second)
+    with pytest.raises(InputError, match=r"were corrupted otherwise .*'seed': 0.*'seed': 1"):
+        score([first], baseline=[second])
     with pytest.raises(InputError, match="has no corruptions"):
-        errors(dataclasses.replace(first, suite="norm-noise"))
+        errors([dataclasses.replace(first, suite="norm-noise")])
+    with pytest.raises(InputError, match="no results"):
+        score([])
