@@ -11,6 +11,7 @@ from PIL import Image
 
 import robust.sweep.run
 from asr_core.data import embedded
+from asr_core.recipes import load_recipe
 from asr_core.saved_model import StockModel, save_model
 from robust.cli import main
 from robust.model_names import build_model
@@ -92,6 +93,16 @@ def test_every_command_of_the_program_runs(place: Path) -> None:
     assert (place / "runs" / "my-bn-asr" / "network.safetensors").is_file()
     assert (place / "runs" / "first" / "fused.safetensors").is_file()
     assert "(1 of 3 seeds)" in (place / "runs" / "sweep-init" / "sweep.md").read_text()
+
+
+def test_the_command_for_several_processes_is_one_of_the_programs() -> None:
+    (line,) = [command for command in commands() if command[0] == "torchrun"]
+    start = line.index("-m")
+    assert line[start : start + 3] == ["-m", "robust", "train"]
+    train = main.get_command(None, "train")  # type: ignore[arg-type]
+    assert train is not None
+    options = train.make_context("train", line[start + 3 :]).params
+    assert load_recipe(options["recipe"]).data == options["data_folder"] == "imagenet"
 
 
 def test_the_first_command_runs_the_shipped_networks(place: Path) -> None:
