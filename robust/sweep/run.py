@@ -47,7 +47,7 @@ class Outcome:
         sweep, results = self.results.sweep, self.results
         fields = ", ".join(f"{name} {value}" for name, value in sweep.fields.items())
         about = (
-            f"{sweep.title}: {sweep.seeds} seeds a cell ({fields}). Percent of the "
+            f"{sweep.title}: seeds a cell: {sweep.seeds} ({fields}). Percent of the "
             f"{results.images} test images after the last epoch, mean ± half the 95 % t interval "
             "over seeds; best bold, second best underlined, in each row."
         )
