@@ -221,9 +221,9 @@ def test_models_that_cannot_be_traced():
     assert_unchanged(model, before)
     assert model[1][1].calls == 0
     assert insert_asr(model, targets="1.1.conv").names == ["1.1.conv"]
-    with pytest.raises(TargetError, match="a Wilful|in its forward: "):
+    with pytest.raises(TargetError, match=r"a Wilful|in its forward: "):
         place(Wilful())
-    with pytest.raises(TargetError, match="torch.fx cannot trace it: in '0', a Wordy"):
+    with pytest.raises(TargetError, match=r"torch.fx cannot trace it: in '0', a Wordy"):
         place(nn.Sequential(Wordy()))  # no images to guess
 
 
