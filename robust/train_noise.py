@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from asr_core.errors import InputError
+from robust.mixed_batch import ForeignImages, check_mix, mixed_batch
 from robust.noise import (
     NOISES,
     BatchNoise,
@@ -31,16 +32,33 @@ DEFAULTS: dict[str, Severity] = {
 class TrainNoise:
     """Noise during training; none where ``severity`` is None.
 
-    Batch noise in training is the batch size: it arises by itself in batch norm.
+    Batch noise in training is the batch size: it arises by itself in batch norm. With ``mix`` half
+    of each batch are foreign images (:mod:`robust.mixed_batch`), of which no loss is taken.
+
+    Attributes:
+        severity: noise and strength.
+        mix: "noise", or a data set whose images are the foreign ones; None for none.
 
     Raises:
-        InputError: noise images as companions: the companions are the step's other crops.
+        InputError: noise images as companions: the companions are the step's other images. A mix
+            without batch noise, of an unknown kind, or in a batch that has no half.
     """
 
     severity: Severity | None = None
+    mix: str | None = None
 
     def __post_init__(self) -> None:
         chosen = self.severity
+        if self.mix is not None:
+            if not isinstance(chosen, BatchNoise):
+                raise InputError(
+                    f"a mix with {self.mix!r} is batch noise; add --noise batch, or leave --mix out"
+                )
+            if chosen.size % 2:
+                raise InputError(
+                    f"half of a batch of {chosen.size} cannot be foreign; give an even --severity"
+                )
+            check_mix(self.mix)
         if isinstance(chosen, BatchNoise) and chosen.companions != "photos":
             raise InputError(
                 f"batch noise {chosen.text} cannot be trained under; give a batch size"
@@ -50,12 +68,16 @@ class TrainNoise:
     def text(self) -> str | None:
         """Such as "constant 0.5,0.5"; None without noise."""
         severity = self.severity
-        return None if severity is None else f"{severity.noise} {severity.text}"
+        mixed = "" if self.mix is None else f" mixed with {self.mix}"
+        return None if severity is None else f"{severity.noise} {severity.text}{mixed}"
 
     def as_dict(self) -> dict[str, str] | None:
         """As JSON-able data; None without noise."""
         severity = self.severity
-        return None if severity is None else {"noise": severity.noise, "severity": severity.text}
+        if severity is None:
+            return None
+        mixed = {} if self.mix is None else {"mix": self.mix}
+        return {"noise": severity.noise, "severity": severity.text, **mixed}
 
     def batch_size(self, given: int | None = None) -> dict[str, int]:
         """The ``batch_size`` of a recipe, as a keyword: batch noise's, or ``given``, or none.
@@ -69,7 +91,8 @@ class TrainNoise:
             raise InputError(
                 "--noise batch sets the batch size, by --severity; leave --batch-size out"
             )
-        return {"batch_size": self.severity.size}
+        foreign = 0 if self.mix is None else self.severity.size // 2
+        return {"batch_size": self.severity.size - foreign}
 
     def setting(self) -> dict[str, dict[str, str]]:
         """What a run records beside its recipe; nothing without noise."""
@@ -81,6 +104,9 @@ class TrainNoise:
         step.
         """
         severity = self.severity
+        if self.mix is not None:
+            foreign = ForeignImages(self.mix, seed=seed)
+            return lambda network, step: mixed_batch(network, foreign.at(step))
         if severity is None or isinstance(severity, BatchNoise):
             return None
 
@@ -95,8 +121,10 @@ class TrainNoise:
 NO_NOISE = TrainNoise()
 
 
-def parse_train_noise(noise: str | None, severity: str | None) -> TrainNoise:
-    """Noise for the train phase from ``--noise`` and ``--severity``.
+def parse_train_noise(
+    noise: str | None, severity: str | None, mix: str | None = None
+) -> TrainNoise:
+    """Noise for the train phase from ``--noise``, ``--severity`` and ``--mix``.
 
     Raises:
         InputError: an unknown noise, a severity of another form or without a noise, or noise
@@ -105,6 +133,7 @@ def parse_train_noise(noise: str | None, severity: str | None) -> TrainNoise:
     if noise is None:
         if severity is not None:
             raise InputError("--severity needs --noise")
-        return NO_NOISE
+        return TrainNoise(None, mix)
     NOISES[noise]  # an unknown name lists the known ones
-    return TrainNoise(DEFAULTS[noise] if severity is None else parse_severity(noise, severity))
+    chosen = DEFAULTS[noise] if severity is None else parse_severity(noise, severity)
+    return TrainNoise(chosen, mix)

@@ -41,6 +41,10 @@ _OPTIONS = (
         help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform "
         "(random).  [4; 0.5,0.5; uniform]",
     ),
+    click.option(
+        "--mix",
+        help="With --noise batch, half of each batch are foreign images: noise, or a data set's.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--precision", default="no", show_default=True, help="no, bf16 or fp16."),
     click.option(
@@ -86,6 +90,7 @@ def train_classifier(
     workers: int | None,
     noise: str | None,
     severity: str | None,
+    mix: str | None,
     milestones: str | None,
     record_attention: bool,
     compiled: bool,
@@ -110,7 +115,7 @@ def train_classifier(
     from robust.cli.progress import progress_bar
     from robust.train_noise import parse_train_noise
 
-    disturbance = parse_train_noise(noise, severity)
+    disturbance = parse_train_noise(noise, severity, mix)
     given = {name: chosen.pop(name) for name in _RECIPE}
     own = load_recipe(recipe).override(
         **disturbance.batch_size(given.pop("batch_size")),

@@ -17,6 +17,7 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL
 from robust.model_files import SavedModel, open_model
+from robust.train_noise import parse_train_noise
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _origin(file: Path) -> tuple[TrainConfig, str]:
     try:
         said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         noise = said.get("setting", {}).get("noise")
-        under = "" if noise is None else f"{noise['noise']} {noise['severity']}"
-        return TrainConfig.from_dict(said["config"]), under
+        disturbance = parse_train_noise(*map((noise or {}).get, ("noise", "severity", "mix")))
+        return TrainConfig.from_dict(said["config"]), disturbance.text or ""
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file}: not the config of a run ({error})") from None
