@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_classifier import forget_accelerator
+from tiny_classifier import forget_accelerator, tiny_data
 
 import asr_core.data
 import asr_core.training
@@ -68,7 +68,7 @@ def fake_runs(
         return "" if cell.done else "exit 2: robust: error: the loss is nan"
 
     monkeypatch.setattr(asr_core.training, "train", train)
-    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: None)
+    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
     monkeypatch.setattr(robust.sweep.cells, "_train", run)
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 60.0)
     return trained

@@ -131,7 +131,7 @@ def test_the_commands_train_what_the_study_takes_them_for(
         raise CaughtError
 
     monkeypatch.setattr(asr_core.training, "train", train)
-    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: None)
+    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
     done = study.cells(tmp_path, 5)
     assert len({cell.folder for cell in done.values()}) == len(done) == 25
     wanted = [("plain", 0), ("live-se", 1), ("asr-se", 2), ("both-se", 3), ("asr-const", 4)]
