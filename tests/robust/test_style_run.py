@@ -131,7 +131,9 @@ def test_noise_in_training_changes_the_weights_and_is_recorded(
     run: StyleRun, tmp_path: Path, severity: RandomNoise | BatchNoise
 ) -> None:
     noise = TrainNoise(severity)
-    noisy = replace(run, folder=tmp_path / "noisy", noise=noise, recipe=noise.adjust(RECIPE))
+    noisy = replace(
+        run, folder=tmp_path / "noisy", noise=noise, recipe=replace(RECIPE, **noise.batch_size())
+    )
     train(noisy)
     train(run)
     assert not equal(weights(noisy.folder), weights(run.folder))
