@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Appended to a command to make it small: where an option comes twice, the last one counts.
 SMALL = {
     "attack": ["--size", "64", "--train-seeds", "1", "--repeats", "1", "--quiet"],
+    "attack classify": ["--quiet"],
     "freeze": ["--max-images", "8", "--split", "validation"],
     "stripes": ["--images", "8", "--channels", "8"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
@@ -69,9 +70,11 @@ def first_only(cells: Sequence[Cell], **options: object) -> list[str]:
 
 def run(command: list[str]) -> None:
     kind = command[1]
-    style = " ".join(command[1:3]) == "train style"
-    arguments = [*command[1:], *SMALL.get("train style" if style else kind, [])]
-    if kind == "attack" and "--images" not in command:
+    two = " ".join(command[1:3])
+    if "classify" in command:
+        two = "attack classify"
+    arguments = [*command[1:], *SMALL.get(two, SMALL.get(kind, []))]
+    if two != "attack classify" and kind == "attack" and "--images" not in command:
         arguments += ["--images", "photos/one.jpg"]
     result = CliRunner().invoke(main, arguments, prog_name="robust")
     assert result.exit_code == 0, result.output
