@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import robust.sweep.run
+from asr_core import insert_asr
 from asr_core.data import embedded
 from asr_core.recipes import load_recipe
 from asr_core.saved_model import StockModel, save_model
@@ -55,6 +56,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stock = StockModel("asr:resnet11+se", {"num_classes": 18}, (3, 32, 32))
     live = build_model(stock.name, stock.arguments)
     save_model(tmp_path / "runs" / "live-se" / "model.safetensors", live, stock)
+    gated = build_model("resnet18")
+    insert_asr(gated)
+    save_model(
+        tmp_path / "resnet18-asr.safetensors", gated, StockModel("resnet18", {}, (3, 64, 64))
+    )
     monkeypatch.setattr(robust.sweep.run, "run_missing", first_only)
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
     return tmp_path
@@ -113,7 +119,8 @@ def test_the_first_command_runs_the_shipped_networks(place: Path) -> None:
     assert (place / "run" / "grid.png").is_file()
 
 
-def test_the_python_runs() -> None:
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     examples = blocks("python")
     assert examples
     for example in examples:
