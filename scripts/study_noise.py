@@ -158,9 +158,12 @@ def missing(every: Cells, done: Cells) -> str:
     """Which runs the tables are without."""
     if len(done) == len(every):
         return f"All {len(every)} runs are in."
-    absent = [f"{v}-{n}-{s}" for v, n, s in every if (v, n, s) not in done]
+    seeds = sorted({seed for *_, seed in every})
+    empty = [seed for seed in seeds if not any(key[2] == seed for key in done)]
+    absent = [f"all of seed {seed}" for seed in empty]
+    absent += [f"{v}-{n}-{s}" for v, n, s in every if s not in empty and (v, n, s) not in done]
     return (
-        f"**{len(done)} of {len(every)} runs are in; these are not:** {', '.join(absent)}. "
+        f"**{len(done)} of {len(every)} runs are in; these are missing:** {', '.join(absent)}. "
         "Intervals are over the seeds that a variant has, comparisons over those that both have."
     )
 
@@ -184,23 +187,53 @@ def train_table(groups: Sequence[Cohort]) -> str:
     return "\n".join([*lines, "", f"{caption(groups).capitalize()}.", ""])
 
 
-def in_short(found: Sequence[Verdict]) -> str:
-    """How many comparisons see a difference, and what chance alone would give."""
-    seen = [v for v in found if v.comparison.answer != NO_DIFFERENCE]
-    return (
-        f"{len(seen)} of {len(found)} comparisons see a difference at 95 % (chance alone would "
-        f"give about {0.05 * len(found):.0f}). Differences in points of top-1, paired over seeds "
-        "and test images, with 95 % intervals:\n"
-    )
+def difference_table(found: Sequence[Verdict]) -> str:
+    """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
+    labels = list(dict.fromkeys(verdict.a for verdict in found))
+    lines = [
+        f"| situation | against | {' | '.join(labels)} |",
+        f"|{'---|' * (2 + len(labels))}",
+    ]
+    for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
+        cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
+        under, situation, rival = row
+        where = situation + (f", trained under {under}" if under else "")
+        shown = (difference(cells[label]) if label in cells else "" for label in labels)
+        lines.append(f"| {where} | {rival} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def difference(verdict: Verdict) -> str:
+    """The difference with its interval, bold where the interval leaves 0 out."""
+    interval = verdict.comparison.difference
+    mean = f"{100 * interval.mean:+.1f}"
+    if interval.low is None or interval.high is None:
+        return mean
+    ends = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{mean} {ends}" if verdict.comparison.answer == NO_DIFFERENCE else f"**{mean}** {ends}"
 
 
 def said(groups: Sequence[Cohort]) -> str:
-    """The verdicts of a phase."""
+    """The verdicts of a phase: all as a table, those on ASR in words."""
     found = verdicts(groups)
-    blocks = [in_short(found)]
-    for line in sentences(found):
+    seen = [v for v in found if v.comparison.answer != NO_DIFFERENCE]
+    seeds = max(v.comparison.seeds for v in found)
+    whom = (
+        f"paired over {seeds} seeds and the test images"
+        if seeds > 1
+        else "paired over the test images; with one seed they are about these networks alone, and "
+        "what another seed would give is not in them"
+    )
+    blocks = [
+        f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of {len(found)} "
+        f"leave 0 out (bold); chance alone would give about {0.05 * len(found):.0f}.\n",
+        difference_table(found),
+        "\nWhat ASR adds to the plain network, and what its attention adds to a gate that learns "
+        "nothing:\n",
+    ]
+    for line in sentences([v for v in found if v.a.startswith("ASR")]):
         blocks.append(line if line.startswith("- ") else f"\n*{line.rstrip(':')}*\n")
-    return "\n".join(blocks)
+    return "\n".join(blocks) + "\n"
 
 
 def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,32 +21,48 @@ from robust.suites.tables import accuracy
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")
 _MARKERS = "osD^vPX*"
 _WIDTH, _HEIGHT = 4.6, 3.4
+_COLUMNS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
+"""Of as many panels; of more, five."""
 
 
 def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
-    """One panel a kind: top-1 over its severities, clean at the left, one line a cohort.
+    """One panel a kind and noise of the training: top-1 over severities, one line a variant.
 
-    Points are means over seeds and draws, bars 95 % intervals over seeds and samples. Clean images
-    on other statistics make the panel "clean".
+    Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
+    samples. Clean images on other statistics make the panel "clean images". A variant has one
+    colour and marker in all panels.
     """
     conditions = groups[0].results[0].cells()
-    kinds = dict.fromkeys(condition.kind for condition in conditions)
-    panels = {kind: [c for c in conditions if c.kind == kind] for kind in kinds}
-    if len(panels[CLEAN.kind]) == 1:
-        del panels[CLEAN.kind]
-    columns = min(len(panels), 3 if len(panels) < 5 else 5)
-    rows = math.ceil(len(panels) / max(columns, 1))
+    kinds = list(dict.fromkeys(condition.kind for condition in conditions))
+    if sum(condition.kind == CLEAN.kind for condition in conditions) == 1:
+        kinds.remove(CLEAN.kind)
+    labels = list(dict.fromkeys(group.label for group in groups))
+    trainings = list(dict.fromkeys(group.trained_under for group in groups))
+    panels = [(under, kind) for under in trainings for kind in kinds]
+    columns = _COLUMNS.get(len(panels), 5)
+    rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axis, (kind, shown) in zip(axes.flat, panels.items(), strict=False):
-        _panel(axis, groups, kind, shown)
+    for axis, (under, kind) in zip(axes.flat, panels, strict=False):
+        alike = [group for group in groups if group.trained_under == under]
+        _panel(axis, alike, labels, [c for c in conditions if c.kind == kind])
+        said = "clean images" if kind == CLEAN.kind else kind
+        said += " noise" if kind in NOISES else ""
+        if len(trainings) > 1:
+            said += f"\ntrained under {under or 'no noise'}"
+        axis.set_title(said, fontsize="medium")
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for row in axes:
         row[0].set_ylabel("top-1 accuracy [%]")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    handles: dict[str, Artist] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles=list(handles.values()), loc="outside lower center", ncols=min(len(handles), 6)
+    )
     if title:
         figure.suptitle(title)
     return figure
@@ -60,14 +77,17 @@ def save_curves(figure: Figure, path: Path) -> list[Path]:
     return written
 
 
-def _panel(axis: Axes, groups: Sequence[Cohort], kind: str, shown: list[Condition]) -> None:
-    clean = kind == CLEAN.kind
-    points = shown if clean else [CLEAN, *shown]
+def _panel(
+    axis: Axes, groups: Sequence[Cohort], labels: Sequence[str], shown: Sequence[Condition]
+) -> None:
+    clean = shown[0].kind == CLEAN.kind
+    points = list(shown) if clean else [CLEAN, *shown]
     places = range(len(points))
-    for index, group in enumerate(groups):
+    for group in groups:
+        index = labels.index(group.label)
         found = [accuracy(group, condition) for condition in points]
         # side by side, so that bars can be told apart
-        shift = 0.09 * (index - (len(groups) - 1) / 2)
+        shift = 0.8 / max(len(labels), 8) * (index - (len(labels) - 1) / 2)
         means = [100 * each.mean for each in found]
         bars = [
             [100 * (each.mean - each.low) if each.low is not None else 0.0 for each in found],
@@ -77,7 +97,7 @@ def _panel(axis: Axes, groups: Sequence[Cohort], kind: str, shown: list[Conditio
             [place + shift for place in places],
             means,
             yerr=bars,
-            label=group.title,
+            label=group.label,
             color=_COLOURS[index % len(_COLOURS)],
             marker=_MARKERS[index % len(_MARKERS)],
             markersize=4.5,
@@ -85,10 +105,9 @@ def _panel(axis: Axes, groups: Sequence[Cohort], kind: str, shown: list[Conditio
             elinewidth=0.8,
             linestyle="none" if clean else "-",
         )
-    axis.set_title("clean images" if clean else f"{kind} noise" if kind in NOISES else kind)
-    labels = [c.statistics if clean else c.label or "clean" for c in points]
-    slanted = max(map(len, labels)) > 8
-    axis.set_xticks(list(places), labels, rotation=25 if slanted else 0, fontsize="small")
+    names = [c.statistics if clean else c.label or "clean" for c in points]
+    slanted = max(map(len, names)) > 8
+    axis.set_xticks(list(places), names, rotation=25 if slanted else 0, fontsize="small")
     if slanted:
         for tick in axis.get_xticklabels():
             tick.set_horizontalalignment("right")

@@ -51,6 +51,29 @@ def test_clean_images_on_several_statistics_make_a_panel() -> None:
     assert panels(draw_curves(groups)) == {"clean images": ["running", "re-estimated"]}
 
 
+def test_each_training_has_panels_of_its_own_and_a_variant_one_colour() -> None:
+    groups = cohorts(
+        [
+            made_up("plain", 0, 0.9, conditions=NOISES[2:]),
+            made_up("SE", 0, 0.8, conditions=NOISES[2:], trained_under="batch 8"),
+            made_up("plain", 0, 0.6, conditions=NOISES[2:], trained_under="batch 8"),
+        ]
+    )
+    figure = draw_curves(groups)
+    clean, batch = figure.axes
+    assert clean.get_title() == "fog\ntrained under no noise"
+    assert batch.get_title() == "fog\ntrained under batch 8"
+    colours = [
+        {c.get_label(): c[0].get_color() for c in axis.containers}  # type: ignore[union-attr]
+        for axis in (clean, batch)
+    ]
+    assert list(colours[0]) == ["plain"]
+    assert colours[1].keys() == {"plain", "SE"}
+    assert colours[0]["plain"] == colours[1]["plain"] != colours[1]["SE"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["plain", "SE"]
+
+
 def test_many_kinds_fill_rows_of_five() -> None:
     kinds = tuple(Condition(f"kind{k}", 1) for k in range(7))
     figure = draw_curves(cohorts([made_up("plain", 0, 0.9, conditions=kinds)]))
