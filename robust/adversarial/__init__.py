@@ -1,4 +1,4 @@
-"""Adversarial attacks on classifiers: FGSM and PGD, L∞ and L2.
+"""Adversarial attacks on classifiers, L∞ and L2: FGSM and PGD, and stronger ones by an extra.
 
 ::
 
@@ -7,5 +7,6 @@
 
 from robust.adversarial.attacks import fgsm, pgd
 from robust.adversarial.budget import NORMS, Budget
+from robust.adversarial.minimum_norm import minimum_norm
 
-__all__ = ["NORMS", "Budget", "fgsm", "pgd"]
+__all__ = ["NORMS", "Budget", "fgsm", "minimum_norm", "pgd"]

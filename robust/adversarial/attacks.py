@@ -28,7 +28,7 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, budget: Budget) ->
     Source: Goodfellow, Shlens and Szegedy, "Explaining and harnessing adversarial examples"
     (ICLR 2015, arXiv 1412.6572), eq. 2.
     """
-    with _attacked(model, images, labels) as (clean, labels):
+    with attacked(model, images, labels) as (clean, labels):
         return _step(model, clean, clean, labels, budget, budget.epsilon)
 
 
@@ -79,7 +79,7 @@ def pgd(
     if not step_size >= 0:
         raise InputError(f"step size {step_size} is below 0")
     starts = None if seed is None else _starts(seed, indices, len(images))
-    with _attacked(model, images, labels) as (clean, labels):
+    with attacked(model, images, labels) as (clean, labels):
         moved = clean if starts is None else budget.random(clean, starts)
         for _ in range(steps):
             moved = _step(model, moved, clean, labels, budget, step_size)
@@ -105,7 +105,7 @@ def _step(
 
 
 @contextlib.contextmanager
-def _attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The model in eval mode and autograd on, whatever is around; yields what autograd takes.
 
     Those are copies: tensors made in inference mode cannot be part of a backward pass.

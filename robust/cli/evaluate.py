@@ -10,7 +10,7 @@ import click
 @click.option("--data", help="Data set: a name, or a folder.  [what the run was trained on]")
 @click.option("--data-folder", type=click.Path(), help="Where the named set's files are.")
 @click.option("--split", default="test", show_default=True, help="test, validation or train.")
-@click.option("--suite", help="norm-noise, corruptions, adversarial, or norm-statistics.")
+@click.option("--suite", help="norm-noise, norm-statistics, corruptions, adversarial[-strong].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the suite's draws.")
 @click.option(
     "--baseline",

@@ -1,4 +1,4 @@
-"""The suite "adversarial": FGSM and PGD at the standard bounds, and at a half and a quarter."""
+"""The suites "adversarial" (FGSM, PGD) and "adversarial-strong" (FMN, DDN) at standard bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from asr_core.errors import InputError
-from robust.adversarial import Budget, fgsm, pgd
+from robust.adversarial import Budget, fgsm, minimum_norm, pgd
+from robust.adversarial.minimum_norm import check_foolbox
 from robust.corruptions import table_for
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
@@ -47,6 +48,11 @@ ATTACKS = {
     "pgd-l2": Kind("l2", _L2, by_chance=True),
 }
 
+STRONG = {"fmn-linf": ("linf", _LINF), "ddn-l2": ("l2", _L2)}
+"""The attacks of the stronger suite: norm and bounds."""
+
+STRONG_STEPS = 50
+
 
 @SUITES.register("adversarial")
 class Adversarial(Suite):
@@ -66,11 +72,7 @@ class Adversarial(Suite):
     name = "adversarial"
 
     def __init__(self, options: SuiteOptions) -> None:
-        if options.severities:
-            raise InputError(
-                f"severities {', '.join(options.severities)}: the bounds of the adversarial suite "
-                "are fixed, for comparison; for others call robust.adversarial.pgd"
-            )
+        _check_no_severities(options)
         self.table = table_for(options.data.image_size, options.data.image_size)
         self._options = options
 
@@ -132,6 +134,69 @@ class Adversarial(Suite):
             f"steps of {settings['pgd_step_size'].replace('epsilon', 'ε')}, with full knowledge "
             "of the model"
         ]
+
+
+@SUITES.register("adversarial-strong")
+class AdversarialStrong(Suite):
+    """FMN (L∞) and DDN (L2) at the standard bounds (:func:`robust.adversarial.minimum_norm`).
+
+    Nothing is drawn. A pass costs about 150 clean ones.
+
+    Args:
+        options: data is taken from it.
+
+    Raises:
+        InputError: severities are given: the bounds are fixed; or foolbox is not installed.
+    """
+
+    name = "adversarial-strong"
+
+    def __init__(self, options: SuiteOptions) -> None:
+        _check_no_severities(options)
+        check_foolbox()
+        self.table = table_for(options.data.image_size, options.data.image_size)
+        self._data = options.data.name
+
+    def conditions(self) -> list[Condition]:
+        """Both norms."""
+        return [
+            Condition(name, _text(standard[self.table])) for name, (_, standard) in STRONG.items()
+        ]
+
+    def apply(
+        self,
+        condition: Condition,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        indices: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """The logits for the attacked images."""
+        budget = Budget(STRONG[condition.kind][0], float(Fraction(str(condition.severity))))
+        logits: Tensor = model(
+            minimum_norm(model, images, labels, budget=budget, steps=STRONG_STEPS)
+        )
+        return logits
+
+    def settings(self) -> dict[str, Any]:
+        """The number of steps."""
+        return {"data": self._data, "steps": STRONG_STEPS}
+
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """What severity means."""
+        return [
+            f"severity: the bound ε, for images in [0, 1]; FMN and DDN by foolbox, {STRONG_STEPS} "
+            "steps each, with full knowledge of the model"
+        ]
+
+
+def _check_no_severities(options: SuiteOptions) -> None:
+    if options.severities:
+        raise InputError(
+            f"severities {', '.join(options.severities)}: the bounds of the adversarial suites "
+            "are fixed, for comparison; for others call robust.adversarial.pgd"
+        )
 
 
 def _text(bound: Fraction) -> str:

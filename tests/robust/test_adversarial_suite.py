@@ -97,8 +97,29 @@ def test_no_gradient_is_left_behind_and_the_mode_is_restored():
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
+def test_the_strong_suite_finds_at_least_what_pgd_does():
+    given, model = data(), steep()
+    strong = SUITES["adversarial-strong"](SuiteOptions(data=given))
+    assert [(c.kind, c.severity) for c in strong.conditions()] == [
+        ("fmn-linf", "8/255"),
+        ("ddn-l2", "0.5"),
+    ]
+    found = run_suite(model, given.test, strong, batch_size=5)
+    plain = run(model, given)
+    standard = {o.condition.kind: o for o in plain.outcomes if o.condition.severity in
+                ("8/255", "0.5")}  # fmt: skip
+    for outcome in found.outcomes[1:]:
+        twin = standard[outcome.condition.kind.replace("fmn", "pgd").replace("ddn", "pgd")]
+        assert outcome.top1 <= twin.top1
+        assert outcome.top1 < found.clean.top1
+    assert found.settings == {"data": "pictures", "steps": 50}
+    assert "FMN and DDN by foolbox, 50 steps" in strong.notes([])[0]
+    with pytest.raises(InputError, match="bounds of the adversarial suites are fixed"):
+        SUITES["adversarial-strong"](SuiteOptions(data=given, severities=("1",)))
+
+
 def test_severities_are_refused():
     with pytest.raises(
-        InputError, match=r"severities 0.1: the bounds of the adversarial suite are"
+        InputError, match=r"severities 0.1: the bounds of the adversarial suites are"
     ):
         suite(data(), severities=("0.1",))
