@@ -3,7 +3,7 @@
 Five seeds of six variants, trained clean and under each of three noises, on the embedded patches:
 the clean-trained ones are attacked (phase test), the others tested clean on three kinds of
 statistics (phase train). Trains and tests what is missing and writes the section "noise" of
-docs/RESULTS.md, also from runs that are not complete: it then says which are missing. The 120 runs
+docs/RESULTS.md, also from part of the seeds: it then says which are missing. The 120 runs
 take about an hour on two free cores, their tests half of that.
 
     python scripts/study_noise.py [--runs runs/noise] [--workers 2] [--no-train]
@@ -154,18 +154,24 @@ def results(done: Cells, phase: str, data: ImageSet, folder: Path) -> list[Suite
     return found
 
 
+def whole_seeds(every: Cells) -> dict[tuple[str, str, int], Cell]:
+    """The finished runs of the seeds of which all are finished: variants are then alike in seeds.
+
+    While there is no such seed, all that are finished.
+    """
+    absent = {seed for (*_, seed), cell in every.items() if not cell.done}
+    done = {key: cell for key, cell in every.items() if cell.done}
+    return {key: cell for key, cell in done.items() if key[2] not in absent} or done
+
+
 def missing(every: Cells, done: Cells) -> str:
     """Which runs the tables are without."""
     if len(done) == len(every):
         return f"All {len(every)} runs are in."
-    seeds = sorted({seed for *_, seed in every})
-    empty = [seed for seed in seeds if not any(key[2] == seed for key in done)]
-    absent = [f"all of seed {seed}" for seed in empty]
-    absent += [f"{v}-{n}-{s}" for v, n, s in every if s not in empty and (v, n, s) not in done]
-    return (
-        f"**{len(done)} of {len(every)} runs are in; these are missing:** {', '.join(absent)}. "
-        "Intervals are over the seeds that a variant has, comparisons over those that both have."
-    )
+    seeds = sorted({seed for *_, seed in every} - {seed for *_, seed in done})
+    absent = [f"all of seed {seed}" for seed in seeds]
+    absent += [f"{v}-{n}-{s}" for v, n, s in every if s not in seeds and (v, n, s) not in done]
+    return f"**{len(done)} of {len(every)} runs are in; missing are {', '.join(absent)}.**"
 
 
 def train_table(groups: Sequence[Cohort]) -> str:
@@ -256,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = [] if options.no_train else list(every.values())
     if wanted and (failures := run_missing(wanted, workers=options.workers, say="noise")):
         sys.exit("\n".join(failures))
-    done = {key: cell for key, cell in every.items() if cell.done}
+    done = whole_seeds(every)
     clean = {key: cell for key, cell in done.items() if key[1] == "clean"}
     if not clean:
         sys.exit(f"{options.runs}: no clean-trained run is finished, so nothing can be attacked")

@@ -112,5 +112,5 @@ def _panel(
         for tick in axis.get_xticklabels():
             tick.set_horizontalalignment("right")
     axis.set_xlabel("statistics" if clean else "severity")
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, min(100, axis.get_ylim()[1]))
     axis.grid(axis="y", linewidth=0.4, alpha=0.6)
