@@ -52,6 +52,8 @@ def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
         if len(trainings) > 1:
             said += f"\ntrained under {under or 'no noise'}"
         axis.set_title(said, fontsize="medium")
+    # the axis is shared, and a limit ends its scaling: not before all panels are drawn
+    axes[0, 0].set_ylim(0, min(100, axes[0, 0].get_ylim()[1]))
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for row in axes:
@@ -112,5 +114,4 @@ def _panel(
         for tick in axis.get_xticklabels():
             tick.set_horizontalalignment("right")
     axis.set_xlabel("statistics" if clean else "severity")
-    axis.set_ylim(0, min(100, axis.get_ylim()[1]))
     axis.grid(axis="y", linewidth=0.4, alpha=0.6)

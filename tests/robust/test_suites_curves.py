@@ -74,6 +74,25 @@ def test_each_training_has_panels_of_its_own_and_a_variant_one_colour() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["plain", "SE"]
 
 
+def test_every_point_is_inside_its_panel() -> None:
+    """The highest ones are in the last panel."""
+    groups = cohorts(
+        [
+            made_up("plain", 0, share, conditions=FOG, trained_under=under)
+            for share, under in ((0.3, ""), (0.5, "constant 0.5,0.5"), (0.9, "batch 8"))
+        ]
+    )
+    heights = []
+    for axis in draw_curves(groups).axes:
+        for container in axis.containers:
+            heights += list(container[0].get_ydata())  # type: ignore[union-attr]
+        low, high = axis.get_ylim()
+        assert low == 0
+        assert high <= 100
+        assert all(low <= height <= high for height in heights)
+    assert max(heights) > 80
+
+
 def test_many_kinds_fill_rows_of_five() -> None:
     kinds = tuple(Condition(f"kind{k}", 1) for k in range(7))
     figure = draw_curves(cohorts([made_up("plain", 0, 0.9, conditions=kinds)]))
