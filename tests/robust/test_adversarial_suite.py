@@ -5,6 +5,7 @@ import torch
 from small_suite import COUNT, Seen, data
 
 from asr_core.errors import InputError
+from robust.adversarial import Budget, minimum_norm, pgd
 from robust.suites import SUITES, SuiteOptions, run_suite
 
 
@@ -97,23 +98,32 @@ def test_no_gradient_is_left_behind_and_the_mode_is_restored():
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
-def test_the_strong_suite_finds_at_least_what_pgd_does():
+def test_the_strong_suite_breaks_all_that_pgd_breaks_and_more():
     given, model = data(), steep()
     strong = SUITES["adversarial-strong"](SuiteOptions(data=given))
     assert [(c.kind, c.severity) for c in strong.conditions()] == [
-        ("fmn-linf", "8/255"),
-        ("ddn-l2", "0.5"),
+        ("pgd+fmn-linf", "8/255"),
+        ("pgd+ddn-l2", "0.5"),
     ]
     found = run_suite(model, given.test, strong, batch_size=5)
-    plain = run(model, given)
-    standard = {o.condition.kind: o for o in plain.outcomes if o.condition.severity in
-                ("8/255", "0.5")}  # fmt: skip
-    for outcome in found.outcomes[1:]:
-        twin = standard[outcome.condition.kind.replace("fmn", "pgd").replace("ddn", "pgd")]
-        assert outcome.top1 <= twin.top1
+    clean = given.test.images.float() / 255
+    labels, everything = given.test.labels, torch.arange(COUNT)
+    for outcome, budget in zip(
+        found.outcomes[1:], (Budget("linf", 8 / 255), Budget("l2", 0.5)), strict=True
+    ):
+        moved = pgd(model, clean, labels, budget=budget, indices=everything, seed=0)
+        other = minimum_norm(model, clean, labels, budget=budget, steps=100)
+        model.eval()
+        withstand = [model(images).argmax(1) == labels for images in (moved, other)]
+        assert torch.equal(outcome.correct, withstand[0] & withstand[1])
         assert outcome.top1 < found.clean.top1
-    assert found.settings == {"data": "pictures", "steps": 50}
-    assert "FMN and DDN by foolbox, 50 steps" in strong.notes([])[0]
+    assert found.settings == {
+        "seed": 0,
+        "data": "pictures",
+        "pgd_steps": 10,
+        "second_steps": 100,
+    }
+    assert "if PGD (10 steps) fails, and then FMN or DDN (100 steps" in strong.notes([])[0]
     with pytest.raises(InputError, match="bounds of the adversarial suites are fixed"):
         SUITES["adversarial-strong"](SuiteOptions(data=given, severities=("1",)))
 
