@@ -107,6 +107,25 @@ def test_a_label_is_the_picture_that_holds_the_patch(embedded: ImageSet) -> None
         assert torch.equal(picture[:, row : row + 32, column : column + 32], patch)
 
 
+def test_quarters_are_the_same_patches_under_finer_labels(embedded: ImageSet) -> None:
+    """A painted picture's first pixel tells the row, the row the quarter; astronaut has 512."""
+    found = open_data("embedded-quarters")
+    assert found.num_classes == len(found.classes) == len(set(found.classes)) == 72
+    assert found.classes[:5] == (
+        "astronaut-1", "astronaut-2", "astronaut-3", "astronaut-4", "brick-1",
+    )  # fmt: skip
+    for split in REGIONS:
+        coarse, fine = getattr(embedded, split), getattr(found, split)
+        assert torch.equal(fine.images, coarse.images)
+        assert torch.equal(fine.labels // 4, coarse.labels)
+        assert fine.labels.bincount(minlength=72).min() >= 10, "no class is empty"
+        for number, name in enumerate(CLASSES):
+            height, width = shape(name)
+            middles = places(split, name)[:, 16, 0].double() / width  # rows, a fraction in
+            within = fine.labels[coarse.labels == number] % 4
+            assert torch.equal(within, (middles.floor() / height * 4).long())
+
+
 def test_mean_and_std_are_those_of_the_training_patches(embedded: ImageSet) -> None:
     values = embedded.train.images.numpy() / 255  # type: ignore[attr-defined]
     assert np.allclose(values.mean((0, 2, 3)), embedded.mean, atol=5e-5)
@@ -131,3 +150,5 @@ def test_other_sizes_and_folders_are_refused() -> None:
         open_data("embedded", image_size=64)
     with pytest.raises(InputError, match="leave out the folder some"):
         open_data("embedded", folder=Path("some"))
+    with pytest.raises(InputError, match="embedded-quarters is made from files at hand"):
+        open_data("embedded-quarters", folder=Path("some"))

@@ -21,7 +21,9 @@ def image_set(train: MemorySplit, validation: MemorySplit, test: MemorySplit) ->
 
 
 def test_the_names() -> None:
-    known = {"embedded", "cifar10", "cifar100", "stl10", "imagenet", "folder"}
+    known = {
+        "embedded", "embedded-quarters", "cifar10", "cifar100", "stl10", "imagenet", "folder",
+    }  # fmt: skip
     assert set(DATASETS.names()) == known
 
 

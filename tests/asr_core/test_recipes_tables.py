@@ -119,7 +119,7 @@ def test_epochs_and_batch_sizes_are_those_of_b_1(network: str) -> None:
         assert recipe.image_size == SMALL[data]
 
 
-OURS = (DEFAULT, "resnet11-embedded")
+OURS = (DEFAULT, "resnet11-embedded", "resnet11-embedded-quarters")
 
 
 def test_the_tables_have_thirteen_columns_and_no_recipe_is_without_one() -> None:
@@ -158,6 +158,7 @@ def test_images_of_imagenet_are_224_and_for_the_column_that_says_so_384() -> Non
         ("resnet50-imagenet", ("0.1", "256", "128")),
         ("resnet29-embedded", ("Not in the paper",)),
         ("resnet11-embedded", ("Not in the paper", "many runs")),
+        ("resnet11-embedded-quarters", ("Not in the paper", "many runs")),
     ],
 )
 def test_what_the_paper_leaves_open_is_noted(name: str, words: tuple[str, ...]) -> None:
@@ -168,4 +169,4 @@ def test_what_the_paper_leaves_open_is_noted(name: str, words: tuple[str, ...]) 
 def test_ours_come_first_and_say_so() -> None:
     assert OURS[0] == DEFAULT
     assert [name for name in recipes() if load_recipe(name).source == "ours"] == list(OURS)
-    assert {load_recipe(name).data for name in OURS} == {"embedded"}
+    assert {load_recipe(name).data for name in OURS} == {"embedded", "embedded-quarters"}
