@@ -13,11 +13,18 @@ from robust.stripes.measure import Convergence
 STRIPED = 0.1
 """A layer has stripes below this score: images differ by less than a third of what channels do."""
 
+SETTLED = 0.95
+"""The share of gates from which on a network counts as converged."""
+
 SHOWN = {
     "stripes-se.png": ("base", "stripes"),
     "stripes-ie.png": ("ie", "stripes"),
     "stripes-resnet29.png": ("deeper", "stripes"),
     "stripes-cosine.png": ("cosine", "stripes"),
+    "stripes-other-data.png": ("other-data", "stripes"),
+    "stripes-longer.png": ("longer", "stripes"),
+    "stripe-scores-longer.png": ("longer", "stripe-scores"),
+    "differences-longer.png": ("longer", "differences"),
     "differences-se.png": ("base", "differences"),
     "differences-ie.png": ("ie", "differences"),
     "differences-cosine.png": ("cosine", "differences"),
@@ -30,15 +37,16 @@ SHOWN = {
 ABOUT = """## Stripes: is attention the same for every image?
 
 Made by `python scripts/study_stripes.py`: small networks and few epochs on the embedded patches
-(the paper: ResNet83 and ResNet164, CIFAR100 and STL10, 164 epochs), one seed a row. No second data
-set ships with the package, so the paper's comparison of data sets (Fig. 9, 20) is missing here;
-`--recipe resnet83-cifar100 --data DIR` makes it where the data is.
+(the paper: ResNet83 and ResNet164, CIFAR100 and STL10, 164 epochs), one seed a row; Fig. 6–13 and
+17–24. `--recipe resnet83-cifar100 --data DIR` makes the paper's set where its data is.
 
 The stripe score of a layer is the variance of a channel's gate between images, over the variance
 between channels: 0 is a perfect stripe, at 1 images differ as much as channels. It is taken on 100
 test images; a layer counts as striped below {striped}. *Untrained* is the same network before its
-first step. A gate has settled after epoch t if it changes by less than {threshold:g} in every epoch
-after; figures are over all channels of 8 validation images, recorded in training.
+first step; *in training* is the score after the first epoch, the lowest after any, and the last, of
+the median layer on the 8 recorded validation images, which are fewer and so have other scores. A
+gate has settled after epoch t if it changes by less than {threshold:g} in every epoch after;
+figures are over all channels of those 8 images.
 """
 
 
@@ -50,6 +58,7 @@ class Found:
         title: what was trained.
         scores: stripe score by layer; empty where it has no live channel gates.
         untrained: the same before training.
+        by_epoch: the median layer's score after each epoch; empty without a record.
         convergence: of its live gates; None where it has none.
         top1: test accuracy of the last epoch, in [0, 1].
         moved: ASR's v: the mean over channels of |v after the last epoch − v after the first|;
@@ -62,6 +71,7 @@ class Found:
     untrained: Mapping[str, float]
     convergence: Convergence | None
     top1: float
+    by_epoch: Sequence[float] = ()
     moved: float | None = None
     beside: float | None = None
 
@@ -79,9 +89,10 @@ def page(
     live = {name: each for name, each in found.items() if each.scores}
     threshold = next((f.convergence.threshold for f in live.values() if f.convergence), math.nan)
     table = [
-        "| run | test top-1, % | stripe score, median layer (range) | untrained | striped layers | "
-        "95 % settled after | settled at the first decay | median change before → after it |",
-        "|---|---|---|---|---|---|---|---|",
+        "| run | test top-1, % | stripe score, median layer (range) | striped layers | untrained | "
+        "in training | 95 % settled after | settled at the first decay | median change before → "
+        "after it |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(_row(each) for each in live.values()),
     ]
     parts = [
@@ -111,12 +122,14 @@ def striped(scores: Mapping[str, float]) -> int:
 
 def _row(found: Found) -> str:
     scores, converged = list(found.scores.values()), found.convergence
+    path = found.by_epoch
     cells = [
         found.title,
         f"{100 * found.top1:.1f}",
         f"{statistics.median(scores):.2g} ({min(scores):.2g} to {max(scores):.2g})",
-        f"{statistics.median(found.untrained.values()):.2g}" if found.untrained else "",
         f"{striped(found.scores)} of {len(scores)}",
+        f"{statistics.median(found.untrained.values()):.2g}" if found.untrained else "",
+        f"{path[0]:.2g}, {min(path):.2g}, {path[-1]:.2g}" if path else "",
     ]
     if converged is None:
         cells += ["", "", ""]
@@ -143,26 +156,23 @@ def _scales(found: Mapping[str, Found]) -> list[str]:
 
 def _claims(live: Mapping[str, Found]) -> list[str]:
     """A line for each of the paper's claims: was it seen?"""
-    lines = []
-    for each in live.values():
-        count, layers = striped(each.scores), len(each.scores)
-        answer = "yes" if count == layers else "no" if count == 0 else "in part"
-        median = statistics.median(each.scores.values())
+    layers = [score for each in live.values() for score in each.scores.values()]
+    whole = [each.title for each in live.values() if striped(each.scores) == len(each.scores)]
+    count = sum(score < STRIPED for score in layers)
+    lines = [
+        f"- Stripes, which the paper sees in every network: **{_in_how_many(whole, live)}**; "
+        f"{count} of all {len(layers)} layers have a score below {STRIPED:g}, the median layer "
+        f"{statistics.median(layers):.2g}."
+    ]
+    found = {each.title: each.convergence for each in live.values() if each.convergence}
+    shares = {title: each.at_decay for title, each in found.items() if each.at_decay is not None}
+    settled = [title for title, share in shares.items() if share >= SETTLED]
+    if shares:
         lines.append(
-            f"- Stripes in {each.title}: **{answer}**, {count} of {layers} layers are striped, "
-            f"median score {median:.2g}."
-        )
-    for each in live.values():
-        found = each.convergence
-        if found is None or found.at_decay is None:
-            continue
-        answer = "yes" if found.at_decay >= 0.95 else "no"
-        when = "never" if found.settled is None else f"after epoch {found.settled}"
-        lines.append(
-            f"- Convergence at the first decay in {each.title}: **{answer}**, "
-            f"{found.at_decay:.1%} of gates stay put from it on (95 % do {when}); the median "
-            f"change in an epoch is {found.before_decay:.3f} before it and "
-            f"{found.after_decay:.3f} after, at a tenth of the learning rate and less."
+            f"- Most gates converged at the first decay of the learning rate: "
+            f"**{_in_how_many(settled, shares)}** ({SETTLED:.0%} of gates stay put from it on), "
+            f"in the others {_range([s for s in shares.values() if s < SETTLED])}. What moves "
+            "after it does so at a tenth of the learning rate and less."
         )
     decays = [name for name in ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4") if name in live]
     steps = [found for name in decays if (found := live[name].convergence) is not None]
@@ -176,3 +186,15 @@ def _claims(live: Mapping[str, Found]) -> list[str]:
             f"the first decay: {listed}; one seed each."
         )
     return lines
+
+
+def _in_how_many(seen: Sequence[str], of: Sequence[str] | Mapping[str, object]) -> str:
+    answer = "yes" if len(seen) == len(of) else "in part" if seen else "no"
+    return f"{answer}, in {len(seen)} of {len(of)} runs"
+
+
+def _range(shares: Sequence[float]) -> str:
+    if not shares:
+        return "none"
+    low, high = min(shares), max(shares)
+    return f"{low:.1%}" if len(shares) == 1 else f"{low:.1%} to {high:.1%}"

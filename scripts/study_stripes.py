@@ -8,7 +8,7 @@ the shown ones into docs/gallery, and writes the section "stripes" of docs/RESUL
 The paper's own networks need its data, and more time:
 
     python scripts/study_stripes.py --recipe resnet83-cifar100 --deeper resnet164-cifar100 \\
-        --data DIR --epochs 164 --milestones 81,122
+        --other resnet83-stl10 --data DIR --epochs 164 --milestones 81,122
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from asr_core.stripes.convergence import THRESHOLD
 from asr_core.training import DataFacts, EpochEnd
 from asr_core.training.model import new_model
 from robust.stripes.draw import draw
+from robust.stripes.epochs import scores_over_epochs
 from robust.stripes.measure import measure, scores
 from robust.stripes.source import Source, open_source
 from robust.sweep import Cell, run_missing
@@ -45,11 +46,12 @@ class Variant:
 
     attention: str = "se"
     mode: str = "live"
-    deeper: bool = False
+    recipe: str = "recipe"
+    """Which of the script's options names it: "recipe", "deeper" or "other"."""
     cosine: bool = False
     weight_decay: str = "1e-4"
     share: float = 1.0
-    """Of the epochs."""
+    """Of the epochs, and so of the milestones."""
 
     @property
     def recorded(self) -> bool:
@@ -60,13 +62,15 @@ class Variant:
 VARIANTS = {
     "base": Variant(),
     "asr": Variant(mode="asr"),
-    "cbam": Variant(attention="cbam", deeper=True, share=1 / 6),
+    "cbam": Variant(attention="cbam", recipe="deeper", cosine=True, share=1 / 6),
     "ie": Variant(attention="ie"),
     "cosine": Variant(cosine=True),
     "decay-4e-4": Variant(weight_decay="4e-4"),
     "decay-2e-4": Variant(weight_decay="2e-4"),
     "decay-3e-4": Variant(weight_decay="3e-4"),
-    "deeper": Variant(deeper=True),
+    "deeper": Variant(recipe="deeper"),
+    "other-data": Variant(recipe="other"),
+    "longer": Variant(share=10),
 }
 SECONDS = 120
 """Of a run, roughly, on one core."""
@@ -76,11 +80,12 @@ def arguments(variant: Variant, options: argparse.Namespace) -> tuple[str, ...]:
     """Those of ``robust train``."""
     epochs = max(1, round(options.epochs * variant.share))
     schedule = ["--schedule", "cosine"]
-    if not variant.cosine and variant.share == 1:
-        steps = ["--milestones", options.milestones, "--gamma", "0.1"]
+    if not variant.cosine:
+        milestones = (float(at) * variant.share for at in options.milestones.split(","))
+        steps = ["--milestones", ",".join(f"{at:g}" for at in milestones), "--gamma", "0.1"]
         schedule = ["--schedule", "multistep", *steps]
     return (
-        *("--recipe", options.deeper if variant.deeper else options.recipe),
+        *("--recipe", getattr(options, variant.recipe)),
         *("--mode", variant.mode, "--attention", variant.attention),
         *(("--record-attention",) if variant.recorded else ()),
         *("--epochs", str(epochs), *schedule, "--weight-decay", variant.weight_decay),
@@ -124,6 +129,7 @@ def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
         title=source.title,
         scores=scores(drawn.gates.values),
         untrained=_untrained(source, seed=0),
+        by_epoch=_by_epoch(source),
         convergence=drawn.convergence,
         top1=cell.result["test"]["top1"],
         moved=_moved(source) if pair else None,
@@ -138,6 +144,14 @@ def _untrained(source: Source, *, seed: int) -> dict[str, float]:
         return {}
     model = new_model(source.config, DataFacts.of(source.data)).eval()
     return scores(measure(model, source.data.test, seed=seed).values)
+
+
+def _by_epoch(source: Source) -> list[float]:
+    """The median layer's stripe score after each epoch, on the recorded images."""
+    if source.record is None or not source.record.live:
+        return []
+    layers = torch.stack(list(scores_over_epochs(source.record).values()))
+    return [statistics.median(column) for column in layers.T.tolist()]
 
 
 def _moved(source: Source) -> float:
@@ -177,6 +191,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--recipe", default="resnet11-embedded")
     parser.add_argument("--deeper", default="resnet29-embedded")
+    parser.add_argument("--other", default="resnet11-embedded-quarters", help="another data set")
     parser.add_argument("--data", help="folder of the recipes' data set")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--milestones", default="3,5")

@@ -19,8 +19,9 @@ from robust.sweep import Cell
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 OPTIONS = argparse.Namespace(
-    recipe="resnet11-embedded", deeper="resnet29-embedded", data=None, epochs=6, milestones="3,5"
-)
+    recipe="resnet11-embedded", deeper="resnet29-embedded", other="resnet11-embedded-quarters",
+    data=None, epochs=6, milestones="3,5",
+)  # fmt: skip
 SETTLED = Convergence(
     epochs=6,
     threshold=0.05,
@@ -46,6 +47,7 @@ def found(scripts: dict[str, ModuleType], **changes: Any) -> Any:
     whole = {
         "title": "net-SE", "scores": {"a": 0.05, "b": 0.2, "c": 2.0},
         "untrained": {"a": 0.5, "b": 0.25, "c": 0.75}, "convergence": SETTLED, "top1": 0.75,
+        "by_epoch": [0.75, 0.1, 0.3],
     }  # fmt: skip
     return scripts["stripes_page"].Found(**{**whole, **changes})
 
@@ -53,34 +55,47 @@ def found(scripts: dict[str, ModuleType], **changes: Any) -> Any:
 def test_the_row_of_a_run(scripts: dict[str, ModuleType]) -> None:
     text = scripts["stripes_page"].page({"base": found(scripts)}, cost=(0.02, 4.0))
     assert (
-        "| net-SE | 75.0 | 0.2 (0.05 to 2) | 0.5 | 1 of 3 | epoch 4 | 50.0% | 0.125 → 0.010 |"
+        "| net-SE | 75.0 | 0.2 (0.05 to 2) | 1 of 3 | 0.5 | 0.75, 0.1, 0.3 | epoch 4 | 50.0% | "
+        "0.125 → 0.010 |"
     ) in text.splitlines()
     assert "took 20 ms of processor time, 0.50% of the 4 s by the clock" in text
     assert "Not run here" not in text
 
 
 @pytest.mark.parametrize(
-    ("scores", "answer"),
-    [([0.01, 0.09], "**yes**, 2 of 2"), ([0.2, 0.01], "**in part**, 1"), ([0.1], "**no**, 0 of 1")],
+    ("other", "answer"),
+    [
+        ([0.01, 0.09], "**yes, in 2 of 2 runs**; 4 of all 4 layers"),
+        ([0.2, 0.01], "**in part, in 1 of 2 runs**; 3 of all 4 layers"),
+    ],
 )
 def test_stripes_seen_or_not(
-    scripts: dict[str, ModuleType], scores: list[float], answer: str
+    scripts: dict[str, ModuleType], other: list[float], answer: str
 ) -> None:
-    each = found(scripts, scores={str(i): score for i, score in enumerate(scores)})
-    assert f"- Stripes in net-SE: {answer}" in scripts["stripes_page"].page(
-        {"base": each}, cost=None
+    runs = {
+        name: found(scripts, scores={str(i): score for i, score in enumerate(scores)})
+        for name, scores in (("base", [0.02, 0.03]), ("ie", other))
+    }
+    assert f"sees in every network: {answer}" in scripts["stripes_page"].page(
+        {**runs, "ie": replace(runs["ie"], title="net-IE")}, cost=None
     )
+    alone = scripts["stripes_page"].page({"base": found(scripts, scores={"a": 0.1})}, cost=None)
+    assert "**no, in 0 of 1 runs**; 0 of all 1 layers" in alone
 
 
-@pytest.mark.parametrize(("share", "answer"), [(0.95, "yes"), (0.949, "no")])
+@pytest.mark.parametrize(
+    ("share", "answer"),
+    [
+        (0.95, "**yes, in 1 of 1 runs** (95% of gates stay put from it on), in the others none"),
+        (0.949, "**no, in 0 of 1 runs** (95% of gates stay put from it on), in the others 94.9%."),
+    ],
+)
 def test_converged_at_the_first_decay_or_not(
     scripts: dict[str, ModuleType], share: float, answer: str
 ) -> None:
     each = found(scripts, convergence=replace(SETTLED, at_decay=share))
     text = scripts["stripes_page"].page({"base": each}, cost=None)
-    said = f"- Convergence at the first decay in net-SE: **{answer}**, {share:.1%} of gates"
-    assert said in text
-    assert "(95 % do after epoch 4)" in text
+    assert f"first decay of the learning rate: {answer}" in text
 
 
 @pytest.mark.parametrize(
@@ -123,7 +138,7 @@ def test_the_set_is_that_of_the_appendix(scripts: dict[str, ModuleType]) -> None
         name: " ".join(study.arguments(variant, OPTIONS))
         for name, variant in study.VARIANTS.items()
     }
-    assert len(set(lines.values())) == len(lines) == 9
+    assert len(set(lines.values())) == len(lines) == 11
     unrecorded = [name for name, line in lines.items() if "--record-attention" not in line]
     assert unrecorded == ["cbam"], "whose spatial gates are no record's"
     assert lines["base"].startswith(
@@ -132,6 +147,9 @@ def test_the_set_is_that_of_the_appendix(scripts: dict[str, ModuleType]) -> None
     )
     assert "--schedule cosine" in lines["cosine"]
     assert "resnet29-embedded" in lines["deeper"]
+    assert "resnet11-embedded-quarters" in lines["other-data"]
+    assert "--epochs 60 --schedule multistep --milestones 30,50" in lines["longer"]
+    assert "--epochs 1 --schedule cosine" in lines["cbam"]
     decays = {line.partition("--weight-decay ")[2].split()[0] for line in lines.values()}
     assert decays == {"1e-4", "2e-4", "3e-4", "4e-4"}
 

@@ -104,4 +104,13 @@ def _pictures(name: str, source: Source) -> list[Tensor]:
 
 
 def _image_set(name: str, classes: tuple[str, ...], splits: Mapping[str, MemorySplit]) -> ImageSet:
-    return ImageSet(name=name, classes=classes, image_size=SIZE, mean=MEAN, std=STD, **splits)
+    return ImageSet(
+        name=name,
+        classes=classes,
+        image_size=SIZE,
+        mean=MEAN,
+        std=STD,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+    )

@@ -12,7 +12,7 @@ from asr_core.errors import InputError
 from asr_core.files import write_json
 from asr_core.report import listed
 from asr_core.stripes import AttentionRecord
-from robust.stripes.epochs import draw_differences, draw_scales
+from robust.stripes.epochs import draw_differences, draw_scales, draw_scores
 from robust.stripes.heat_maps import draw_spatial, draw_stripes
 from robust.stripes.measure import Convergence, Gates, convergence, figures, measure
 from robust.stripes.source import Source
@@ -46,7 +46,7 @@ def draw(
     threshold: float,
     beside: Source | None = None,
 ) -> Drawn:
-    """Draw what there is: stripes, spatial attention, changes over epochs, v over epochs.
+    """Draw what there is: stripes, spatial attention, changes, scores and v over epochs.
 
     Args:
         source: the model, and its run's record where it has one.
@@ -79,6 +79,7 @@ def draw(
         decays = source.decays
         settling = convergence(record, threshold=threshold, decay=decays[0] if decays else None)
         files += draw_differences(record, folder, **shown, threshold=threshold, decays=decays)
+        files += draw_scores(record, folder, title=source.title, decays=decays)
     asr, live, decays = _pair(source, beside)
     if asr is not None:
         files += draw_scales(asr, live, folder, **shown, decays=decays)

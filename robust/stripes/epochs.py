@@ -1,4 +1,4 @@
-"""Gates over the epochs of a run: their changes (Fig. 6-13), and ASR's v beside live gates."""
+"""Gates over a run's epochs: changes (Fig. 6-13), stripe scores, and ASR's v beside live gates."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from asr_core.errors import InputError
-from asr_core.stripes import AttentionRecord, chosen, differences, settled_epoch
-from robust.stripes.page import heat, panels, save, styled
+from asr_core.stripes import AttentionRecord, chosen, differences, settled_epoch, stripe_score
+from robust.stripes.page import COLOURS, heat, panels, save, styled
 
 _IMAGES = 4
 _LAYERS = 4
+_TICKS = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
 @styled
@@ -67,6 +70,59 @@ def draw_differences(
     figure.colorbar(image, ax=axes[0], label="|v(t+1) − v(t)|", extend="max", aspect=30, shrink=0.9)
     arrays = {name: differences(values) for name, values in record.live.items()}
     return save(figure, folder, "differences", {**arrays, "shown": picked})
+
+
+@styled
+def draw_scores(
+    record: AttentionRecord, folder: Path, *, title: str, decays: Sequence[float] = ()
+) -> list[Path]:
+    """``stripe-scores``: the stripe score of each layer after each epoch, from dark to light.
+
+    Do gates become stripes in training? Decays of the learning rate are dashed lines.
+
+    Args:
+        record: of a run with live gates.
+        folder: to write to.
+        title: over the figure.
+        decays: epochs after which the learning rate fell.
+
+    Returns:
+        The files: PNG, SVG, and NPZ with the scores of all layers.
+
+    Raises:
+        InputError: no live gates in the record, or fewer than two images.
+    """
+    if not record.live:
+        raise InputError("the record has no live gates, whose stripes could be scored")
+    found = scores_over_epochs(record)
+    figure, axes = panels(1, 1, width=4.2, height=2.8, title=title)
+    cell, epochs = axes[0][0], range(1, record.epochs + 1)
+    for number, (name, values) in enumerate(found.items()):
+        depth = 0.85 * number / max(1, len(found) - 1)  # the end of the map is too pale for lines
+        shown = name if len(found) <= 8 or number in (0, len(found) - 1) else None
+        cell.plot(epochs, values, color=colormaps[COLOURS](depth), marker=".", label=shown)
+    cell.set_yscale("symlog", linthresh=_TICKS[1])  # a perfect stripe has its place, too
+    cell.yaxis.set_minor_locator(NullLocator())
+    low, high = cell.get_ylim()
+    cell.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    cell.set_ylim(max(0, low), high)
+    cell.grid(axis="y", linewidth=0.4, alpha=0.6)
+    cell.set_ylabel("stripe score (0: perfect stripe)")
+    _epoch_axis(cell, 1, record.epochs, [at + 0.5 for at in decays], at=decays, colour="black")
+    cell.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize="small", title="layer")
+    return save(figure, folder, "stripe-scores", found)
+
+
+def scores_over_epochs(record: AttentionRecord) -> dict[str, Tensor]:
+    """The stripe score of each layer's live gates after each epoch, float64 (T,).
+
+    Raises:
+        InputError: fewer than two images.
+    """
+    return {
+        name: torch.tensor([stripe_score(gates) for gates in values], dtype=torch.float64)
+        for name, values in record.live.items()
+    }
 
 
 @styled
@@ -136,14 +192,20 @@ def draw_scales(
 
 
 def _epoch_axis(
-    cell: Axes, first: int, last: int, lines: Sequence[float], *, at: Sequence[float] | None = None
+    cell: Axes,
+    first: int,
+    last: int,
+    lines: Sequence[float],
+    *,
+    at: Sequence[float] | None = None,
+    colour: str = "white",
 ) -> None:
     cell.set_xlabel("epoch")
     step = max(1, math.ceil((last - first) / 8))
     cell.set_xticks(range(first, last + 1, step))
     for line, epoch in zip(lines, lines if at is None else at, strict=True):
         if first <= epoch < last:
-            cell.axvline(line, color="white", linestyle="--", linewidth=1.2)
+            cell.axvline(line, color=colour, linestyle="--", linewidth=1.2)
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -208,7 +208,12 @@ def test_a_run_shows_how_its_gates_moved(tmp_path: Path) -> None:
         assert not torch.equal(record.live[name][-2], gate), "training moved it"
 
     told = stripes(folder, "--threshold", "0.001")
-    assert pictures(folder / "stripes") == {"stripes", "differences"}
+    assert pictures(folder / "stripes") == {"stripes", "differences", "stripe-scores"}
+    ratios = arrays(folder / "stripes" / "stripe-scores.npz")
+    for name, live in record.live.items():
+        gates = live.double().numpy()
+        between_channels = gates.mean(1).var(1)
+        assert np.allclose(ratios[name], gates.var(1).mean(1) / between_channels)
     steps = arrays(folder / "stripes" / "differences.npz")
     for name, live in record.live.items():
         assert np.array_equal(steps[name], np.abs(np.diff(live.numpy(), axis=0)))
