@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from results_page import put_section
+from suite_page import said
 
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
@@ -27,13 +28,12 @@ from asr_core.training import TrainConfig
 from robust.cli.progress import progress_bar
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
-from robust.suites.compare import NO_DIFFERENCE
 from robust.suites.condition import Condition
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
 from robust.suites.subject import Subject, open_subject
-from robust.suites.tables import accuracy, caption, markdown, percent, sentences
-from robust.suites.verdicts import Verdict, verdicts
+from robust.suites.tables import accuracy, caption, markdown, percent
+from robust.suites.verdicts import verdicts
 from robust.sweep import Cell, run_missing
 
 RECIPE, EPOCHS = "resnet11-embedded", 3
@@ -193,60 +193,12 @@ def train_table(groups: Sequence[Cohort]) -> str:
     return "\n".join([*lines, "", f"{caption(groups).capitalize()}.", ""])
 
 
-def difference_table(found: Sequence[Verdict]) -> str:
-    """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
-    labels = list(dict.fromkeys(verdict.a for verdict in found))
-    lines = [
-        f"| situation | against | {' | '.join(labels)} |",
-        f"|{'---|' * (2 + len(labels))}",
-    ]
-    for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
-        cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
-        under, situation, rival = row
-        where = situation + (f", trained under {under}" if under else "")
-        shown = (difference(cells[label]) if label in cells else "" for label in labels)
-        lines.append(f"| {where} | {rival} | {' | '.join(shown)} |")
-    return "\n".join(lines)
-
-
-def difference(verdict: Verdict) -> str:
-    """The difference with its interval, bold where the interval leaves 0 out."""
-    interval = verdict.comparison.difference
-    mean = f"{100 * interval.mean:+.1f}"
-    if interval.low is None or interval.high is None:
-        return mean
-    ends = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    return f"{mean} {ends}" if verdict.comparison.answer == NO_DIFFERENCE else f"**{mean}** {ends}"
-
-
-def said(groups: Sequence[Cohort]) -> str:
-    """The verdicts of a phase: all as a table, those on ASR in words."""
-    found = verdicts(groups)
-    seen = [v for v in found if v.comparison.answer != NO_DIFFERENCE]
-    seeds = max(v.comparison.seeds for v in found)
-    whom = (
-        f"paired over {seeds} seeds and the test images"
-        if seeds > 1
-        else "paired over the test images; with one seed they are about these networks alone, and "
-        "what another seed would give is not in them"
-    )
-    blocks = [
-        f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of {len(found)} "
-        f"leave 0 out (bold); chance alone would give about {0.05 * len(found):.0f}.\n",
-        difference_table(found),
-        "\nWhat ASR adds to the plain network, and what its attention adds to a gate that learns "
-        "nothing:\n",
-    ]
-    for line in sentences([v for v in found if v.a.startswith("ASR")]):
-        blocks.append(line if line.startswith("- ") else f"\n*{line.rstrip(':')}*\n")
-    return "\n".join(blocks) + "\n"
-
-
 def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort]) -> str:
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
-    parts = [about, TEST, markdown(attacked), said(attacked)]
-    parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained), said(trained)]
+    parts = [about, TEST, markdown(attacked), said(verdicts(attacked))]
+    parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained)]
+    parts.append(said(verdicts(trained)))
     return "\n".join(parts)
 
 

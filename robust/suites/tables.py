@@ -13,10 +13,7 @@ from robust.suites.compare import bootstrap_interval
 from robust.suites.condition import Condition
 from robust.suites.verdicts import Verdict
 
-CAPTION = (
-    "top-1 accuracy in %, mean over training seeds and draws ± half of the 95 % interval over "
-    "{over}"
-)
+CAPTION = "{what} in %, mean over training seeds and draws ± half of the 95 % interval over {over}"
 _COLUMNS = (
     "variant", "trained_under", "seeds", "samples", "kind", "severity", "statistics", "repeats",
     "top1", "low", "high", "error", "loss", "over",
@@ -103,15 +100,15 @@ def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def caption(groups: Sequence[Cohort]) -> str:
-    """What the numbers are."""
+def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
+    """What the numbers are: ``what`` in %, and over what they are means."""
     first = groups[0].results[0]
     overs = dict.fromkeys(accuracy(group, first.clean.condition).over for group in groups)
     seeds = {len(group.seeds) for group in groups}
     many = "seeds" if max(seeds) > 1 else "seed"
     counts = "–".join(map(str, sorted({min(seeds), max(seeds)})))
     about = f"{first.n} test images, {counts} training {many}"
-    return CAPTION.format(over=" / ".join(overs)) + f"; {about}"
+    return CAPTION.format(what=what, over=" / ".join(overs)) + f"; {about}"
 
 
 def sentences(found: Sequence[Verdict]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from robust.suites.cohort import Cohort
@@ -47,16 +47,24 @@ def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
     return found
 
 
-def verdicts(groups: Sequence[Cohort]) -> list[Verdict]:
+def verdicts(
+    groups: Sequence[Cohort],
+    *,
+    situations_of: Callable[[Sequence[Condition]], Mapping[str, Sequence[Condition]]] = situations,
+) -> list[Verdict]:
     """Each variant against each of :data:`RIVALS` of the same training, by situation.
 
     Where there is no rival but several variants, all are compared with the first.
+
+    Args:
+        groups: cohorts of one suite.
+        situations_of: puts the suite's conditions together, by what to call them.
     """
     found = []
     for under in dict.fromkeys(group.trained_under for group in groups):
         alike = [group for group in groups if group.trained_under == under]
         rivals = [group for group in alike if group.label in RIVALS] or alike[:1]
-        for situation, conditions in situations(alike[0].results[0].cells()).items():
+        for situation, conditions in situations_of(alike[0].results[0].cells()).items():
             for rival in rivals:
                 for group in alike:
                     seeds = [seed for seed in group.seeds if seed in rival.seeds]

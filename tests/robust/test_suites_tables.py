@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -106,6 +107,27 @@ def test_without_a_rival_the_first_variant_is_one() -> None:
     assert verdicts(cohorts(ASR)) == []
 
 
+def test_situations_may_be_put_together_otherwise() -> None:
+    groups = cohorts([*PLAIN, *ASR])
+    mild = {"mild": [FOG[0]], "clean": [CLEAN]}
+    asked = []
+
+    def situations_of(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
+        asked.append(list(conditions))
+        return mild
+
+    found = verdicts(groups, situations_of=situations_of)
+    assert asked == [[CLEAN, *(c for c in FOG if c.repeat == 0)]]
+    assert [(v.situation, v.a, v.b) for v in found] == [
+        ("mild", "ASR(SE)", "plain"),
+        ("clean", "ASR(SE)", "plain"),
+    ]
+    plain, asr = groups
+    expected = compare(asr.right([FOG[0]]), plain.right([FOG[0]]), names=("ASR(SE)", "plain"))
+    assert found[0].comparison == expected
+    assert found[0].comparison != found[1].comparison
+
+
 def test_controls_and_other_statistics_are_no_attacks() -> None:
     found = situations(
         [
@@ -148,6 +170,7 @@ def test_markdown_is_a_table_with_its_caption() -> None:
 def test_the_caption_says_when_seeds_are_missing() -> None:
     assert "2–3 training seeds" in caption(cohorts([*PLAIN, *ASR[:2]]))
     assert "1 training seed" in caption(cohorts(PLAIN[:1]))
+    assert caption(cohorts(PLAIN), what="error").startswith("error in %, mean over training seeds")
     assert "images only (one seed)" in caption(cohorts(PLAIN[:1]))
 
 

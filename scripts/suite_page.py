@@ -1,0 +1,63 @@
+"""What studies of robustness suites say of differences between variants: a table, and words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from robust.suites.compare import NO_DIFFERENCE
+from robust.suites.tables import sentences
+from robust.suites.verdicts import Verdict
+
+
+def difference_table(found: Sequence[Verdict]) -> str:
+    """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
+    labels = list(dict.fromkeys(verdict.a for verdict in found))
+    lines = [
+        f"| situation | against | {' | '.join(labels)} |",
+        f"|{'---|' * (2 + len(labels))}",
+    ]
+    for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
+        cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
+        under, situation, rival = row
+        where = situation + (f", trained under {under}" if under else "")
+        shown = (difference(cells[label]) if label in cells else "" for label in labels)
+        lines.append(f"| {where} | {rival} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def difference(verdict: Verdict) -> str:
+    """The difference with its interval, bold where the interval leaves 0 out."""
+    interval = verdict.comparison.difference
+    mean = f"{100 * interval.mean:+.1f}"
+    if interval.low is None or interval.high is None:
+        return mean
+    ends = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{mean} {ends}" if verdict.comparison.answer == NO_DIFFERENCE else f"**{mean}** {ends}"
+
+
+def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> str:
+    """Verdicts: all as a table, those on ASR in words.
+
+    Args:
+        found: the verdicts, of one suite or several.
+        aloud: situations to put into words; None for all.
+    """
+    seen = [v for v in found if v.comparison.answer != NO_DIFFERENCE]
+    seeds = max(v.comparison.seeds for v in found)
+    whom = (
+        f"paired over {seeds} seeds and the test images"
+        if seeds > 1
+        else "paired over the test images; with one seed they are about these networks alone, and "
+        "what another seed would give is not in them"
+    )
+    blocks = [
+        f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of {len(found)} "
+        f"leave 0 out (bold); chance alone would give about {0.05 * len(found):.0f}.\n",
+        difference_table(found),
+        "\nWhat ASR adds to the plain network, and what its attention adds to a gate that learns "
+        "nothing:\n",
+    ]
+    told = [v for v in found if v.a.startswith("ASR") and (aloud is None or v.situation in aloud)]
+    for line in sentences(told):
+        blocks.append(line if line.startswith("- ") else f"\n*{line.rstrip(':')}*\n")
+    return "\n".join(blocks) + "\n"
