@@ -8,20 +8,25 @@ Runs that exist are not run again, so an interrupted script goes on where it was
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from paper_page import Line, answer, put_lines
 from PIL import Image
 from results_page import put_section
 
 from asr_core.files import atomic_path
-from robust.attack.folder import GRID, RUN, SUMMARY
+from robust.attack.folder import GRID, METRICS, RUN, SUMMARY
 from robust.attack.report import markdown
+from robust.intervals import Interval, mean_interval
 from robust.noise import NOISES
-from robust.verdict import NO_DIFFERENCE
+from robust.verdict import CLOSER, FARTHER, NO_DIFFERENCE
 from styletransfer.images.drawn import STYLES
 
 ABOUT = """## Style networks under normalisation noise
@@ -69,6 +74,80 @@ def overview(summaries: dict[str, dict[str, Any]]) -> str:
     ) + "\n"
 
 
+def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval]) -> list[Line]:
+    """The claims of appendix G on its three noises: were they seen?
+
+    Args:
+        summaries: of the runs, by "STYLE, NOISE noise".
+        blur: of BN under batch noise more than of IN, by style.
+    """
+    seen = [style for style, gap in blur.items() if gap.low is not None and gap.low > 0]
+    found = ", ".join(
+        f"{style} {gap.mean:+.3f} [{gap.low:.3f}, {gap.high:.3f}]" for style, gap in blur.items()
+    )
+    said = [
+        Line(
+            "Fig. 14–16",
+            "under batch noise BN's pictures are blurrier than IN's",
+            "robust attack --full --noise batch",
+            answer(len(seen), len(blur)),
+            f"more blur, all severities: {found}",
+        )
+    ]
+    for noise in NOISES:
+        verdicts = [
+            verdict
+            for name, summary in summaries.items()
+            for verdict in summary["verdicts"]
+            if name.endswith(f", {noise} noise") and verdict["situation"] == f"{noise}, attacked"
+        ]
+        found = "; ".join(
+            f"than {rival.upper().replace('CONST', 'const')}: {counted(verdicts, rival)}"
+            for rival in ("bn", "bn+const")
+        )
+        closer = [v for v in verdicts if v["against"] == "bn" and v["answer"] == CLOSER]
+        against = [v for v in verdicts if v["against"] == "bn"]
+        said.append(
+            Line(
+                "Fig. 14–16" if noise == "batch" else "appendix G",
+                f"under {noise} noise ASR brings BN back to IN",
+                f"robust attack --full --noise {noise}",
+                answer(len(closer), len(against)),
+                f"closer to IN {found}",
+            )
+        )
+    return said
+
+
+def counted(verdicts: Sequence[dict[str, Any]], rival: str) -> str:
+    """Of the verdicts against ``rival``, how many see it closer, and how many farther."""
+    answers = [verdict["answer"] for verdict in verdicts if verdict["against"] == rival]
+    farther = answers.count(FARTHER)
+    return f"{answers.count(CLOSER)} of {len(answers)} verdicts" + (
+        f", farther {farther}" if farther else ""
+    )
+
+
+def more_blur(metrics: Path) -> Interval:
+    """Of BN than of IN under batch noise: paired, over training seeds and images.
+
+    The mean over draws and severities, the control of one image a batch left out.
+    """
+    values: dict[str, dict[tuple[str, str, str], list[float]]] = {"bn": {}, "in": {}}
+    with metrics.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            attacked = row["noise"] == "batch" and row["severity"] != "1"
+            if attacked and row["metric"] == "blur" and row["norm"] in values:
+                # draws are averaged in each severity: IN, which has none, has one row there
+                key = row["seed"], row["image"], row["severity"]
+                values[row["norm"]].setdefault(key, []).append(float(row["value"]))
+    gaps: dict[tuple[str, str], list[float]] = {}
+    for key, found in values["bn"].items():
+        gaps.setdefault(key[:2], []).append(fmean(found) - fmean(values["in"][key]))
+    seeds, images = (sorted({key[i] for key in gaps}) for i in (0, 1))
+    return mean_interval([[fmean(gaps[seed, image]) for image in images] for seed in seeds])
+
+
 def picture_of(folder: Path, target: Path, *, reduce: int = 1) -> None:
     with atomic_path(target) as temporary:
         grid = Image.open(folder / GRID).convert("RGB")
@@ -101,6 +180,8 @@ def main() -> None:
             )
     parts.insert(1, overview(summaries))
     put_section(options.docs / "RESULTS.md", "style", "\n".join(parts))
+    blur = {s: more_blur(options.runs / f"{s}-batch" / METRICS) for s in STYLES}
+    put_lines(options.docs, "style", lines(summaries, blur))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from pathlib import Path
 from asr_core.errors import InputError
 from asr_core.files import write_text
 
-SECTIONS = ("style", "classification", "noise", "corruptions", "stripes", "sweeps")
+SECTIONS = (
+    "paper", "style", "classification", "costs", "noise", "corruptions", "stripes", "sweeps",
+)  # fmt: skip
 """Names of the sections, in the order of the page."""
 
 TITLE = "# Results\n\nEach section names the script that made it, and is made again by it.\n"

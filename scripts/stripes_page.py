@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+
+from paper_page import Line, answer
 
 from robust.stripes.measure import Convergence
 
@@ -64,6 +66,8 @@ class Found:
         moved: ASR's v: the mean over channels of |v after the last epoch − v after the first|;
             None without a record of it.
         beside: the same of the live network's gates, means over images.
+        spatial: of spatial attention, by block: the variance between images over that between
+            places.
     """
 
     title: str
@@ -74,6 +78,7 @@ class Found:
     by_epoch: Sequence[float] = ()
     moved: float | None = None
     beside: float | None = None
+    spatial: Mapping[str, float] = field(default_factory=dict)
 
 
 def page(
@@ -98,7 +103,7 @@ def page(
     parts = [
         ABOUT.format(striped=STRIPED, threshold=threshold),
         "\n".join(table) + "\n",
-        "\n".join([*_claims(live), *_scales(found)]) + "\n",
+        "\n".join([*map(_said, lines(found)), *_scales(found)]) + "\n",
     ]
     if cost is not None:
         share = cost[0] / cost[1]
@@ -143,6 +148,10 @@ def _row(found: Found) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _said(line: Line) -> str:
+    return f"- {line.shows}, {line.claim}: **{line.seen}**; {line.found}."
+
+
 def _scales(found: Mapping[str, Found]) -> list[str]:
     """How far ASR's v moved, beside live gates."""
     return [
@@ -154,47 +163,77 @@ def _scales(found: Mapping[str, Found]) -> list[str]:
     ]
 
 
-def _claims(live: Mapping[str, Found]) -> list[str]:
-    """A line for each of the paper's claims: was it seen?"""
-    layers = [score for each in live.values() for score in each.scores.values()]
-    whole = [each.title for each in live.values() if striped(each.scores) == len(each.scores)]
-    count = sum(score < STRIPED for score in layers)
-    lines = [
-        f"- Stripes, which the paper sees in every network: **{_in_how_many(whole, live)}**; "
-        f"{count} of all {len(layers)} layers have a score below {STRIPED:g}, the median layer "
-        f"{statistics.median(layers):.2g}."
-    ]
-    found = {each.title: each.convergence for each in live.values() if each.convergence}
-    shares = {title: each.at_decay for title, each in found.items() if each.at_decay is not None}
-    settled = [title for title, share in shares.items() if share >= SETTLED]
+def lines(found: Mapping[str, Found]) -> list[Line]:
+    """The paper's claims on these figures: were they seen?"""
+    live = [each for each in found.values() if each.scores]
+    said = [_stripes(live)] if live else []
+    shares = {
+        name: each.convergence.at_decay
+        for name, each in found.items()
+        if each.convergence is not None and each.convergence.at_decay is not None
+    }
     if shares:
-        lines.append(
-            f"- Most gates converged at the first decay of the learning rate: "
-            f"**{_in_how_many(settled, shares)}** ({SETTLED:.0%} of gates stay put from it on), "
-            f"in the others {_range([s for s in shares.values() if s < SETTLED])}. What moves "
-            "after it does so at a tenth of the learning rate and less."
-        )
-    decays = [name for name in ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4") if name in live]
-    steps = [found for name in decays if (found := live[name].convergence) is not None]
-    shares = [found.at_decay for found in steps if found.at_decay is not None]
-    if len(shares) > 1:
-        rises = all(a <= b for a, b in pairwise(shares))
-        listed = ", ".join(f"{share:.1%}" for share in shares)
-        answer = "yes" if rises else "no"
-        lines.append(
-            f"- Larger weight decay settles gates sooner (1e-4 to 4e-4): **{answer}**, settled at "
-            f"the first decay: {listed}; one seed each."
-        )
-    return lines
+        said.append(_settling(list(shares.values())))
+    decays = [name for name in ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4") if name in shares]
+    if len(decays) > 1:
+        said.append(_weight_decay([shares[name] for name in decays]))
+    said += [_spatial(each) for each in found.values() if each.spatial]
+    return said
 
 
-def _in_how_many(seen: Sequence[str], of: Sequence[str] | Mapping[str, object]) -> str:
-    answer = "yes" if len(seen) == len(of) else "in part" if seen else "no"
-    return f"{answer}, in {len(seen)} of {len(of)} runs"
+def _stripes(live: Sequence[Found]) -> Line:
+    layers = [score for each in live for score in each.scores.values()]
+    whole = [each for each in live if striped(each.scores) == len(each.scores)]
+    return Line(
+        "Fig. 17–23",
+        "a channel's attention is the same for every image (stripes)",
+        "robust stripes RUN",
+        answer(len(whole), len(live)),
+        f"in {len(whole)} of {len(live)} networks all layers are striped; of all {len(layers)} "
+        f"layers {sum(score < STRIPED for score in layers)} score below {STRIPED:g}, the median "
+        f"one {statistics.median(layers):.2g}",
+    )
+
+
+def _settling(shares: Sequence[float]) -> Line:
+    settled = [share for share in shares if share >= SETTLED]
+    rest = [share for share in shares if share < SETTLED]
+    others = f", in the others {_range(rest)}" if rest else ""
+    return Line(
+        "Fig. 6–9, 11–13",
+        "most attention values have converged at the first decay of the learning rate",
+        "robust train --record-attention; robust stripes RUN",
+        answer(len(settled), len(shares)),
+        f"in {len(settled)} of {len(shares)} networks at least {SETTLED:.0%} of gates stay put "
+        f"from it on{others}; what moves later does so at a tenth of the learning rate and less",
+    )
+
+
+def _weight_decay(shares: Sequence[float]) -> Line:
+    rises = all(a <= b for a, b in pairwise(shares))
+    listed = ", ".join(f"{share:.1%}" for share in shares)
+    return Line(
+        "Fig. 11–13",
+        "larger weight decay settles gates sooner",
+        "robust train --weight-decay 4e-4 --record-attention",
+        "yes" if rises else "no",
+        f"settled at the first decay, from the least weight decay to the greatest: {listed}; one "
+        "seed each",
+    )
+
+
+def _spatial(found: Found) -> Line:
+    scores = list(found.spatial.values())
+    return Line(
+        "Fig. 24",
+        "spatial attention differs from image to image",
+        "robust stripes RUN",
+        answer(sum(score >= STRIPED for score in scores), len(scores)),
+        f"{found.title}: variance between six images over that between places, block by block: "
+        + ", ".join(f"{score:.2g}" for score in scores),
+    )
 
 
 def _range(shares: Sequence[float]) -> str:
-    if not shares:
-        return "none"
     low, high = min(shares), max(shares)
     return f"{low:.1%}" if len(shares) == 1 else f"{low:.1%} to {high:.1%}"

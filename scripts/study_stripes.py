@@ -23,13 +23,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from paper_page import put_lines
 from results_page import put_section
-from stripes_page import SHOWN, Found, page
+from stripes_page import SHOWN, Found, lines, page
 
 from asr_core.data.split import Split
 from asr_core.errors import InputError
 from asr_core.files import atomic_path
-from asr_core.stripes import AttentionRecorder
+from asr_core.stripes import AttentionRecorder, stripe_score
 from asr_core.stripes.convergence import THRESHOLD
 from asr_core.training import DataFacts, EpochEnd
 from asr_core.training.model import new_model
@@ -132,6 +133,7 @@ def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
         by_epoch=_by_epoch(source),
         convergence=drawn.convergence,
         top1=cell.result["test"]["top1"],
+        spatial={n: stripe_score(maps.flatten(1)) for n, maps in drawn.gates.spatial.items()},
         moved=_moved(source) if pair else None,
         beside=_moved(beside) if pair and beside is not None else None,
     )
@@ -218,6 +220,7 @@ def main() -> None:
     missing = [name for name in VARIANTS if name not in cells]
     text = page(found, cost=cost, missing=missing)
     put_section(options.docs / "RESULTS.md", "stripes", text)
+    put_lines(options.docs, "stripes", lines(found))
 
 
 if __name__ == "__main__":

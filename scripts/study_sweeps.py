@@ -13,14 +13,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from paper_page import Line, put_lines
 from results_page import put_section
 
 from robust.sweep import Outcome, load_sweep, run_sweep
+from robust.sweep.claims import CANNOT_TELL, CONTRADICTED, NO_DIFFERENCE, SEEN
 
 SWEEPS = {
     "init": "Table 5: what ψ starts from (appendix C)",
     "delta": "Table 6: gates a position (appendix D)",
 }
+SAID = {SEEN: "yes", CONTRADICTED: "the contrary", NO_DIFFERENCE: "no", CANNOT_TELL: "cannot tell"}
 ABOUT = """## Sweeps: the start of ψ, and gates a position
 
 Made by `python scripts/study_sweeps.py {arguments}`, which is `robust sweep init` and `robust sweep
@@ -43,6 +46,22 @@ def page(outcomes: Sequence[Outcome], arguments: str) -> str:
     for outcome in outcomes:
         parts += [f"### {SWEEPS[outcome.results.sweep.name]}", outcome.page()]
     return "\n\n".join(parts)
+
+
+def lines(outcomes: Sequence[Outcome]) -> list[Line]:
+    """Each claim over all rows: was it seen?"""
+    return [
+        Line(
+            SWEEPS[outcome.results.sweep.name].partition(":")[0],
+            answer.claim.say,
+            f"robust sweep {outcome.results.sweep.name}",
+            SAID[answer.answer],
+            answer.sentence,
+        )
+        for outcome in outcomes
+        for answer in outcome.answers
+        if answer.where == "all rows"
+    ]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
         outcomes.append(outcome)
     given = f"--epochs {options.epochs} --seeds {options.seeds}"
     put_section(options.docs / "RESULTS.md", "sweeps", page(outcomes, given))
+    put_lines(options.docs, "sweeps", lines(outcomes))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_unknown_sections_and_cut_pages_are_refused(
     page_module: dict[str, Any], tmp_path: Path
 ) -> None:
     page = tmp_path / "RESULTS.md"
-    with pytest.raises(InputError, match=r"unknown section 'colour'; known: style, "):
+    with pytest.raises(InputError, match=r"unknown section 'colour'; known: paper, style, "):
         page_module["put_section"](page, "colour", "")
     page.write_text("<!-- noise -->\ncut off")
     with pytest.raises(InputError, match="'noise' does not end"):

@@ -37,7 +37,7 @@ SETTLED = Convergence(
 def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     """The scripts, which find each other as when they are run."""
     monkeypatch.syspath_prepend(SCRIPTS)
-    names = ("stripes_page", "study_stripes")
+    names = ("paper_page", "stripes_page", "study_stripes")
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     return {name: importlib.import_module(name) for name in names}
@@ -63,39 +63,53 @@ def test_the_row_of_a_run(scripts: dict[str, ModuleType]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "answer"),
+    ("other", "answer", "numbers"),
     [
-        ([0.01, 0.09], "**yes, in 2 of 2 runs**; 4 of all 4 layers"),
-        ([0.2, 0.01], "**in part, in 1 of 2 runs**; 3 of all 4 layers"),
+        ([0.01, 0.09], "yes", "in 2 of 2 networks all layers are striped; of all 4 layers 4 score"),
+        ([0.2, 0.01], "in part", "in 1 of 2 networks all layers are striped; of all 4 layers 3"),
     ],
 )
 def test_stripes_seen_or_not(
-    scripts: dict[str, ModuleType], other: list[float], answer: str
+    scripts: dict[str, ModuleType], other: list[float], answer: str, numbers: str
 ) -> None:
     runs = {
         name: found(scripts, scores={str(i): score for i, score in enumerate(scores)})
         for name, scores in (("base", [0.02, 0.03]), ("ie", other))
     }
-    assert f"sees in every network: {answer}" in scripts["stripes_page"].page(
-        {**runs, "ie": replace(runs["ie"], title="net-IE")}, cost=None
-    )
-    alone = scripts["stripes_page"].page({"base": found(scripts, scores={"a": 0.1})}, cost=None)
-    assert "**no, in 0 of 1 runs**; 0 of all 1 layers" in alone
+    line = scripts["stripes_page"].lines(runs)[0]
+    assert (line.shows, line.seen) == ("Fig. 17–23", answer)
+    assert line.found.startswith(numbers)
+    text = scripts["stripes_page"].page(runs, cost=None)
+    assert f"- Fig. 17–23, {line.claim}: **{answer}**; {numbers}" in text
+    none = scripts["stripes_page"].lines({"base": found(scripts, scores={"a": 0.1})})[0]
+    assert none.seen == "no", "0.1 is no stripe"
 
 
 @pytest.mark.parametrize(
-    ("share", "answer"),
+    ("share", "answer", "numbers"),
     [
-        (0.95, "**yes, in 1 of 1 runs** (95% of gates stay put from it on), in the others none"),
-        (0.949, "**no, in 0 of 1 runs** (95% of gates stay put from it on), in the others 94.9%."),
+        (0.95, "yes", "in 1 of 1 networks at least 95% of gates stay put from it on; what moves"),
+        (0.949, "no", "in 0 of 1 networks at least 95% of gates stay put from it on, in the "
+                      "others 94.9%; what"),
     ],
-)
+)  # fmt: skip
 def test_converged_at_the_first_decay_or_not(
-    scripts: dict[str, ModuleType], share: float, answer: str
+    scripts: dict[str, ModuleType], share: float, answer: str, numbers: str
 ) -> None:
     each = found(scripts, convergence=replace(SETTLED, at_decay=share))
-    text = scripts["stripes_page"].page({"base": each}, cost=None)
-    assert f"first decay of the learning rate: {answer}" in text
+    line = scripts["stripes_page"].lines({"base": each})[1]
+    assert line.claim.endswith("converged at the first decay of the learning rate")
+    assert line.seen == answer
+    assert line.found.startswith(numbers)
+
+
+def test_spatial_attention_differs_from_image_to_image_or_not(
+    scripts: dict[str, ModuleType],
+) -> None:
+    cbam = found(scripts, scores={}, convergence=None, spatial={"a": 0.25, "b": 0.01})
+    (line,) = scripts["stripes_page"].lines({"cbam": cbam})
+    assert (line.shows, line.seen) == ("Fig. 24", "in part")
+    assert line.found.endswith("block by block: 0.25, 0.01")
 
 
 @pytest.mark.parametrize(
@@ -111,9 +125,8 @@ def test_weight_decay_settles_sooner_or_not(
     }
     text = scripts["stripes_page"].page(runs, cost=None, missing=["ie", "cbam"])
     listed = ", ".join(f"{share:.1%}" for share in shares)
-    assert f"**{answer}**, settled at the first decay: {listed}; one seed each." in " ".join(
-        text.split()
-    )
+    said = "settled at the first decay, from the least weight decay to the greatest"
+    assert f"**{answer}**; {said}: {listed}; one seed each." in text
     assert "Not run here, though the command offers them: ie, cbam." in text
 
 

@@ -54,6 +54,8 @@ def test_both_tables_and_answers_are_on_the_page(study: ModuleType, tmp_path: Pa
     assert "The paper: a start of 0.1 is best." in page
     assert "all rows: seen. ψ = 0.1: +5.01 ± 0.64 against ψ = 0.2" in said
     assert "all rows: no difference seen. δ = 2: +0.00 ± 0.00 against δ = 1" in said
+    assert "| Table 5 | a start of 0.1 is best | `robust sweep init` | **yes** | all rows: " in page
+    assert "| Table 6 | more gates are better below δ = 3 | `robust sweep delta` | **no** |" in page
 
 
 def test_a_failed_study_writes_no_page(
