@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_classifier import forget_accelerator, tiny_data
+from tiny_classifier import forget_accelerator, register, tiny_data, tiny_recipe
+from tiny_classifier import run as train_tiny
 
 import asr_core.data
 import asr_core.training
-import robust.sweep.cells
 import robust.sweep.run
 from asr_core.training import TrainConfig
 from robust.cli import main
-from robust.sweep import Cell, Results, Sweep
+from robust.sweep import Results, Sweep, grid
+from robust.sweep.engine import ThisMachine
 
 Figure = Callable[[TrainConfig], float]
 
@@ -59,16 +60,41 @@ def fake_runs(
             write_run(folder, config, top1(config))
         raise NotTrainedError
 
-    def run(cell: Cell, device: str) -> str:
-        line = ["train", *cell.arguments, "--device", device, "--quiet", "--out", str(cell.folder)]
+    def ended(self: ThisMachine, command: Sequence[str]) -> str:
         forget_accelerator()
         with pytest.raises(NotTrainedError):
-            main.main(line, standalone_mode=False)
+            main.main(list(command[command.index("train") :]), standalone_mode=False)
         forget_accelerator()
-        return "" if cell.done else "exit 2: robust: error: the loss is nan"
+        done = (Path(command[-1]) / "result.json").exists()
+        return "" if done else "exit 2: robust: error: the loss is nan"
 
     monkeypatch.setattr(asr_core.training, "train", train)
     monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
-    monkeypatch.setattr(robust.sweep.cells, "_train", run)
+    monkeypatch.setattr(ThisMachine, "run", ended)
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 60.0)
     return trained
+
+
+def tiny_sweep() -> Sweep:
+    """Of two real runs of the tiny recipe."""
+    return Sweep(
+        name="tiny", title="tiny", axes={"psi": (0.1, 0.9)}, fields={"attention": "ie"}, labels={},
+        seeds=1,
+    )  # fmt: skip
+
+
+def trained_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """The metrics of the tiny sweep's runs, trained in this process in ``folder``, one by one."""
+    register(monkeypatch)
+    monkeypatch.setattr(grid, "load_recipe", lambda name: tiny_recipe())
+    monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
+    for each in tiny_sweep().runs(folder):
+        train_tiny(each.config, each.cell.folder)
+        forget_accelerator()
+    return tiny_metrics(folder)
+
+
+def tiny_metrics(folder: Path) -> list[str]:
+    """What the tiny sweep's runs in ``folder`` recorded, epoch by epoch."""
+    runs = tiny_sweep().runs(folder)
+    return [(each.cell.folder / "metrics.csv").read_text() for each in runs]

@@ -14,7 +14,21 @@ import click
 @click.option("--precision", help="no, bf16 or fp16.  [no]")
 @click.option("--channels-last", is_flag=True, help="Memory format of the feature maps.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time."
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Runs at a time.  [1; with Ray one for each GPU of the cluster, or else each CPU]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on the machines of a Ray cluster.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of the Ray cluster, or auto: this machine's.  [RAY_ADDRESS, this machine's, a new one]",
 )
 @click.option(
     "--device",
@@ -36,7 +50,9 @@ def sweep(
     data_folder: str | None,
     precision: str | None,
     channels_last: bool,
-    workers: int,
+    workers: int | None,
+    engine: str,
+    address: str | None,
     device: str,
     out: str | None,
     as_json: bool,
@@ -52,6 +68,11 @@ def sweep(
     The same command goes on where it was interrupted; finished runs are not run again. If a run
     fails the rest goes on, the exit code is 1, and the run is named. --out holds the folders of
     the runs and sweep.csv, .json, .md and .tex.
+
+    With --engine ray (pip install 'robust-asr[ray]') runs are spread over a cluster. --out, --data,
+    the working folder and this Python have to be at the same places on all its machines, --out on a
+    disk that they share; a run on --device auto gets a GPU, or a share of one, if the cluster has
+    any.
     """
     from pathlib import Path
 
@@ -70,6 +91,8 @@ def sweep(
         workers=workers,
         data_folder=data_folder,
         device="cpu" if device == "cpu" else "auto",
+        engine="ray" if engine == "ray" else "local",
+        address=address,
         quiet=quiet,
         tell=lambda line: click.echo(line, err=True),
     )

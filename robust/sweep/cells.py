@@ -7,8 +7,6 @@ while the rest goes on.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +19,10 @@ from rich.progress import Progress, TaskID
 
 from asr_core.training.folder import CONFIG, RESULT
 from robust.cli.progress import progress_bar
+from robust.sweep.engine import Engine, ThisMachine
+
+PATIENCE = 60
+"""Seconds until a networked disk shows here what another machine wrote."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Cell:
     def done(self) -> bool:
         """Whether the run is finished."""
         return (self.folder / RESULT).exists()
+
+    def command(self, device: str) -> list[str]:
+        """What makes the run, on ``device``."""
+        line = [sys.executable, "-m", "robust", "train", *self.arguments]
+        return [*line, "--device", device, "--quiet", "--out", str(self.folder)]
 
     @property
     def seconds(self) -> float:
@@ -72,11 +79,11 @@ def run_missing(
     seconds: float = 120,
     device: str = "cpu",
     quiet: bool = False,
+    engine: Engine | None = None,
 ) -> list[str]:
     """Train the cells that are not done; returns a line about each that failed.
 
-    One thread each: runs side by side are faster than one run on many cores. After Ctrl-C none is
-    begun, and those under way end resumable.
+    After Ctrl-C none is begun, and those under way end resumable.
 
     Args:
         cells: the runs, in the order in which they are begun.
@@ -85,14 +92,16 @@ def run_missing(
         seconds: what a run takes, roughly, for the time that is announced before one is done.
         device: "cpu", or "auto" for the machine's accelerator, which the workers share.
         quiet: no progress bar.
+        engine: where runs are trained; by default, in processes of this machine.
     """
+    engine = engine or ThisMachine()
     missing = [cell for cell in cells if not cell.done]
     known = [cell.seconds for cell in cells if cell.done]
     failures: list[str] = []
     with progress_bar(quiet=quiet) as bar, ThreadPoolExecutor(workers) as pool:
         task = bar.add_task(say, total=len(cells), completed=len(known), note="")
         _announce(bar, task, known or [seconds], len(missing), workers)
-        jobs = {pool.submit(_train, cell, device): cell for cell in missing}
+        jobs = {pool.submit(_train, cell, device, engine): cell for cell in missing}
         try:
             for ended, job in enumerate(as_completed(jobs), start=1):
                 cell, problem = jobs[job], job.result()
@@ -104,23 +113,21 @@ def run_missing(
                 _announce(bar, task, known or [seconds], len(missing) - ended, workers)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would run them all
+            engine.interrupt()
             raise
     return failures
 
 
-def _train(cell: Cell, device: str) -> str:
+def _train(cell: Cell, device: str, engine: Engine) -> str:
     """Run a cell; what went wrong, in a line, or nothing."""
-    command = [sys.executable, "-m", "robust", "train", *cell.arguments]
-    done = subprocess.run(
-        [*command, "--device", device, "--quiet", "--out", str(cell.folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode == 0:
-        return ""
-    # The last line is the error's; warnings may stand before it.
-    return ": ".join([f"exit {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
+    if problem := engine.run(cell.command(device)):
+        return problem
+    end = time.monotonic() + PATIENCE
+    while not cell.done:
+        if time.monotonic() > end:
+            return f"it ended well, but there is no {RESULT} here"
+        time.sleep(1)
+    return ""
 
 
 def minutes_left(known: Sequence[float], left: int, workers: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,10 @@ from asr_core.files import write_json, write_text
 from asr_core.training import TrainConfig
 from robust.sweep.cells import minutes_left, run_missing
 from robust.sweep.claims import Answer, answers, said
+from robust.sweep.engine import Engine, ThisMachine
 from robust.sweep.estimate import estimated_seconds
 from robust.sweep.grid import Run, Sweep
+from robust.sweep.on_ray import on_ray
 from robust.sweep.results import Results
 from robust.sweep.table import latex, markdown, table_of
 
@@ -67,9 +70,11 @@ def run_sweep(
     sweep: Sweep,
     folder: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     data_folder: str | None = None,
     device: Literal["auto", "cpu"] = "auto",
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     quiet: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -78,41 +83,52 @@ def run_sweep(
     Args:
         sweep: the grid.
         folder: a folder for each run is in it; finished ones are kept.
-        workers: runs at a time, on this machine.
+        workers: runs at a time; by default 1, with Ray as :func:`robust.sweep.on_ray.on_ray` says.
         data_folder: where the data set is.
         device: "auto", the machine's accelerator or else the CPU; or "cpu".
+        engine: "local", processes of this machine; or "ray", those of a cluster whose machines
+            share the disk that ``folder`` is on.
+        address: of the Ray cluster: HOST:PORT, or "auto"; by default Ray decides.
         quiet: no progress bar.
         tell: gets a line on what there is to do and how long it takes, before it begins.
 
     Raises:
-        InputError: workers below 1, a finished run was made with other options, or the data
-            cannot be opened.
+        InputError: workers below 1, a finished run was made with other options, the data cannot be
+            opened, an address without Ray, or the cluster cannot be used.
         KeyboardInterrupt: saying what is kept; the same call goes on.
     """
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; it must be at least 1")
+    if address is not None and engine != "ray":
+        raise InputError(f"address is {address!r}, of a Ray cluster; choose engine 'ray' as well")
     runs = sweep.runs(folder, data_folder=data_folder)
     for run in runs:
         _check(run)
     missing = [run for run in runs if not run.cell.done]
     failures: list[str] = []
     if missing:
-        known = [run.cell.seconds for run in runs if run.cell.done]
-        known = known or [estimated_seconds(missing[0].config, device=device)]
-        minutes = minutes_left(known, len(missing), workers)
-        tell(
-            f"{len(missing)} of {len(runs)} runs to train, {sweep.recipe}: "
-            f"about {minutes:.0f} minutes with {workers} at a time"
-        )
+        place: AbstractContextManager[Engine] = nullcontext(ThisMachine())
+        if engine == "ray":
+            place = on_ray(folder, workers=workers, device=device, address=address)
         try:
-            failures = run_missing(
-                [run.cell for run in runs],
-                workers=workers,
-                say=sweep.name,
-                seconds=known[0],
-                device=device,
-                quiet=quiet,
-            )
+            with place as found:
+                workers = workers or found.workers
+                known = [run.cell.seconds for run in runs if run.cell.done]
+                known = known or [estimated_seconds(missing[0].config, device=device)]
+                minutes = minutes_left(known, len(missing), workers)
+                tell(
+                    f"{len(missing)} of {len(runs)} runs to train, {sweep.recipe}: "
+                    f"about {minutes:.0f} minutes with {workers} at a time"
+                )
+                failures = run_missing(
+                    [run.cell for run in runs],
+                    workers=workers,
+                    say=sweep.name,
+                    seconds=known[0],
+                    device=device,
+                    quiet=quiet,
+                    engine=found,
+                )
         except KeyboardInterrupt:
             done = sum(run.cell.done for run in runs)
             raise KeyboardInterrupt(

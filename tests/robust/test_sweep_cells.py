@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def test_what_is_missing_is_run_and_failures_are_told(tmp_path: Path, record: Pa
 
 def test_after_ctrl_c_no_other_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
-    leaving = threading.Event()
+    leaving, told = threading.Event(), threading.Event()
 
     class Pool(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -49,20 +50,65 @@ def test_after_ctrl_c_no_other_run_begins(tmp_path: Path, monkeypatch: pytest.Mo
             leaving.set()
             super().shutdown(wait=wait)
 
-    def train(cell: Cell, device: str) -> str:
-        begun.append(cell)
-        assert leaving.wait(60)
-        return ""
+    class Waiting:
+        workers = 1
+
+        def run(self, command: Sequence[str]) -> str:
+            begun.append(command)
+            assert leaving.wait(60)
+            assert told.wait(60)
+            return "interrupted"
+
+        def interrupt(self) -> None:
+            assert leaving.is_set(), "else another run would begin"
+            told.set()
 
     def pressed(jobs: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cells, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(cells, "_train", train)
     monkeypatch.setattr(cells, "as_completed", pressed)
     with pytest.raises(KeyboardInterrupt):
-        run_missing(some_cells(tmp_path, 4), workers=1, say="study")
+        run_missing(some_cells(tmp_path, 4), workers=1, say="study", engine=Waiting())
     assert len(begun) <= 1
+    assert told.is_set()
+
+
+class Elsewhere:
+    """Another machine, where every run ends well."""
+
+    workers = 1
+
+    def run(self, command: Sequence[str]) -> str:
+        return ""
+
+    def interrupt(self) -> None:
+        raise AssertionError("nobody pressed Ctrl-C")
+
+
+def test_a_disk_that_machines_share_may_be_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = some_cells(tmp_path, 1)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            cell.folder.mkdir()
+            (cell.folder / "result.json").write_text('{"train_seconds": 30}')
+
+    monkeypatch.setattr(cells.time, "sleep", sleep)
+    assert run_missing([cell], workers=1, say="study", engine=Elsewhere()) == []
+    assert len(waited) == 3
+
+
+def test_a_run_without_a_result_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "PATIENCE", 0)
+    failures = run_missing(some_cells(tmp_path, 2), workers=1, say="study", engine=Elsewhere())
+    assert sorted(failures) == [
+        f"{tmp_path}/run-{i}: it ended well, but there is no result.json here" for i in (0, 1)
+    ]
 
 
 @pytest.mark.parametrize(

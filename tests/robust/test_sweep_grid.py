@@ -13,7 +13,8 @@ from sweeps import fake_runs
 from tiny_classifier import forget_accelerator
 
 from asr_core.errors import InputError
-from robust.sweep import Claim, Paper, Sweep, cells, grid
+from robust.sweep import Claim, Paper, Sweep, grid
+from robust.sweep.engine import ThisMachine
 
 AXES: dict[str, tuple[Any, ...]] = {"attention": ("se", "ie"), "psi": (0.1, 0.5, 1.5)}
 
@@ -67,7 +68,7 @@ def test_the_command_trains_what_the_config_says(
     run = sweep.runs(tmp_path, data_folder="somewhere")[4]
     trained = fake_runs(monkeypatch, top1=lambda config: 0.5, fails=lambda config: False)
     monkeypatch.setattr("asr_core.training.new_accelerator", lambda *a, **k: OneProcess())
-    cells._train(run.cell, "cpu")
+    ThisMachine().run(run.cell.command("cpu"))
     assert trained == [run.config]
     assert run.config.as_dict()["data_folder"] == "somewhere"
     assert (run.config.attention, run.config.psi, run.config.delta) == ("ie", 0.5, 3)

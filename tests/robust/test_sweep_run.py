@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sweeps import fake_runs, write_run
-from tiny_classifier import forget_accelerator, register, run, tiny_config, tiny_data, tiny_recipe
+from sweeps import fake_runs, tiny_metrics, tiny_sweep, trained_here, write_run
+from tiny_classifier import forget_accelerator, register, run, tiny_config, tiny_data
 from tiny_train import python_with_tiny
 
 import robust.sweep.cells
@@ -19,7 +19,8 @@ from asr_core.data import DATASETS
 from asr_core.errors import InputError
 from asr_core.training import TrainConfig
 from robust.cli import main
-from robust.sweep import Sweep, estimate, grid, run_sweep
+from robust.sweep import estimate, run_sweep
+from robust.sweep.engine import ThisMachine
 from robust.sweep.estimate import estimated_seconds, measured_seconds
 
 MINE = "seeds = 2\n[axes]\nattention = ['se', 'ie']\npsi = [0.1, 0.5]\n"
@@ -105,7 +106,7 @@ def test_ctrl_c_says_what_is_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     monkeypatch.setattr(robust.sweep.cells, "as_completed", pressed)
-    monkeypatch.setattr(robust.sweep.cells, "_train", lambda cell, device: "never ended")
+    monkeypatch.setattr(ThisMachine, "run", lambda self, command: "never ended")
     done = sweep()
     assert done.exit_code == 130
     assert (
@@ -131,36 +132,22 @@ def test_mistakes_are_one_line(mine: Path) -> None:
     assert done.stderr.startswith("robust: error: unknown sweep 'detla'. Did you mean 'delta'?")
     with pytest.raises(InputError, match="workers is 0"):
         run_sweep(tiny_sweep(), mine, workers=0)
+    done = sweep("--address", "auto")
+    assert done.exit_code == 2
+    assert "address is 'auto', of a Ray cluster; choose engine 'ray' as well" in done.stderr
     assert not mine.exists()
 
 
 # --- real runs ------------------------------------------------------------------------------------
 
 
-def tiny_sweep() -> Sweep:
-    return Sweep(
-        name="tiny", title="tiny", axes={"psi": (0.1, 0.9)}, fields={"attention": "ie"}, labels={},
-        seeds=1,
-    )  # fmt: skip
-
-
 def test_two_workers_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch)
-    monkeypatch.setattr(grid, "load_recipe", lambda name: tiny_recipe())
-    monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
-    runs = tiny_sweep().runs(tmp_path / "one")
-    for each in runs:
-        run(each.config, each.cell.folder)
-    forget_accelerator()
+    one = trained_here(monkeypatch, tmp_path / "one")
     python_with_tiny(tmp_path, monkeypatch)
     outcome = run_sweep(tiny_sweep(), tmp_path / "two", workers=2, device="cpu", quiet=True)
     assert outcome.failures == []
-    metrics = [
-        [(folder / r.cell.folder.name / "metrics.csv").read_text() for r in runs]
-        for folder in (tmp_path / "one", tmp_path / "two")
-    ]
-    assert metrics[0] == metrics[1]
-    assert metrics[0][0] != metrics[0][1], "ψ matters"
+    assert tiny_metrics(tmp_path / "two") == one
+    assert one[0] != one[1], "ψ matters"
     assert outcome.results.figure("top1").shape == (1, 2, 1)
     assert outcome.results.images == 17
 

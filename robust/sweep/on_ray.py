@@ -1,0 +1,166 @@
+"""Runs of a study on the machines of a Ray cluster (an extra)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import math
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asr_core.errors import InputError
+from robust.sweep import engine
+
+
+class OnRay:
+    """An :class:`robust.sweep.engine.Engine`: every run is a Ray task.
+
+    Attributes:
+        workers: runs at a time.
+    """
+
+    def __init__(self, ray: Any, *, mark: Path, workers: int, gpus: float) -> None:
+        self.workers = workers
+        self._ray = ray
+        self._mark = mark
+        # A task takes our functions along: importing them there would import torch.
+        ray.cloudpickle.register_pickle_by_value(engine)
+        # Begun again by Ray, a run might meet itself in its folder: what is lost is told of.
+        self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(engine.failure_elsewhere)
+        self._lock = threading.Lock()
+        self._under_way: set[Any] = set()
+        self._interrupted = False
+
+    def run(self, command: Sequence[str]) -> str:
+        """Run ``command`` to its end; what went wrong, in a line, or nothing."""
+        with self._lock:
+            if self._interrupted:
+                return "interrupted"
+            task = self._task.remote(list(command), os.getcwd(), str(self._mark))
+            self._under_way.add(task)
+        try:
+            said: str = self._ray.get(task)
+            return said
+        except self._ray.exceptions.RayError as error:
+            # Of what a task raises, Ray gives the traceback.
+            return f"Ray: {_line(getattr(error, 'cause', None) or error)}"
+        finally:
+            with self._lock:
+                self._under_way.remove(task)
+
+    def interrupt(self) -> None:
+        """Let what is under way end, resumable; nothing else begins."""
+        with self._lock:
+            self._interrupted = True
+            for task in self._under_way:
+                self._ray.cancel(task)
+
+
+@contextlib.contextmanager
+def on_ray(
+    folder: Path,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    address: str | None = None,
+) -> Iterator[OnRay]:
+    """Yield an engine on a Ray cluster.
+
+    A run is a Ray task of one CPU, which starts the same command as on this machine: ``folder``,
+    the working folder, the data and this Python have to be at the same places on all machines, but
+    Ray's own Python there needs nothing of ours. Where the cluster has GPUs, a run on device "auto"
+    gets one of them, or such a share that ``workers`` runs go at a time. A run that is lost with
+    its machine is a failure. The dashboard and usage statistics are off, as far as Ray is started
+    here.
+
+    Args:
+        folder: of the study; on a disk that all machines share.
+        workers: runs at a time; by default one for each GPU of the cluster, or else for each CPU.
+        device: "auto" or "cpu".
+        address: HOST:PORT of the cluster, or "auto" for the one of this machine. By default Ray
+            decides: what RAY_ADDRESS says, a cluster of this machine, or else a new one on this
+            machine, which ends with the context. If this process is connected already, that is
+            used and left as it is.
+
+    Raises:
+        InputError: Ray is not installed, or there is no cluster at ``address``.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise InputError("engine 'ray' needs Ray: pip install 'robust-asr[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray = importlib.import_module("ray")
+    with _connected(ray, address), _mark(folder) as mark:
+        has = ray.cluster_resources()
+        gpus = has.get("GPU", 0.0) if device == "auto" else 0.0
+        workers = workers or max(1, int(gpus or has.get("CPU", 0.0)))
+        yield OnRay(ray, mark=mark, workers=workers, gpus=gpu_share(gpus, workers))
+
+
+def gpu_share(gpus: float, workers: int) -> float:
+    """What a run gets of a GPU, so that ``workers`` runs find place on ``gpus``.
+
+    Ray counts in steps of 1e-4, and puts no run on two GPUs by shares.
+    """
+    if not gpus:
+        return 0.0
+    a_gpu = math.ceil(workers / gpus)
+    return math.floor(1e4 / a_gpu) / 1e4
+
+
+@contextlib.contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        try:
+            _check_answers(address)
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+            where = "here" if address is None else f"at {address!r}"
+            raise InputError(
+                f"no Ray cluster {where}: {_line(error)}; `ray start` makes one, and without an "
+                "address Ray looks for one or makes its own"
+            ) from None
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise where nothing does: Ray would try for minutes, and write to the terminal."""
+    if address in (None, "auto"):
+        address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = str(address).removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+@contextlib.contextmanager
+def _mark(folder: Path) -> Iterator[Path]:
+    """Yield a new file, by which a machine knows the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # A name that nobody has asked for before: networked disks remember what was not there.
+    mark = folder.resolve() / f".sweep-{uuid.uuid4().hex}"
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _line(error: BaseException) -> str:
+    """Ray explains at length."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
