@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from paper_page import Line, answer, put_lines
 from results_page import put_section
-from suite_page import said
+from suite_page import difference, said
 
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
@@ -28,6 +29,7 @@ from asr_core.training import TrainConfig
 from robust.cli.progress import progress_bar
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
+from robust.suites.compare import MORE
 from robust.suites.condition import Condition
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
@@ -202,6 +204,36 @@ def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort
     return "\n".join(parts)
 
 
+def lines(attacked: Sequence[Cohort], trained: Sequence[Cohort]) -> list[Line]:
+    """Does ASR regulate noise? Under each, attacked and trained: is it above the plain network?"""
+    said = []
+    tests, trainings = verdicts(attacked), verdicts(trained)
+    for noise in [name for name in NOISES if name != "clean"]:
+        under = " ".join(NOISES[noise][1:4:2])
+        for found, claim, command in (
+            (
+                [v for v in tests if v.situation == f"{noise}, attacked"],
+                f"attacked with {noise} noise, ASR holds better than the plain network",
+                f"robust attack --task classify --noise {noise}",
+            ),
+            (
+                [
+                    v
+                    for v in trainings
+                    if v.trained_under == under and v.situation == "clean, running statistics"
+                ],
+                f"trained under {noise} noise, ASR is more accurate than the plain network",
+                f"robust attack --task classify --phase train --noise {noise}",
+            ),
+        ):
+            mine = [v for v in found if v.a.startswith("ASR")]
+            better = [v for v in mine if v.b == "plain" and v.comparison.answer == MORE]
+            against = [v for v in mine if v.b == "plain"]
+            told = "; ".join(f"{v.a} {difference(v)} against {v.b}" for v in mine)
+            said.append(Line("main text", claim, command, answer(len(better), len(against)), told))
+    return said
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/noise"))
@@ -228,6 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     save_curves(draw_curves(attacked), gallery / "noise-test.png")
     save_curves(draw_curves(trained), gallery / "noise-train.png")
     put_section(options.docs / "RESULTS.md", "noise", page(every, done, attacked, trained))
+    put_lines(options.docs, "noise", lines(attacked, trained))
 
 
 if __name__ == "__main__":

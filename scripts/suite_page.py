@@ -58,6 +58,11 @@ def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> s
         "nothing:\n",
     ]
     told = [v for v in found if v.a.startswith("ASR") and (aloud is None or v.situation in aloud)]
-    for line in sentences(told):
+    differ = [v for v in told if v in seen]
+    for line in sentences(differ):
         blocks.append(line if line.startswith("- ") else f"\n*{line.rstrip(':')}*\n")
+    rest = len(told) - len(differ)
+    if rest:
+        others = f"the other {rest} of {len(told)}" if differ else f"all {rest}"
+        blocks.append(f"\nIn {others} comparisons: no difference seen.")
     return "\n".join(blocks) + "\n"

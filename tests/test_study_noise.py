@@ -118,7 +118,20 @@ def test_the_whole_study_on_tiny_networks(small: ModuleType, tmp_path: Path) -> 
     for row in ("| no noise | re-estimated |", "| batch 8 | running |", "| batch 8 | batch (n = "):
         assert row in text
     assert "paired over 2 seeds and the test images" in text
-    assert "between ASR(IE) and const" in text or "ASR(IE) is" in text
+    cells = [
+        line.split(" | ") for line in text.splitlines() if line.startswith("| batch, attacked")
+    ]
+    against = {cell[1]: cell[2] for cell in cells}
+    assert list(against) == ["plain", "const"]
+    (line,) = [line for line in text.splitlines() if "attacked with batch noise" in line]
+    told = f"ASR(IE) {against['plain']} against plain; ASR(IE) {against['const']} against const |"
+    assert line.endswith(told)
+    better = against["plain"].startswith("**+")
+    assert line.split(" | ")[3] == ("**yes**" if better else "**no**")
+    (line,) = [line for line in text.splitlines() if "trained under batch noise" in line]
+    assert line.startswith(
+        "| main text | trained under batch noise, ASR is more accurate than the "
+    )
     for name in ("noise-test", "noise-train"):
         assert f"(gallery/{name}.png)" in text
         assert (tmp_path / "docs" / "gallery" / f"{name}.svg").is_file()
