@@ -119,24 +119,37 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
+    with _silent(ray):
         try:
-            _check_answers(address)
-            ray.init(
-                address=address,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (OSError, RuntimeError, ValueError, OverflowError) as error:
-            where = "here" if address is None else f"at {address!r}"
-            raise InputError(
-                f"no Ray cluster {where}: {_line(error)}; `ray start` makes one, and without an "
-                "address Ray looks for one or makes its own"
-            ) from None
+            try:
+                _check_answers(address)
+                ray.init(
+                    address=address,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (OSError, RuntimeError, ValueError, OverflowError) as error:
+                where = "here" if address is None else f"at {address!r}"
+                raise InputError(
+                    f"no Ray cluster {where}: {_line(error)}; `ray start` makes one (if it asks "
+                    "for a token, set RAY_AUTH_MODE=token), and without an address Ray looks for "
+                    "one or makes its own"
+                ) from None
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silent(ray: Any) -> Iterator[None]:
+    """Ray's notes on lost workers do not go to stdout, which it has no option for."""
+    worker = ray._private.worker
+    worker._worker_logs_enabled = False
+    try:
         yield
     finally:
-        ray.shutdown()
+        worker._worker_logs_enabled = True
 
 
 def _check_answers(address: str | None) -> None:

@@ -7,6 +7,7 @@ import functools
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,9 +142,17 @@ def test_two_workers_side_by_side_equal_this_process(
 
 
 def test_what_is_missing_is_run_and_failures_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One ends with an error, and one takes its worker along."""
+    """One ends with an error, and one takes its worker along, on which Ray has a note."""
+    noted = threading.Event()
+    write = ray._private.worker.print_worker_logs
+
+    def written(*arguments: Any) -> None:
+        write(*arguments)
+        noted.set()
+
+    monkeypatch.setattr(ray._private.worker, "print_worker_logs", written)
     monkeypatch.chdir(tmp_path)  # the folders are relative
     python(tmp_path, monkeypatch, ENDS)
     runs = some_cells(6)
@@ -159,6 +168,8 @@ def test_what_is_missing_is_run_and_failures_are_told(
         line = f"1 -m robust train --seed {i} --device cpu --quiet --out run-{i}\n"
         assert (runs[i].folder / "commands").read_text() == line, "once"
     assert not (runs[4].folder / "commands").exists()
+    assert noted.wait(60)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_after_ctrl_c_runs_end_resumable_and_none_begins(
