@@ -62,6 +62,7 @@ def classifier_job(
     images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
     options = SuiteOptions(
         data=images,
+        split=split,
         seed=seed,
         repeats=1 if repeats is None else repeats,
         noise=noise,

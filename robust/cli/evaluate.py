@@ -90,7 +90,9 @@ def evaluate_models(
     job = SuiteJob(
         subjects,
         images,
-        SUITES[suite](SuiteOptions(data=images, seed=seed, repeats=repeats, baseline=twin)),
+        SUITES[suite](
+            SuiteOptions(data=images, split=split, seed=seed, repeats=repeats, baseline=twin)
+        ),
         folder=Path(out or "runs/robustness"),
         split=split,
         batch_size=batch_size,

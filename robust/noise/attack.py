@@ -27,7 +27,7 @@ from robust.noise.layers import (
     channel_axis,
     check_plain_affine,
     effective_affine,
-    norm_layers,
+    require_norm_layers,
 )
 from robust.noise.severity import BatchNoise, ConstantNoise, RandomNoise, Severity
 from robust.noise.statistics import batch_statistics
@@ -55,12 +55,7 @@ class Attack:
         if granularity not in GRANULARITIES:
             raise unknown_name("granularity", granularity, list(GRANULARITIES))
         _check_hookable(model)
-        self._targets = norm_layers(model, layers)
-        if not self._targets:
-            raise InputError(
-                f"{type(model).__name__} has no normalisation layer to attack. If they were folded "
-                "into the convolutions or exported, attack the model as it was before"
-            )
+        self._targets = require_norm_layers(model, layers)
         for name, layer in self._targets.items():
             check_plain_affine(layer, name)
         self.severity = severity

@@ -67,6 +67,22 @@ def norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn
     return {name: module for name, module in found.items() if name in chosen}
 
 
+def require_norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn.Module]:
+    """:func:`norm_layers`, at least one.
+
+    Raises:
+        InputError: the model has none.
+        TargetError: as :func:`norm_layers`.
+    """
+    found = norm_layers(model, layers)
+    if not found:
+        raise InputError(
+            f"{type(model).__name__} has no normalisation layer to attack. If they were folded "
+            "into the convolutions or exported, attack the model as it was before"
+        )
+    return found
+
+
 def _means(pattern: str | Predicate, layer: nn.Module, name: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) if isinstance(pattern, str) else pattern(layer, name)
 

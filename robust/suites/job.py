@@ -21,9 +21,8 @@ from robust.suites.condition import Condition
 from robust.suites.results import SuiteResult, load_result
 from robust.suites.runner import run_suite
 from robust.suites.subject import Subject
-from robust.suites.suite import Suite
+from robust.suites.suite import SPLITS, Suite
 
-SPLITS = ("test", "validation", "train")
 PRECISIONS = ("no", "bf16")
 
 
@@ -86,7 +85,10 @@ class SuiteJob:
 
         Raises:
             InputError: a file of the folder holds another model's or other settings' result.
+            OSError: the folder cannot be made.
         """
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)  # before hours of work, not after
         kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
         results = []
         for subject, found in zip(self.subjects, kept, strict=True):

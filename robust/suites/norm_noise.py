@@ -23,6 +23,7 @@ from robust.noise import (
     parse_severity,
 )
 from robust.noise.groups import grouped_statistics
+from robust.noise.layers import require_norm_layers
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
@@ -88,8 +89,7 @@ class NormNoise(Suite):
         if not options.severities:
             chosen = tuple(s for s in chosen if not isinstance(s, BatchNoise))
             if options.noise in ("batch", "all"):
-                images = len(options.data.test)
-                chosen += tuple(s for s in BATCHES if s.size <= images)
+                chosen += tuple(s for s in BATCHES if s.size <= options.images)
         self.severities = chosen
         self._options = options
 
@@ -129,6 +129,7 @@ class NormNoise(Suite):
         severity = parse_severity(condition.kind, str(condition.severity))
         keys, seed, draw = indices.tolist(), self._options.seed, condition.repeat
         if isinstance(severity, BatchNoise):
+            require_norm_layers(model)  # batch statistics of none would pass for robustness
             step = 1
             if severity.companions == "noise":
                 step = severity.size

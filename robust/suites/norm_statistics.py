@@ -2,7 +2,9 @@
 
 A network that was trained under noise collected its running statistics under it. Tested clean it
 can therefore fail for its statistics alone; what it learned shows on the batch's statistics, or on
-re-estimated ones.
+re-estimated ones. Those are of training images augmented as in training, so that of a clean-trained
+network they are its running ones again: the black borders of padded crops alone move statistics
+far. Test images have none, and on their batch's statistics a network can fail for that alone.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asr_core.data.split import sample_draws
 from asr_core.draws import generator
 from robust.noise import REESTIMATED, batch_name, reestimated_statistics
 from robust.noise.groups import grouped_statistics
@@ -33,6 +36,8 @@ ESTIMATED_FROM = 16 * BATCH
 class NormStatistics(Suite):
     """Clean images on running, batch and re-estimated statistics: the train phase's test.
 
+    A split of fewer than ``BATCH`` images is one batch.
+
     Batches are dealt by chance, since images of one class in a row would be a noise of their own.
 
     Args:
@@ -44,11 +49,15 @@ class NormStatistics(Suite):
     def __init__(self, options: SuiteOptions) -> None:
         self._options = options
 
+    @property
+    def _size(self) -> int:
+        return min(BATCH, self._options.images)
+
     def conditions(self) -> list[Condition]:
         """Batch statistics, once a repeat, and re-estimated ones."""
         return [
             *(
-                Condition(CLEAN_KIND, "", repeat, batch_name(BATCH))
+                Condition(CLEAN_KIND, "", repeat, batch_name(self._size))
                 for repeat in range(self._options.repeats)
             ),
             Condition(CLEAN_KIND, "", 0, REESTIMATED),
@@ -65,16 +74,16 @@ class NormStatistics(Suite):
         count = len(train)
         chance = generator("re-estimated", self._options.seed)
         order = torch.randperm(count, generator=chance)[:ESTIMATED_FROM]
-        whole = max(len(order) // BATCH * BATCH, min(count, BATCH))
-        return train.test_stream(order[:whole].split(BATCH))
+        order = order[: max(len(order) // BATCH * BATCH, min(count, BATCH))]
+        draws = sample_draws(len(order), chance)
+        return train.train_stream(zip(order.split(BATCH), draws.split(BATCH), strict=True))
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
         """Batches dealt by chance where they decide the statistics."""
         if condition.statistics == REESTIMATED:
             return super().batches(condition, count, batch_size)
-        size = min(BATCH, count)
         seed, draw = self._options.seed, condition.repeat
-        return shuffled_groups(count, size, batch_size, seed=seed, draw=draw)
+        return shuffled_groups(count, self._size, batch_size, seed=seed, draw=draw)
 
     def apply(
         self,
@@ -89,7 +98,7 @@ class NormStatistics(Suite):
         if condition.statistics == REESTIMATED:
             logits: Tensor = model(images)
             return logits
-        with grouped_statistics(model, min(BATCH, len(images))):
+        with grouped_statistics(model, self._size):
             grouped: Tensor = model(images)
         return grouped
 
@@ -99,6 +108,7 @@ class NormStatistics(Suite):
         return {
             "seed": options.seed,
             "repeats": options.repeats,
-            "batch": BATCH,
+            "batch": self._size,
             "estimated_from": min(ESTIMATED_FROM, len(options.data.train)),
+            "estimated_on": "training images, augmented as in training",
         }

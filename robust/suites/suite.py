@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from asr_core.data import ImageSet
 from asr_core.draws import check_seed
 from asr_core.errors import InputError
-from asr_core.registry import Registry
+from asr_core.registry import Registry, unknown_name
 from robust.suites.condition import Condition
 
 if TYPE_CHECKING:
     from robust.suites.cohort import Cohort
+
+SPLITS = ("test", "validation", "train")
 
 
 class Suite(ABC):
@@ -86,7 +88,8 @@ class SuiteOptions:
     """What a user may choose about a suite; each takes what concerns it.
 
     Attributes:
-        data: the data set, whose training split may serve as a pool.
+        data: the data set, whose training split statistics may be re-estimated from.
+        split: which of its splits is tested, one of :data:`SPLITS`.
         seed: of all draws.
         repeats: passes for each condition that depends on chance.
         noise: of norm-noise: "batch", "constant", "random" or "all".
@@ -95,10 +98,11 @@ class SuiteOptions:
         baseline: of corruptions: the model, by its results' name, to which mCE is relative.
 
     Raises:
-        InputError: a number out of its range.
+        InputError: an unknown split, or a number out of its range.
     """
 
     data: ImageSet
+    split: str = "test"
     seed: int = 0
     repeats: int = 1
     noise: str = "all"
@@ -106,8 +110,15 @@ class SuiteOptions:
     granularity: str = "sample"
     baseline: str = ""
 
+    @property
+    def images(self) -> int:
+        """Number of images under test."""
+        return len(getattr(self.data, self.split))
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
+        if self.split not in SPLITS:
+            raise unknown_name("split", self.split, list(SPLITS))
         if self.repeats < 1:
             raise InputError(f"repeats is {self.repeats}; it must be at least 1")
 

@@ -86,7 +86,7 @@ def test_phase_train_tests_on_three_statistics(runs: dict[str, Path], tmp_path: 
     )
     assert result.exit_code == 0, result.output
     table = result.stdout
-    for statistics in ("running", "batch (n = 64)", "re-estimated"):
+    for statistics in ("running", "batch (n = 17)", "re-estimated"):
         assert statistics in table
     for under in ("constant 0.5,0.5", "random uniform", "batch 4"):
         assert f"plain, trained under {under}" in table

@@ -210,5 +210,22 @@ def test_bad_options(data: ImageSet, options: dict[str, object], message: str) -
 
 def test_a_model_without_norms_is_refused(data: ImageSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
-    with pytest.raises(InputError, match="no normalisation layer"):
-        attacked(model, data, noise="constant")
+    for noise in ("constant", "random", "batch"):
+        with pytest.raises(InputError, match="no normalisation layer"):
+            attacked(model, data, noise=noise)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_noise_of_no_strength_is_clean_to_the_bit(
+    model: nn.Module, data: ImageSet, precision: torch.dtype
+) -> None:
+    """In bfloat16 logits often tie, and a tie is decided alike in both passes."""
+    with torch.no_grad():
+        model.model.fc.weight.mul_(1e-3)
+        model.model.fc.bias.fill_(1)  # so that they do
+    with torch.autocast("cpu", dtype=precision, enabled=precision == torch.bfloat16):
+        logits = model(data.test.test_batch(ALL)).sort(1, descending=True).values
+        for noise, severity in (("constant", "1,0"), ("random", "0")):
+            result = attacked(model, data, noise=noise, severities=(severity,))
+            assert torch.equal(result.clean.correct, result.outcomes[1].correct)
+    assert bool((logits[:, 0] == logits[:, 1]).any()) == (precision == torch.bfloat16)

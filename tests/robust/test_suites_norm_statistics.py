@@ -7,8 +7,10 @@ import torch
 from tiny_classifier import net, tiny_data
 from torch import Tensor, nn
 
+from asr_core.data.split import sample_draws
 from asr_core.draws import generator
-from robust.suites import SUITES, SuiteOptions, SuiteResult, norm_statistics, run_suite
+from robust.noise import REESTIMATED
+from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, norm_statistics, run_suite
 
 DATA = tiny_data()
 ALL = torch.arange(17)
@@ -51,11 +53,13 @@ def test_each_pass_names_its_statistics() -> None:
     ]
 
 
-def test_re_estimated_statistics_are_those_of_training_images() -> None:
+def test_re_estimated_statistics_are_those_of_augmented_training_images() -> None:
     model, by_hand = spoiled(), spoiled()
-    order = torch.randperm(40, generator=generator("re-estimated", 0))[:20]
+    chance = generator("re-estimated", 0)
+    order = torch.randperm(40, generator=chance)[:20]
+    requests = zip(order.split(5), sample_draws(20, chance).split(5), strict=True)
     with torch.no_grad():
-        features = [by_hand.conv(DATA.train.test_batch(part)) for part in order.split(5)]
+        features = [by_hand.conv(images) for images in DATA.train.train_stream(requests)]
         by_hand.norm.running_mean = torch.stack([f.mean((0, 2, 3)) for f in features]).mean(0)
         by_hand.norm.running_var = torch.stack([f.var((0, 2, 3)) for f in features]).mean(0)
         logits = by_hand(DATA.test.test_batch(ALL))
@@ -63,6 +67,47 @@ def test_re_estimated_statistics_are_those_of_training_images() -> None:
     assert result.outcomes[2].loss == pytest.approx(loss(logits), rel=1e-4)
     assert torch.equal(result.outcomes[2].correct, logits.argmax(1) == DATA.test.labels)
     assert abs(result.clean.loss - result.outcomes[2].loss) > 0.1, "both statistics are alike"
+
+
+def test_re_estimated_statistics_of_a_clean_trained_network_are_its_running_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of images without the borders of padded crops they would not be."""
+    monkeypatch.setattr(norm_statistics, "ESTIMATED_FROM", 40)
+    model, everything = spoiled(), torch.arange(40)
+    twins = copy.deepcopy(model), copy.deepcopy(model)
+    chance = torch.Generator().manual_seed(5)
+    for twin, batch in zip(
+        twins,
+        (
+            lambda: DATA.train.train_batch(everything, chance),
+            lambda: DATA.train.test_batch(everything),
+        ),
+        strict=True,
+    ):
+        twin.norm.train().reset_running_stats()
+        twin.norm.momentum = None
+        with torch.no_grad():
+            for _ in range(20):
+                twin(batch())
+    trained, bare = (twin.norm.running_mean for twin in twins)
+    suite = SUITES["norm-statistics"](SuiteOptions(data=DATA))
+    with suite.context(Condition("clean", "", 0, REESTIMATED), model):
+        found = model.norm.running_mean.clone()
+    assert (found - trained).norm() < 0.3 * (found - bare).norm()
+
+
+def test_a_split_smaller_than_a_batch_is_one_batch_and_called_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(norm_statistics, "BATCH", 64)
+    said = [(o.condition.statistics, o.loss) for o in outcome_of(spoiled()).outcomes[:2]]
+    twin = spoiled()
+    twin.norm.train()
+    assert said[1][0] == "batch (n = 17)"
+    assert said[1][1] == pytest.approx(loss(twin(DATA.test.test_batch(ALL))), rel=1e-4)
+    suite = SUITES["norm-statistics"](SuiteOptions(data=DATA, split="validation"))
+    assert suite.conditions()[0].statistics == "batch (n = 13)"
 
 
 def test_batch_statistics_are_those_of_images_dealt_by_chance() -> None:
@@ -102,5 +147,6 @@ def test_batch_size_makes_no_difference(batch_size: int) -> None:
 
 def test_the_record_says_what_statistics_were_taken_from() -> None:
     assert outcome_of(spoiled()).settings == {
-        "seed": 0, "repeats": 1, "batch": 5, "estimated_from": 20
+        "seed": 0, "repeats": 1, "batch": 5, "estimated_from": 20,
+        "estimated_on": "training images, augmented as in training",
     }  # fmt: skip
