@@ -112,13 +112,13 @@ def load_torch(path: Path | str) -> Any:
         CheckpointError: damaged, or a pickle with code, which is not executed.
         OSError: the file cannot be read.
     """
+    with Path(path).open("rb"):  # that it can be read is not torch's to say
+        pass
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on what is about to be refused
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    # torch raises many kinds, and its own message proposes to run the code
+    # torch raises many kinds (a file cut short is an OSError), and proposes to run the code
     except Exception as error:
         raise CheckpointError(
             f"{path}: refused: it is damaged, or a pickle that could run code"

@@ -23,12 +23,13 @@ class Evaluation:
     """What a classifier makes of a split; sample i is the split's sample i.
 
     Attributes:
-        top1: share of samples whose class has the greatest logit, in [0, 1].
+        top1: share of samples whose class has the greatest logit, in [0, 1]. Logits that are NaN or
+            +inf name no class.
         top5: share whose class is among the greatest five logits (of fewer classes: all).
         loss: mean cross-entropy, without label smoothing.
         n: number of samples.
         correct: top-1 of each sample, bool (n,), on the CPU.
-        predictions: class of each sample, int64 (n,), on the CPU.
+        predictions: class of each sample, -1 for none, int64 (n,), on the CPU.
         seconds: wall-clock time.
     """
 
@@ -51,8 +52,12 @@ class Evaluation:
 
 
 def top(logits: Tensor) -> Tensor:
-    """The classes of the greatest five logits, the greatest first: (N, K) -> (N, min(5, K))."""
-    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+    """The classes of the greatest five logits, the greatest first: (N, K) -> (N, min(5, K)).
+
+    -1 where a logit is NaN or +inf: any order of the others would be an accident.
+    """
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    return best.masked_fill(~(logits < torch.inf).all(1, keepdim=True), -1)
 
 
 @torch.no_grad()

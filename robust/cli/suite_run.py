@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import click
@@ -10,6 +11,7 @@ import click
 from asr_core.training.evaluate import Evaluation
 from robust.cli.progress import progress_bar
 from robust.cli.table import aligned
+from robust.noise import RUNNING
 from robust.suites.condition import Condition
 from robust.suites.job import SuiteJob
 from robust.suites.report import lines, write_report
@@ -17,12 +19,14 @@ from robust.suites.subject import Subject
 
 
 def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_json: bool) -> None:
-    """One row a model: top-1, top-5, loss, images a second."""
+    """One row a model: statistics, top-1, top-5, loss, images a second."""
     if as_json:
         figures = [
             {
                 **subject.meta,
-                **each.figures(),
+                "statistics": RUNNING,
+                # JSON knows no NaN and no infinity
+                **{k: v if math.isfinite(v) else None for k, v in each.figures().items()},
                 "images": each.n,
                 "images_per_second": each.images_per_second,
             }
@@ -30,10 +34,11 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
         ]
         click.echo(json.dumps(figures, indent=2))
         return
-    rows = [["model", "top-1", "top-5", "loss", "images", "images/s"]]
+    rows = [["model", "statistics", "top-1", "top-5", "loss", "images", "images/s"]]
     rows += [
         [
             subject.name,
+            RUNNING,
             f"{each.top1:.2%}",
             f"{each.top5:.2%}",
             f"{each.loss:.4f}",
@@ -42,7 +47,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
         ]
         for subject, each in zip(subjects, found, strict=True)
     ]
-    click.echo("\n".join(aligned(rows)))
+    click.echo("\n".join(aligned(rows, words=2)))
 
 
 def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:

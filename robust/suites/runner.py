@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asr_core.data.split import Split
 from asr_core.parity import evaluating
-from asr_core.training.evaluate import evaluate
+from asr_core.training.evaluate import evaluate, top
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult
 from robust.suites.suite import Suite
@@ -92,6 +92,6 @@ def _outcome(
 
 
 def _answers(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which are right, bool (N,), and the cross-entropy of each; NaN is never right."""
-    right = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
+    """Which are right, bool (N,), by the same rule as the clean pass; the cross-entropy of each."""
+    right = top(logits)[:, 0] == labels
     return right, nn.functional.cross_entropy(logits, labels, reduction="none")

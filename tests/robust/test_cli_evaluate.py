@@ -77,10 +77,13 @@ def test_what_is_known_of_a_model_is_told(runs: dict[str, Path]) -> None:
 
 def test_the_table_has_a_row_a_model(runs: dict[str, Path]) -> None:
     lines = report(evaluate(runs["plain-0"], runs["plain-0"] / "best.pt")).splitlines()
-    assert lines[0].split() == ["model", "top-1", "top-5", "loss", "images", "images/s"]
-    assert [line.split()[0] for line in lines[1:]] == ["plain-0", "plain-0-best"]
+    header = ["model", "statistics", "top-1", "top-5", "loss", "images", "images/s"]
+    assert lines[0].split() == header
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["plain-0", "running"], ["plain-0-best", "running"]
+    ]  # fmt: skip
     (top1,) = [found["top1"] for found in figures(runs["plain-0"])]
-    assert lines[1].split()[1] == f"{top1:.2%}"
+    assert lines[1].split()[2] == f"{top1:.2%}"
 
 
 @pytest.mark.parametrize(("split", "images"), [("validation", 13), ("train", 40)])
@@ -210,6 +213,62 @@ def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
         "outputs of shape (1, 4)",
         "'tiny' has 6 classes",
     )
+
+
+def overflowing(folder: Path) -> Path:
+    """A saved model whose weights are finite and whose logits are NaN."""
+    facts = tiny_data()
+    model = net("bn", 6)
+    with torch.no_grad():
+        model.fc.weight.fill_(3e38)
+        model.fc.weight[:, ::2] = -3e38
+    assert model.eval()(facts.test.test_batch(torch.arange(1))).isnan().all()
+    stock = StockModel("asr:tiny", {"num_classes": 6}, (3, 8, 8), facts.mean, facts.std)
+    save_model(folder / "over.safetensors", Normalized(model, facts.mean, facts.std), stock)
+    return folder / "over.safetensors"
+
+
+def test_a_model_whose_logits_are_no_numbers_has_nothing_right(tmp_path: Path) -> None:
+    """A class 0 that the images of class 0 would have right is an accident."""
+    path = overflowing(tmp_path)
+    result = evaluate(path, "--data", "tiny", "--json")
+    (found,) = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert (found["top1"], found["top5"], found["loss"]) == (0, 0, None)
+    out = ["--out", tmp_path / "out"]
+    (suite,) = figures(path, "--data", "tiny", "--suite", "norm-statistics", *out)
+    assert {(c["top1"], c["loss"]) for c in suite["conditions"]} == {(0, None)}
+    failed(
+        evaluate(path, "--data", "tiny", "--suite", "adversarial", *out), "gradient is not finite"
+    )
+
+
+def test_a_file_cut_short_is_damaged(runs: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs["plain-0"], tmp_path / "cut")
+    last = tmp_path / "cut" / "last.pt"
+    whole = last.read_bytes()
+    for part in (0, 100, len(whole) // 2, len(whole) - 1):
+        last.write_bytes(whole[:part])
+        failed(evaluate(tmp_path / "cut"), "last.pt: refused: it is damaged")
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("robust.suites.job.run_suite", lambda *_, **__: pytest.fail("worked"))
+    failed(
+        evaluate(runs["plain-0"], "--suite", "norm-noise", "--out", tmp_path / "file"),
+        "file exists", str(tmp_path / "file"),
+    )  # fmt: skip
+
+
+def test_a_small_split_has_no_larger_batches(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Thirteen images: a batch of 16, which the test split would have, cannot be dealt."""
+    (found,) = figures(
+        runs["plain-0"], "--suite", "norm-noise", "--split", "validation", "--out", tmp_path / "out"
+    )
+    sizes = [c["severity"] for c in found["conditions"] if c["kind"] == "batch"]
+    assert sizes == ["4", "2", "4:noise", "1"]
 
 
 def test_models_of_different_data_need_a_name(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -168,8 +168,13 @@ def test_logits_that_are_no_numbers_are_wrong_but_no_error() -> None:
         ) -> Tensor:
             return torch.full((len(images), 6), torch.nan)
 
+    class Infinite(Breaks):
+        def apply(self, *args: object, **rest: Tensor) -> Tensor:  # type: ignore[override]
+            return torch.full((len(rest["indices"]), 6), torch.inf)
+
+    for suite in (Breaks(), Infinite()):
+        assert run(Counted(), suite).outcomes[1].top1 == 0
     result = run(Counted(), Breaks())
-    assert result.outcomes[1].top1 == 0
     assert result.outcomes[1].loss != result.outcomes[1].loss
     assert result.as_dict()["conditions"][1]["loss"] is None
 
