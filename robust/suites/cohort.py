@@ -82,7 +82,9 @@ def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
             own = tuple(members[i] for i in order)
             found.append(Cohort(label, under, tuple(sorted(seeds)), own))
         else:
-            found += [Cohort(r.meta["name"], "", (r.meta.get("seed", 0),), (r,)) for r in members]
+            found += [
+                Cohort(r.meta["name"], under, (r.meta.get("seed", 0),), (r,)) for r in members
+            ]
     return found
 
 

@@ -140,12 +140,18 @@ def test_the_figure_is_named_after_what_it_is_relative_to():
     assert relative.name == "mCE relative to the plain twin"
     assert relative.value == pytest.approx(2 / 3)
 
-    on_imagenet = dataclasses.replace(mine, settings={**mine.settings, "data": "imagenet"})
+    settings = {"data": "imagenet", "severity_table": "published for 224 pixels"}
+    on_imagenet = dataclasses.replace(mine, settings={**mine.settings, **settings})
     absolute = score([on_imagenet])
     assert absolute.name == "mCE"
     expected = sum(0.3 / error for error in ALEXNET.values()) / 15
     assert absolute.value == pytest.approx(expected)
     assert absolute.kinds["fog"] == pytest.approx(0.3 / 0.819324)
+
+    milder = dataclasses.replace(mine, settings={**mine.settings, "data": "imagenet"})
+    assert score([milder]).name == "mean error"
+    held_out = dataclasses.replace(on_imagenet, meta={"data": {"split": "validation"}})
+    assert score([held_out]).name == "mean error"
 
 
 def test_networks_of_several_seeds_are_scored_by_their_mean_errors():
@@ -157,7 +163,8 @@ def test_networks_of_several_seeds_are_scored_by_their_mean_errors():
 
 def test_without_all_severities_imagenet_has_a_mean_error_and_no_mce():
     found = run(Seen(), data(), severities=("1",))
-    on_imagenet = dataclasses.replace(found, settings={**found.settings, "data": "imagenet"})
+    settings = {"data": "imagenet", "severity_table": "published for 224 pixels"}
+    on_imagenet = dataclasses.replace(found, settings={**found.settings, **settings})
     assert score([on_imagenet]).name == "mean error"
 
 

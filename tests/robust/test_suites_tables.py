@@ -52,6 +52,15 @@ def test_two_of_one_seed_stand_alone_under_their_names() -> None:
     assert [group.title for group in groups] == ["plain-0", "plain-0-fused"]
 
 
+def test_networks_that_stand_alone_still_say_what_they_were_trained_under() -> None:
+    noisy = [made_up("plain", 0, 0.5, trained_under="batch 8", name=name) for name in ("a", "b")]
+    groups = cohorts([PLAIN[0], *noisy])
+    assert [(g.label, g.trained_under) for g in groups] == [
+        ("plain", ""), ("a", "batch 8"), ("b", "batch 8")
+    ]  # fmt: skip
+    assert {(v.trained_under, v.a, v.b) for v in verdicts(groups)} == {("batch 8", "b", "a")}
+
+
 def test_several_recipes_are_told_apart() -> None:
     other = made_up("plain", 0, 0.8, recipe="big", name="big-0")
     assert [g.title for g in cohorts([PLAIN[0], other])] == ["tiny plain", "big plain"]
