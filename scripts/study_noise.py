@@ -90,7 +90,8 @@ TRAIN = """### Phase train: networks trained under noise are tested clean
 U(0, 1), drawn at each step for each layer) and `--noise batch --severity 8` (batches of 8 instead
 of {batch}, and an eighth of the learning rate). Running statistics are those that the training
 collected, under its noise; batch statistics are of 64 test images dealt by chance; re-estimated
-ones are of 1,024 training images.
+ones are of 1,024 training images, augmented as in training. Padded crops have black borders, which
+test images have not: a network can fail on the test batch's statistics for that alone.
 
 ![Accuracy by statistics](gallery/noise-train.png)
 """
