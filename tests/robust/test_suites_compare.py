@@ -44,6 +44,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say(seeds: int, samples: int)
         assert 0.93 < held / trials <= 0.995
 
 
+def test_of_one_seed_the_interval_holds_for_other_images_as_often_as_it_says() -> None:
+    """Two given networks, new images each time: also where few answers differ."""
+    chance = np.random.default_rng(4)
+    for lost, gained in ((0.1, 0.15), (0.01, 0.01)):
+        held = 0
+        for _ in range(400):
+            d = chance.choice([-1.0, 0.0, 1.0], (1, 600), p=(lost, 1 - lost - gained, gained))
+            found = bootstrap_interval(d, draws=1000)
+            assert found.low is not None
+            assert found.high is not None
+            held += found.low <= gained - lost <= found.high
+        assert 0.92 < held / 400 < 0.985
+
+
 def test_resampling_few_seeds_would_be_too_narrow() -> None:
     """Why the seeds' level is drawn from Student's distribution, and not resampled."""
     chance = np.random.default_rng(0)
