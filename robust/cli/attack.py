@@ -115,13 +115,21 @@ def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     import json
     import sys
+    from pathlib import Path
 
     from rich.console import Console
 
+    from asr_core.errors import InputError
     from robust.attack.options import job_from_options
     from robust.attack.report import print_report
     from robust.cli.progress import progress_bar
 
+    for path in chosen["models"]:
+        if Path(path).is_dir():
+            raise InputError(
+                f"{path} is a folder, and style networks are files; for a classifier's run add "
+                "--task classify"
+            )
     if chosen["batch_size"] is None:
         chosen["batch_size"] = 4
     chosen["granularity"] = chosen["granularity"] or "layer"

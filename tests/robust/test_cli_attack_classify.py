@@ -130,6 +130,10 @@ def test_what_is_refused(
     assert not list(tmp_path.rglob("*.json"))
 
 
+def test_a_run_without_its_task_is_told_of_it(runs: dict[str, Path]) -> None:
+    failed(attack("--model", runs["plain-0"]), "is a folder", "add --task classify")
+
+
 @pytest.mark.parametrize("option", [["--phase", "train"], ["--data", "tiny"]])
 def test_style_networks_have_no_such_option(option: list[str]) -> None:
     result = CliRunner().invoke(main, ["attack", *option], prog_name="robust")
