@@ -6,12 +6,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 from small_suite import CLASSES, COUNT, data
+from tiny_classifier import net, register
 
 from asr_core import save_model
 from asr_core.data import DATASETS
-from asr_core.models import build
+from asr_core.models import Normalized, build
 from asr_core.saved_model import StockModel
 from robust.cli import main
+from robust.corruptions import KINDS
+from robust.suites import SUITES
 from robust.suites.subject import open_subjects, with_twin
 
 
@@ -79,6 +82,31 @@ def test_another_file_of_the_same_name_is_refused(tmp_path, models):
     result = evaluate(tmp_path, *models, "--baseline", other)
     assert result.exit_code != 0
     assert "are both called 'a'" in result.output
+
+
+@pytest.mark.parametrize("suite", SUITES.names())
+def test_every_suites_clean_pass_is_what_evaluate_says(tmp_path, monkeypatch, suite):
+    """On one command line, but for the suite; to the last digit."""
+    for kind in set(KINDS) - {"gaussian_noise", "contrast"}:
+        monkeypatch.delitem(KINDS, kind)
+    register(monkeypatch)
+    monkeypatch.setitem(DATASETS._entries, "pictures", lambda source: data(20))
+    torch.manual_seed(0)
+    stock = StockModel("asr:tiny", {"num_classes": CLASSES}, (3, 20, 20), (0.5,) * 3, (0.2,) * 3)
+    model = Normalized(net("bn", CLASSES), (0.5,) * 3, (0.2,) * 3)
+    save_model(tmp_path / "a.safetensors", model, stock)
+    file = str(tmp_path / "a.safetensors")
+    common = ("evaluate", file, "--data", "pictures", "--batch-size", "5", "--json", "--quiet")
+    clean = robust(*common)
+    assert clean.exit_code == 0, clean.output
+    tested = robust(*common, "--suite", suite, "--out", str(tmp_path / "out"))
+    assert tested.exit_code == 0, tested.output
+    (first,), (second,) = json.loads(clean.stdout), json.loads(tested.stdout)
+    assert second["conditions"][0]["kind"] == "clean"
+    assert len(second["conditions"]) > 2
+    for figure in ("top1", "top5", "loss"):
+        assert second["conditions"][0][figure] == first[figure]
+    assert 0 < first["top1"] < 1
 
 
 def test_a_baseline_is_for_corruptions_alone(tmp_path, models):
