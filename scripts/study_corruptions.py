@@ -63,15 +63,17 @@ ABOUT = """## Classifiers under corruptions and attacks
 
 Made by `python scripts/study_corruptions.py` from the clean-trained networks of
 `python scripts/study_noise.py`, which makes runs that are missing: `{recipe}` at {epochs} epochs on
-the embedded patches, trained and tested with a forward in bfloat16. Variants and seeds are those of
-the section above. {missing} Testing takes about {each:.1f} minutes a network on one free core,
-{minutes:.0f} in all, which is why there are no more seeds. Tables and curves are made from the JSON
-files of the run folder, one a model and suite.
+the embedded patches, forward in bfloat16, training and tests. Variants and seeds are those of the
+section above. Testing takes about {each:.1f} minutes a network on one free core, {minutes:.0f} in
+all, which is why there are no more seeds. Tables and curves are made from the JSON files of the run
+folder, one a model and suite.
+
+{missing}
 
 ### Corruptions
 
 `robust evaluate --suite corruptions --precision bf16`: the 15 standard corruptions at severities 1
-to 5, as {severity_table}, which is milder than that for 224; frost is {frost} by code, not the
+to 5, as {severity_table}, which are milder than those for 224; frost is {frost} by code, not the
 published photographs.
 
 ![Accuracy over severity](gallery/corruptions.png)
