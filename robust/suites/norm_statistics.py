@@ -21,6 +21,7 @@ from asr_core.data.split import sample_draws
 from asr_core.draws import generator
 from robust.noise import REESTIMATED, batch_name, reestimated_statistics
 from robust.noise.groups import grouped_statistics
+from robust.noise.layers import require_norm_layers
 from robust.suites.condition import CLEAN_KIND, Condition
 from robust.suites.norm_noise import shuffled_groups
 from robust.suites.suite import SUITES, Suite, SuiteOptions
@@ -64,7 +65,12 @@ class NormStatistics(Suite):
         ]
 
     def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
-        """The statistics in place; re-estimated ones take one pass over their images."""
+        """The statistics in place; re-estimated ones take one pass over their images.
+
+        Raises:
+            InputError: the model has no norm layer, whose statistics could be others.
+        """
+        require_norm_layers(model)
         if condition.statistics == REESTIMATED:
             return reestimated_statistics(model, self._training_images())
         return contextlib.nullcontext()

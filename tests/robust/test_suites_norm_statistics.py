@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from asr_core.data.split import sample_draws
 from asr_core.draws import generator
+from asr_core.errors import InputError
 from robust.noise import REESTIMATED
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, norm_statistics, run_suite
 
@@ -143,6 +144,14 @@ def test_batch_size_makes_no_difference(batch_size: int) -> None:
     first, second = outcome_of(spoiled()), outcome_of(spoiled(), batch_size)
     for one, other in zip(first.outcomes, second.outcomes, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
+
+
+def test_a_network_whose_norms_were_folded_away_has_no_other_statistics() -> None:
+    """Its figures would be alike on all, and pass for robustness."""
+    torch.manual_seed(0)
+    folded = nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(InputError, match=r"no normalisation layer to attack.*folded"):
+        outcome_of(folded)
 
 
 def test_the_record_says_what_statistics_were_taken_from() -> None:
