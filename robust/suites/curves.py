@@ -29,8 +29,8 @@ def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
     """One panel a kind and noise of the training: top-1 over severities, one line a variant.
 
     Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
-    samples. Clean images on other statistics make the panel "clean images". A variant has one
-    colour and marker in all panels.
+    samples; the line goes through clean and the attacks, not to controls. Clean images on other
+    statistics make the panel "clean images". A variant has one colour and marker in all panels.
     """
     conditions = groups[0].results[0].cells()
     kinds = list(dict.fromkeys(condition.kind for condition in conditions))
@@ -105,8 +105,16 @@ def _panel(
             markersize=4.5,
             linewidth=1,
             elinewidth=0.8,
-            linestyle="none" if clean else "-",
+            linestyle="none",
         )
+        if not clean:
+            attacks = [i for i, c in enumerate(points) if c == CLEAN or not c.is_control]
+            axis.plot(
+                [i + shift for i in attacks],
+                [means[i] for i in attacks],
+                color=_COLOURS[index % len(_COLOURS)],
+                linewidth=1,
+            )
     names = [c.statistics if clean else c.label or "clean" for c in points]
     slanted = max(map(len, names)) > 8
     axis.set_xticks(list(places), names, rotation=25 if slanted else 0, fontsize="small")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from suite_results import FOG, made_up
 
+from robust.noise import batch_name
 from robust.suites import CLEAN, Condition
 from robust.suites.cohort import cohorts
 from robust.suites.curves import _COLOURS, draw_curves, save_curves
@@ -43,6 +44,20 @@ def test_points_are_the_mean_accuracies() -> None:
         expected = [100 * group.right([c]).mean() for c in (CLEAN, *NOISES[:2])]
         assert np.allclose(heights, expected)
     assert axis.get_ylim()[0] == 0
+
+
+def test_lines_join_clean_and_attacks_and_leave_controls_out() -> None:
+    """A batch of one is the control of batch noise, not a severity of it."""
+    batches = tuple(Condition("batch", n, 0, batch_name(int(n))) for n in ("4", "2", "1"))
+    groups = cohorts([made_up("plain", 0, 0.9, conditions=batches)])
+    (axis,) = draw_curves(groups).axes
+    heights = [100 * groups[0].right([c]).mean() for c in (CLEAN, *batches)]
+    lines = [
+        line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 1
+    ]
+    assert [list(line.get_ydata()) for line in lines] == [pytest.approx(heights[:3])]
+    (points,) = axis.containers
+    assert list(points[0].get_ydata()) == pytest.approx(heights)  # type: ignore[union-attr]
 
 
 def test_clean_images_on_several_statistics_make_a_panel() -> None:
