@@ -107,6 +107,11 @@ def test_variants_are_compared_with_plain_and_const_once_each() -> None:
 def test_only_seeds_that_both_have_are_paired() -> None:
     (fog,) = [v for v in verdicts(cohorts([*PLAIN, *ASR[:2]])) if v.situation.startswith("fog")]
     assert fog.comparison.seeds == 2
+    (fewer,) = [v for v in verdicts(cohorts([*PLAIN[1:], *ASR])) if v.situation.startswith("fog")]
+    plain, asr = cohorts([*PLAIN[1:], *ASR[1:]])
+    conditions = [FOG[0], FOG[2]]
+    by_hand = compare(asr.right(conditions), plain.right(conditions), names=("ASR(SE)", "plain"))
+    assert fewer.comparison == by_hand
     assert verdicts(cohorts([PLAIN[0], ASR[1]])) == []
 
 
@@ -205,6 +210,18 @@ def test_csv_is_tidy_with_all_digits() -> None:
     assert float(fog["error"]) == pytest.approx(1 - mean, abs=1e-6)
     assert float(fog["low"]) < mean < float(fog["high"])
     assert fog["statistics"] == "running"
+
+
+def test_statistics_stand_in_every_form_of_the_table() -> None:
+    others = ("running", batch_name(64), "re-estimated")
+    conditions = tuple(Condition("clean", "", 0, name) for name in others[1:])
+    groups = cohorts([made_up("plain", 0, 0.8, conditions=conditions)])
+    rows = csv.DictReader(io.StringIO(tidy_csv(groups)))
+    assert [row["statistics"] for row in rows] == list(others)
+    assert [row[2] for row in grid(groups)[1]] == list(others)
+    for text in (markdown(groups), latex(groups)):
+        assert all(text.count(name) == 1 for name in others)
+    assert grid(groups)[0][0] == "images", "there is no noise"
 
 
 def test_sentences_stand_by_situation() -> None:
