@@ -4,7 +4,7 @@ Tests the clean-trained networks of the noise study (study_noise.py, which makes
 the 15 standard corruptions, and on every third test image under FGSM, PGD and a stronger suite,
 which needs foolbox (pip install 'robust-asr[attacks]'). Trains nothing, tests what was not tested
 yet, and writes the section "corruptions" of docs/RESULTS.md. Three seeds of six variants take about
-40 minutes on one free core.
+50 minutes on one free core.
 
     python scripts/study_corruptions.py [--runs runs/noise] [--seeds 3]
 """
@@ -36,7 +36,7 @@ from robust.suites.subject import Subject, open_subject
 from robust.suites.tables import accuracy, caption, percent
 from robust.suites.verdicts import verdicts
 
-SECONDS = {"corruptions": 65, "adversarial": 40, "adversarial-strong": 30}
+SECONDS = {"corruptions": 85, "adversarial": 40, "adversarial-strong": 50}
 """What each suite takes on a network, on one free core."""
 
 EVERY = 3
@@ -63,10 +63,10 @@ ABOUT = """## Classifiers under corruptions and attacks
 
 Made by `python scripts/study_corruptions.py` from the clean-trained networks of
 `python scripts/study_noise.py`, which makes runs that are missing: `{recipe}` at {epochs} epochs on
-the embedded patches, forward in bfloat16, training and tests. Variants and seeds are those of the
-section above. Testing takes about {each:.1f} minutes a network on one free core, {minutes:.0f} in
-all, which is why there are no more seeds. Tables and curves are made from the JSON files of the run
-folder, one a model and suite.
+the embedded patches, forward in bfloat16, training and tests. Variants are those of the section
+above, training seeds {seeds}. Testing takes about {each:.1f} minutes a network on one free core,
+{minutes:.0f} in all, which is why there are no more seeds; `--seeds 5` goes on. Tables and curves
+are made from the JSON files of the run folder, one a model and suite.
 
 {missing}
 
@@ -233,6 +233,7 @@ def page(every: Cells, done: Cells, found: Mapping[str, list[SuiteResult]], *, c
         recipe=RECIPE,
         epochs=EPOCHS,
         missing=missing(every, done),
+        seeds=", ".join(map(str, sorted({seed for *_, seed in done}))),
         each=minutes,
         minutes=minutes * len(done),
         **{name: settings[name] for name in ("severity_table", "frost")},

@@ -176,6 +176,7 @@ def test_accuracies_under_attack_are_those_of_the_results(whole: Path) -> None:
 def test_what_the_page_says_of_itself(whole: Path) -> None:
     text = " ".join((whole / "docs" / "RESULTS.md").read_text().split())
     assert "All 6 runs are in." in text
+    assert "training seeds 0, 1." in text
     assert "python scripts/study_noise.py" in text
     assert "published for 32 pixels" in text
     assert "frost is drawn by code" in text
