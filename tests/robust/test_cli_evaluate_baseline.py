@@ -87,8 +87,8 @@ def test_another_file_of_the_same_name_is_refused(tmp_path, models):
 @pytest.mark.parametrize("suite", SUITES.names())
 def test_every_suites_clean_pass_is_what_evaluate_says(tmp_path, monkeypatch, suite):
     """On one command line, but for the suite; to the last digit."""
-    for kind in set(KINDS) - {"gaussian_noise", "contrast"}:
-        monkeypatch.delitem(KINDS, kind)
+    two = {kind: KINDS[kind] for kind in ("gaussian_noise", "contrast")}
+    monkeypatch.setattr("robust.suites.corruptions.KINDS", two)
     register(monkeypatch)
     monkeypatch.setitem(DATASETS._entries, "pictures", lambda source: data(20))
     torch.manual_seed(0)
