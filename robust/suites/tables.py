@@ -8,6 +8,7 @@ import io
 from collections.abc import Sequence
 
 from robust.intervals import Interval
+from robust.noise import NOISES
 from robust.suites.cohort import Cohort
 from robust.suites.compare import bootstrap_interval
 from robust.suites.condition import Condition
@@ -85,9 +86,11 @@ def tidy_csv(groups: Sequence[Cohort]) -> str:
 
 def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table, as text."""
-    header = ["noise", "severity", "statistics", *(group.title for group in groups)]
-    if not any(condition.severity for condition in groups[0].results[0].cells()):
-        header[0] = "images"
+    conditions = groups[0].results[0].cells()
+    first = "noise" if any(condition.kind in NOISES for condition in conditions) else "condition"
+    if not any(condition.severity for condition in conditions):
+        first = "images"
+    header = [first, "severity", "statistics", *(group.title for group in groups)]
     rows = [
         [
             condition.kind,
@@ -95,7 +98,7 @@ def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
             condition.statistics,
             *(percent(accuracy(group, condition)) for group in groups),
         ]
-        for condition in groups[0].results[0].cells()
+        for condition in conditions
     ]
     return header, rows
 

@@ -161,7 +161,9 @@ def test_controls_and_other_statistics_are_no_attacks() -> None:
 def test_the_grid_names_statistics_and_has_means_with_intervals() -> None:
     groups = cohorts([*PLAIN, *ASR])
     header, rows = grid(groups)
-    assert header == ["noise", "severity", "statistics", "plain", "ASR(SE)"]
+    assert header == ["condition", "severity", "statistics", "plain", "ASR(SE)"]
+    noisy = made_up("plain", 0, 0.8, conditions=(Condition("random", "0.2"),))
+    assert grid(cohorts([noisy]))[0][0] == "noise"
     assert [row[:3] for row in rows] == [
         ["clean", "", "running"], ["fog", "1", "running"], ["fog", "2", "running"]
     ]  # fmt: skip
@@ -175,7 +177,7 @@ def test_the_grid_names_statistics_and_has_means_with_intervals() -> None:
 def test_markdown_is_a_table_with_its_caption() -> None:
     text = markdown(cohorts([*PLAIN, *ASR]))
     lines = text.splitlines()
-    assert lines[0] == "| noise | severity | statistics | plain | ASR(SE) |"
+    assert lines[0] == "| condition | severity | statistics | plain | ASR(SE) |"
     assert {line.count("|") for line in lines[:5]} == {6}
     assert lines[-1].startswith("Top-1 accuracy in %, mean over training seeds and draws ± half")
     assert "60 test images, 3 training seeds" in lines[-1]
