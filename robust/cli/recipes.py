@@ -12,7 +12,7 @@ from robust.cli.table import aligned
 if TYPE_CHECKING:
     from asr_core.recipes import Recipe
 
-HEAD = ("recipe", "backbone", "optimizer", "schedule", "lr", "w. decay", "epochs", "batch")
+HEAD = ("recipe", "backbone", "optim", "schedule", "lr", "wd", "epochs", "batch")
 
 
 @click.command("recipes")

@@ -220,6 +220,7 @@ def overflowing(folder: Path) -> Path:
     facts = tiny_data()
     model = net("bn", 6)
     with torch.no_grad():
+        model.norm.bias.fill_(100)  # features far above 1, whatever the weights before
         model.fc.weight.fill_(3e38)
         model.fc.weight[:, ::2] = -3e38
     assert model.eval()(facts.test.test_batch(torch.arange(1))).isnan().all()
