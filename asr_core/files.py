@@ -10,19 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_MOST_LETTERS = 24
+"""Of a stem or a suffix in a temporary name, each of up to four bytes."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; renamed onto it on success, removed on any failure.
 
-    The temporary name keeps the suffix, so writers that choose a format by suffix work.
+    The temporary name keeps the suffix, so writers that choose a format by suffix work, and as much
+    of the stem as is sure to fit beside it: a file system takes 255 bytes.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    suffix = path.suffix if len(path.suffix) <= _MOST_LETTERS else ""
+    prefix = f".{path.stem[:_MOST_LETTERS]}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     umask = os.umask(0)

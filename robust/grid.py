@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from asr_core.errors import InputError
+from robust import escape
 
 Label = str | tuple[str, str]
 Picture = Image.Image | Tensor | None
@@ -84,10 +85,11 @@ class _Page:
         self.small = _font("DejaVuSans.ttf", cell / 12)
 
         self.pictures = [pictures for _, pictures in rows]
-        self.groups = [label[0] if isinstance(label, tuple) else "" for label, _ in rows]
-        texts = [label[1] if isinstance(label, tuple) else label for label, _ in rows]
+        labels = [label if isinstance(label, tuple) else ("", label) for label, _ in rows]
+        self.groups = [escape.line(group) for group, _ in labels]
+        texts = [escape.line(text) for _, text in labels]
         self.labels = [_label_lines(text, self.plain, 1.1 * cell) for text in texts]
-        self.column_labels = [_cut(text, self.plain, cell) for text in column_labels]
+        self.column_labels = [_cut(escape.line(text), self.plain, cell) for text in column_labels]
 
         lines = [line for label in self.labels for line in label]
         label_width = max((round(self.plain.getlength(line)) for line in lines), default=0)
@@ -230,7 +232,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]
     lines = []
     for paragraph in text.splitlines():
         line = ""
-        for word in paragraph.split():
+        for word in escape.line(paragraph).split():
             longer = f"{line} {word}".strip()
             if line and font.getlength(longer) > width:
                 lines.append(_cut(line, font, width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class StyleRun:
         return {
             "noise": self.noise.text,
             "style": f"{self.style} {_digest(style.numpy().tobytes())}",
-            "images": _digest("\n".join(files).encode()) if files else "embedded",
+            "images": _digest(os.fsencode("\n".join(files))) if files else "embedded",
             "loss_network": loss.network.name,
         }
 

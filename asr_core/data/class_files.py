@@ -10,10 +10,14 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from asr_core.data.cut import cut
 from asr_core.errors import InputError
+from asr_core.tree import LINK, files_below
+
+Skip = tuple[Path, str]
+"""A path that was left out, and the reason."""
 
 _NAMED = 5
 
@@ -27,12 +31,14 @@ class ClassFiles:
         classes: names of its subfolders, in alphabetical order.
         paths: the files, class by class, (N,).
         labels: index of each file's class, int64 (N,).
+        skipped: links and the like, which were not followed, and why.
     """
 
     folder: Path
     classes: tuple[str, ...]
     paths: Sequence[str]
     labels: Tensor
+    skipped: tuple[Skip, ...] = ()
 
     def at(self, places: Tensor) -> Self:
         """The files at ``places``, int64 (n,)."""
@@ -62,33 +68,54 @@ class ClassFiles:
 def read_classes(folder: Path) -> ClassFiles:
     """The classes of ``folder`` and their image files, subfolders included; hidden ones are not.
 
-    Nothing is opened, so what is found need not be an image.
+    Nothing is opened, so what is found need not be an image. No link is followed.
 
     Raises:
-        InputError: fewer than two class folders, or one without image files.
+        InputError: fewer than two class folders, one without image files, or one that cannot be
+            listed.
     """
-    classes = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
+    skipped: list[Skip] = []
+
+    def skip(path: Path, reason: str) -> None:
+        skipped.append((path, reason))
+
+    classes = []
+    for entry in os.scandir(folder):
+        if entry.is_dir() and not entry.name.startswith("."):
+            if entry.is_symlink():
+                skip(Path(entry.path), LINK)
+            else:
+                classes.append(entry.name)
+    classes.sort()
     if len(classes) < 2:
         named = f" ({classes[0]})" if classes else ""
         raise InputError(
             f"{folder}: {len(classes)} class folders{named}; there must be at least two, each with "
-            "the images of one class"
+            f"the images of one class{_said(skipped)}"
         )
-    numbers = {name: number for number, name in enumerate(classes)}
-    samples = make_dataset(folder, numbers, is_valid_file=_is_image, allow_empty=True)
-    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
-    counts = labels.bincount(minlength=len(classes)).tolist()
-    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    found = [
+        sorted(filter(_is_image, files_below(folder / name, on_skip=skip)), key=os.path.split)
+        for name in classes
+    ]
+    empty = [name for name, paths in zip(classes, found, strict=True) if not paths]
     if empty:
         raise InputError(
             f"{folder}: no images in the class folders {few(empty)}; delete them or fill them "
-            f"(with {' '.join(IMG_EXTENSIONS)})"
+            f"(with {' '.join(IMG_EXTENSIONS)}){_said(skipped)}"
         )
-    return ClassFiles(folder, tuple(classes), [path for path, _ in samples], labels)
+    counts = torch.tensor([len(paths) for paths in found])
+    labels = torch.arange(len(classes)).repeat_interleave(counts)
+    every = [path for paths in found for path in paths]
+    return ClassFiles(folder, tuple(classes), every, labels, tuple(skipped))
+
+
+def told(skipped: Sequence[Skip]) -> str:
+    """The first of ``skipped`` with their reasons, for messages."""
+    return few([f"{path} ({reason})" for path, reason in skipped])
+
+
+def _said(skipped: Sequence[Skip]) -> str:
+    return f"; left out: {told(skipped)}" if skipped else ""
 
 
 def few(names: Sequence[str]) -> str:

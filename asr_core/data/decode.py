@@ -2,21 +2,21 @@
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the square has no more pixels than that
 (Pillow's draft mode): the ImageNet transforms without the cost of pixels that are averaged away.
-As in torchvision, the EXIF orientation is not applied.
+Unlike torchvision's, pictures stand upright (EXIF orientation), and deep greyscale keeps its tones.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision.transforms import RandomResizedCrop
+
+from asr_core.images import opened, rgb, upright_size
 
 TEST_RESIZE = 256 / 224
 """Shorter side of a resized test image to the side of the centre crop."""
@@ -24,20 +24,8 @@ TEST_RESIZE = 256 / 224
 _AREA, _ASPECT = [0.08, 1.0], [3 / 4, 4 / 3]
 
 Box = tuple[float, float, float, float]
-
-
-class UnreadableError(Exception):
-    """A file that is no image, or a damaged one.
-
-    Attributes:
-        path: the file.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
+Size = tuple[int, int]
+"""Width and height."""
 
 
 class Sample(NamedTuple):
@@ -60,13 +48,15 @@ def square(sample: Sample, size: int) -> NDArray[np.uint8]:
     square of the image resized by :data:`TEST_RESIZE`: ``Resize(256)`` and ``CenterCrop(224)``.
 
     Raises:
-        UnreadableError: the file cannot be decoded.
+        ImageError: the file cannot be decoded.
     """
-    with _opened(sample.path) as image:
+    with opened(sample.path) as image:
+        whole, mirrored = upright_size(image), False
         if sample.draw is None:
-            return np.asarray(_resized(image, _central(image, size), size))
-        box, mirrored = _random(image, sample.draw)
-        resized = _resized(image, box, size)
+            box = _central(whole, size)
+        else:
+            box, mirrored = _random(whole, sample.draw)
+        resized = _resized(sample.path, image, whole, box, size)
         if mirrored:
             resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return np.asarray(resized)
@@ -76,53 +66,43 @@ def check(path: str) -> None:
     """Read the whole file, at the smallest size that its format allows.
 
     Raises:
-        UnreadableError: it cannot be decoded.
+        ImageError: it cannot be decoded.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         image.draft("RGB", (1, 1))
-        image.convert("RGB")
+        rgb(path, image)
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableError(path, "empty, or not an image of a known format") from error
-    except Exception as error:  # on damaged files Pillow's readers raise nearly anything
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableError(path, text) from error
-
-
-def _random(image: Image.Image, draw: int) -> tuple[Box, bool]:
+def _random(whole: Size, draw: int) -> tuple[Box, bool]:
+    width, height = whole
+    shape = torch.empty((1, height, width), device="meta")  # all that torchvision asks of it
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
         torch.default_generator.manual_seed(draw)
-        top, left, height, width = RandomResizedCrop.get_params(image, _AREA, _ASPECT)
+        top, left, height, width = RandomResizedCrop.get_params(shape, _AREA, _ASPECT)
         mirrored = bool(torch.rand(()) < 0.5)
     return (left, top, left + width, top + height), mirrored
 
 
-def _central(image: Image.Image, size: int) -> Box:
+def _central(whole: Size, size: int) -> Box:
     """The part that the centre crop of the resized image shows, rounded as in torchvision."""
-    short, resized = min(image.size), round(size * TEST_RESIZE)
+    short, resized = min(whole), round(size * TEST_RESIZE)
     edges: list[tuple[float, float]] = []
-    for length in image.size:
-        whole = resized * length // short
-        start = round((whole - size) / 2)
-        edges.append((start * length / whole, (start + size) * length / whole))
+    for length in whole:
+        scaled = resized * length // short
+        start = round((scaled - size) / 2)
+        edges.append((start * length / scaled, (start + size) * length / scaled))
     (left, right), (top, bottom) = edges
     return left, top, right, bottom
 
 
-def _resized(image: Image.Image, box: Box, size: int) -> Image.Image:
-    width, height = image.size
+def _resized(path: str, image: Image.Image, whole: Size, box: Box, size: int) -> Image.Image:
+    width, height = whole
     across, down = size / (box[2] - box[0]), size / (box[3] - box[1])
-    image.draft("RGB", (math.ceil(width * across), math.ceil(height * down)))
-    factors = image.size[0] / width, image.size[1] / height
-    scaled = [min(edge * factors[i % 2], image.size[i % 2]) for i, edge in enumerate(box)]
-    return image.convert("RGB").resize(
+    wanted = math.ceil(width * across), math.ceil(height * down)
+    image.draft("RGB", wanted if image.size == whole else wanted[::-1])  # a JPEG may lie on a side
+    picture = rgb(path, image)
+    factors = picture.size[0] / width, picture.size[1] / height
+    scaled = [min(edge * factors[i % 2], picture.size[i % 2]) for i, edge in enumerate(box)]
+    return picture.resize(
         (size, size), Image.Resampling.BILINEAR, box=(scaled[0], scaled[1], scaled[2], scaled[3])
     )

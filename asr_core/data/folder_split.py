@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from asr_core.data.decode import Sample, UnreadableError, check, square
+from asr_core.data.class_files import Skip
+from asr_core.data.decode import Sample, check, square
 from asr_core.data.split import Split, sample_draws
 from asr_core.data.workers import check_workers, in_workers
 from asr_core.errors import InputError
-
-Fault = tuple[str, str]
-"""A file and what is wrong with it."""
+from asr_core.images import ImageError
 
 _CHECKED_AT_ONCE = 64
 
@@ -93,32 +91,32 @@ class FolderSplit(Split):
             yield batch.to(self.device, non_blocking=on_gpu).float().div_(255)
 
 
-def unreadable(paths: Sequence[str], *, workers: int | None = None) -> list[tuple[Path, str]]:
+def unreadable(paths: Sequence[str], *, workers: int | None = None) -> list[Skip]:
     """Those of ``paths`` that cannot be decoded, with the reasons. Every file is read in full."""
     parts = (
         paths[start : start + _CHECKED_AT_ONCE] for start in range(0, len(paths), _CHECKED_AT_ONCE)
     )
     found = in_workers(_faults, parts, workers=check_workers(workers))
-    return [(Path(path), reason) for faults in found for path, reason in faults]
+    return [fault for faults in found for fault in faults]
 
 
-def _batch(samples: list[Sample], size: int) -> Tensor | Fault:
+def _batch(samples: list[Sample], size: int) -> Tensor | Skip:
     """uint8 (n, 3, size, size), or the first file that cannot be decoded.
 
     A fault is returned, not raised: from a worker an exception comes with its traceback as text.
     """
     try:
         squares = [square(sample, size) for sample in samples]
-    except UnreadableError as error:
+    except ImageError as error:
         return error.path, error.reason
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
 
 
-def _faults(paths: Sequence[str]) -> list[Fault]:
+def _faults(paths: Sequence[str]) -> list[Skip]:
     faults = []
     for path in paths:
         try:
             check(path)
-        except UnreadableError as error:
-            faults.append((path, error.reason))
+        except ImageError as error:
+            faults.append((error.path, error.reason))
     return faults

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from asr_core.data.class_files import ClassFiles, few, read_classes
+from asr_core.data.class_files import ClassFiles, Skip, read_classes, told
 from asr_core.data.folder_split import FolderSplit, unreadable
 from asr_core.data.image_set import ImageSet
 from asr_core.data.source import DATASETS, Source
@@ -90,14 +91,16 @@ def _image_set(
     fraction: float,
 ) -> ImageSet:
     """The set of these files; without ``validation``, that is cut from ``train``."""
-    faults: list[tuple[Path, str]] = []
     parts = [part for part in (train, validation, test) if part is not None]
     for part in parts[1:]:
         train.check_classes(part)
+    skipped = list(dict.fromkeys(skip for part in parts for skip in part.skipped))
+    _warn(f"{len(skipped)} links or special files are left out", skipped)
     if source.on_unreadable == "skip":
         paths = [path for part in parts for path in part.paths]
         faults = unreadable(paths, workers=source.workers)
-        _warn(faults, len(paths))
+        _warn(f"{len(faults)} of {len(paths)} files are unreadable and left out", faults)
+        skipped += faults
         bad = {str(path) for path, _ in faults}
         train, test = train.without(bad), test.without(bad)
         validation = validation and validation.without(bad)
@@ -117,13 +120,10 @@ def _image_set(
         train=split_of(train.paths, train.labels),
         validation=split_of(validation.paths, validation.labels),
         test=split_of(test.paths, test.labels),
-        unreadable=tuple(faults),
+        unreadable=tuple(skipped),
     )
 
 
-def _warn(faults: list[tuple[Path, str]], total: int) -> None:
-    if faults:
-        named = few([f"{path} ({reason})" for path, reason in faults])
-        warnings.warn(
-            f"{len(faults)} of {total} files are unreadable and left out: {named}", stacklevel=2
-        )
+def _warn(what: str, skipped: Sequence[Skip]) -> None:
+    if skipped:
+        warnings.warn(f"{what}: {told(skipped)}", stacklevel=2)

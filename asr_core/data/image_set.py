@@ -25,7 +25,7 @@ class ImageSet:
         train: what is learned from.
         validation: cut from the training images, disjoint from ``train``; for choices.
         test: for the final figure, never for choices.
-        unreadable: files that were left out, with the reason.
+        unreadable: files and links that were left out, with the reason.
 
     Raises:
         InputError: a label has no class.

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from robust import escape
 from robust.attack.measure import TITLES
 from robust.attack.results import CLEAN
 from robust.attack.run import OTHER_SEED
@@ -39,8 +40,7 @@ def print_report(summary: dict[str, Any], console: Console) -> None:
 def markdown(summary: dict[str, Any]) -> str:
     """The same as Markdown."""
     header, sections = _table(summary)
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    lines += [f"| {' | '.join(row)} |" for section in sections for row in section]
+    lines = escape.markdown_table(header, [row for section in sections for row in section])
     lines += ["", f"{_caption(summary).capitalize()}.", "", f"**{summary['question']}**"]
     for situation, sentences in answers(summary).items():
         lines += ["", f"*{situation}*", "", *(f"- {sentence}" for sentence in sentences)]

@@ -10,6 +10,8 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from robust.escape import csv_cell
+
 COLUMNS = (
     "task", "norm", "noise", "severity", "seed", "image", "metric", "value",
     "style", "statistics", "draw",
@@ -57,7 +59,8 @@ class Results:
     def add(self, rows: Iterable[Row]) -> None:
         """Write ``rows`` and count them in."""
         for row in rows:
-            self._writer.writerow([*row[:7], _text(row.value), *row[8:]])
+            cells = [*row[:7], _text(row.value), *row[8:]]
+            self._writer.writerow([csv_cell(str(cell)) for cell in cells])
             cell = Cell(row.norm, row.noise, row.severity, row.statistics)
             seen = self._sums.setdefault((cell, row.metric), defaultdict(lambda: [0.0, 0]))
             total = seen[row.seed, row.image]

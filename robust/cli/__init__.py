@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 from robust.cli.errors import report
+from robust.cli.output import say
 
 
 class Lazy(NamedTuple):
@@ -135,12 +137,18 @@ class LazyGroup(click.Group):
         if not standalone:
             return run()
         try:
-            code = run()
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code = run()
         except (Exception, KeyboardInterrupt) as error:
             if os.environ.get("ROBUST_TRACEBACK") == "1":
                 raise
             code = report(error)
         sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    say(f"robust: warning: {message}", err=True)
 
 
 @click.group(

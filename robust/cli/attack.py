@@ -7,6 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from robust.cli.output import say, say_json
+
 _STYLE = (
     "norms", "style", "images", "train_seeds", "size", "statistics", "full", "vgg_weights",
     "max_pixels",
@@ -113,7 +115,6 @@ def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 
 def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
-    import json
     import sys
     from pathlib import Path
 
@@ -122,7 +123,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     from asr_core.errors import InputError
     from robust.attack.options import job_from_options
     from robust.attack.report import print_report
-    from robust.cli.progress import progress_bar
+    from robust.cli.progress import progress_bar, say_above
 
     for path in chosen["models"]:
         if Path(path).is_dir():
@@ -134,17 +135,17 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
         chosen["batch_size"] = 4
     chosen["granularity"] = chosen["granularity"] or "layer"
     job = job_from_options(**chosen, command=["robust", *sys.argv[1:]])
-    click.echo(job.announcement, err=True)
+    say(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")
         outcome = job.run(
             on_output=lambda image: bar.update(task, advance=1, note=image),
-            on_skip=lambda path, reason: bar.console.print(f"skipped {path}: {reason}"),
+            on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
     if outcome.skipped:
-        click.echo(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
+        say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:
-        click.echo(json.dumps(outcome.summary, indent=2))
+        say_json(outcome.summary)
     else:
         print_report(outcome.summary, Console(width=None if sys.stdout.isatty() else 150))
-        click.echo(f"\n{job.folder.path}: {', '.join(outcome.files)}")
+        say("", f"{job.folder.path}: {', '.join(outcome.files)}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from robust.cli.output import say, say_json
 from robust.cli.table import aligned
 
 if TYPE_CHECKING:
@@ -76,18 +76,18 @@ def bench_model(
                 {**asdict(row), "paper": row.paper._asdict() if row.paper else None} for row in rows
             ],
         }
-        click.echo(json.dumps(figures, indent=2))
+        say_json(figures)
         return
     classes = f", {what.num_classes} classes" if what.num_classes else ""
-    click.echo(
+    say(
         f"{what.model}{classes}, batches of {batch_size} × 3 × {side} × {side}, "
         f"{rounds} rounds on {target}"
     )
     # Without the paper's columns where it has no such table.
     head = HEAD if rows[0].paper else [name for name in HEAD if name != "paper"]
-    click.echo("\n".join(aligned([head, *(_cells(row, batch_size) for row in rows)])))
+    say(*aligned([head, *(_cells(row, batch_size) for row in rows)]))
     for label, reason in left_out.items():
-        click.echo(f"{label} left out: {reason}")
+        say(f"{label} left out: {reason}")
 
 
 def _cells(row: Row, batch_size: int) -> tuple[str, ...]:

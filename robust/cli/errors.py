@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 
 import click
+
+from robust import escape
+from robust.cli.output import say
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -21,7 +25,11 @@ def report(error: BaseException) -> int:
         error.show()
         return USAGE
     message, code = explain(error)
-    click.echo(f"robust: {' '.join(message.split())}", err=True)
+    # Our own messages have no line breaks but in a name, where it is to be seen, and in what they
+    # quote of a library, which indents.
+    breaks = r"\s*\n\s+" if _is_ours(error, "InputError") else r"\s+"
+    message = re.sub(breaks, " ", message.strip())
+    say(f"robust: {message}", err=True)
     return code
 
 
@@ -92,4 +100,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _place(error: BaseException) -> str:
     filename = getattr(error, "filename", None)
-    return f": {os.fsdecode(filename)}" if isinstance(filename, str | bytes | os.PathLike) else ""
+    if not isinstance(filename, str | bytes | os.PathLike):
+        return ""
+    return f": {escape.line(os.fsdecode(filename))}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from robust.cli.output import say, say_json
+
 
 @click.command("export")
 @click.argument("checkpoint", metavar="CHECKPOINT")
@@ -37,7 +39,6 @@ def export(
     Normalisation of the images is part of the graph; of safetensors the JSON keeps it. Live
     attention stays.
     """
-    import json
     from dataclasses import asdict
 
     from asr_core.export import export_onnx, export_pt2, require_onnx
@@ -56,8 +57,8 @@ def export(
         parity = write(path, final, opened.examples()[0], size_step=opened.size_step)
     if as_json:
         done = {"gates": opened.gates, "merged": len(folds.merged), "folded": len(folds.pairs)}
-        click.echo(json.dumps({"out": str(path), **done, "parity": asdict(parity)}, indent=2))
+        say_json({"out": str(path), **done, "parity": asdict(parity)})
         return
     merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
     folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
-    click.echo(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")
+    say(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")

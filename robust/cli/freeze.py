@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robust.cli.output import say, say_json
+
 if TYPE_CHECKING:
     from asr_core.freeze import FrozenGate
 
@@ -44,7 +46,6 @@ def freeze(
     like: ours, torchvision's or timm's. The means are over training images. How constant each gate
     was is told (a stripe score of 0: the same on every image), and what freezing does to accuracy.
     """
-    import json
     from dataclasses import asdict
     from pathlib import Path
 
@@ -89,19 +90,19 @@ def freeze(
                 "shape": list(inputs.shape), "before_seconds": before, "after_seconds": after
             },
         }  # fmt: skip
-        click.echo(json.dumps(figures, indent=2))
+        say_json(figures)
         return
-    click.echo(repr(report))
+    say(*repr(report).split("\n"))
     gates = f"{len(report.gates)} gates frozen at their means over {report.images} training images"
-    click.echo(f"{gates} of {images.name}; folded against frozen: {report.parity.message}")
-    click.echo(f"on the {split} images, {accuracy.sentence}")
-    click.echo(
+    say(f"{gates} of {images.name}; folded against frozen: {report.parity.message}")
+    say(f"on the {split} images, {accuracy.sentence}")
+    say(
         f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
         f"{before / after:.2f} times as fast (medians, side by side, inputs "
         f"{' × '.join(map(str, inputs.shape))})"
     )
     if path is not None:
-        click.echo(f"{path}: {stock}")
+        say(f"{path}: {stock}")
 
 
 def _figures(gate: FrozenGate) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from robust.cli.output import say, say_json
+
 
 @click.command("fuse")
 @click.argument("checkpoint", metavar="CHECKPOINT")
@@ -18,7 +20,6 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     or what asr_core.save_model wrote. Both models are run in eval mode on the same inputs first:
     where they differ nothing is written, and the exit code is 1.
     """
-    import json
     from dataclasses import asdict
 
     from asr_core.errors import InputError
@@ -36,10 +37,10 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     if as_json:
         speed = {"shape": list(inputs.shape), "before_seconds": before, "after_seconds": after}
         figures = {"out": str(path), "gates": opened.gates, "parity": asdict(parity)}
-        click.echo(json.dumps({**figures, "speed": speed}, indent=2))
+        say_json({**figures, "speed": speed})
         return
-    click.echo(f"{path}: {opened.gates} gates fused; {parity.message}")
-    click.echo(
+    say(f"{path}: {opened.gates} gates fused; {parity.message}")
+    say(
         f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
         f"{before / after:.2f} times as fast (medians, side by side, inputs "
         f"{' × '.join(map(str, inputs.shape))})"

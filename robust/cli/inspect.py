@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from robust.cli.output import say, say_json
 from robust.cli.table import aligned
 
 
@@ -38,8 +39,6 @@ def inspect_model(
     asr:NAME+ATTENTION (with live attention as well), timm:NAME, or package.module:factory. Nothing
     is downloaded and nothing is written.
     """
-    import json
-
     from asr_core import insert_asr
     from asr_core.models.named import PREFIX, backbone_of
     from robust.model_names import build_model
@@ -81,10 +80,13 @@ def inspect_model(
         "refusals": [{"name": r.name, "reason": r.reason} for r in report.refusals],
         "parameters": {"plain": plain[""], "training": total, "fused": total - gates},
     }
-    click.echo(json.dumps(listing, indent=2) if as_json else _table(listing))
+    if as_json:
+        say_json(listing)
+    else:
+        say(*_table(listing))
 
 
-def _table(listing: dict[str, Any]) -> str:
+def _table(listing: dict[str, Any]) -> list[str]:
     rows = [("position", "kind", "channels", "parameters in training", "after fusing")]
     for position in listing["positions"]:
         counts = position["parameters"]
@@ -109,4 +111,4 @@ def _table(listing: dict[str, Any]) -> str:
     )
     lines = aligned(rows, words=2)
     lines += [f"no gate on {r['name']!r}: {r['reason']}" for r in listing["refusals"]]
-    return "\n".join(lines)
+    return lines

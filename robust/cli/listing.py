@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from robust.cli.output import say, say_json
 
 
 @click.command("list")
@@ -34,15 +34,15 @@ def list_names(as_json: bool) -> None:
             "noises": noises,
             "attention": modules,
         }
-        click.echo(json.dumps(listing, indent=2))
+        say_json(listing)
         return
-    click.echo("styles (training seeds of the shipped networks)")
+    say("styles (training seeds of the shipped networks)")
     for name, seeds in styles.items():
-        click.echo(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
-    click.echo(f"norm variants\n  {', '.join(NORMS.names())}")
-    click.echo("noises (default severities)")
+        say(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
+    say("norm variants", f"  {', '.join(NORMS.names())}")
+    say("noises (default severities)")
     for name, texts in noises.items():
-        click.echo(f"  {name:<10} {'  '.join(texts)}")
-    click.echo("attention modules")
+        say(f"  {name:<10} {'  '.join(texts)}")
+    say("attention modules")
     for name, use in modules.items():
-        click.echo(f"  {name:<10} {use}")
+        say(f"  {name:<10} {use}")

@@ -7,21 +7,37 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from robust import escape
+
+
+class _Line(TextColumn):
+    """Names of files and models are shown, not obeyed as mark-up or controls."""
+
+    def render(self, task: Task) -> Text:
+        return Text(escape.line(self.text_format.format(task=task)))
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
     """A rich progress bar with a free text column, ``note``; ``quiet`` shows nothing."""
     return Progress(
-        TextColumn("{task.description}"),
+        _Line("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        _Line("{task.fields[note]}"),
         console=Console(stderr=True),
         disable=quiet,
     )
+
+
+def say_above(bar: Progress, line: str) -> None:
+    """Print ``line``, as :func:`robust.cli.output.say` would, above the bar."""
+    bar.console.print(Text(escape.line(line)), soft_wrap=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from robust.cli.output import say, say_json
 from robust.cli.table import aligned
 
 if TYPE_CHECKING:
@@ -28,15 +28,17 @@ def list_recipes(name: str | None, as_json: bool) -> None:
 
     if name is not None:
         recipe = load_recipe(name)
-        text = json.dumps(recipe.as_dict(), indent=2, ensure_ascii=False)
-        click.echo(text if as_json else _whole(recipe))
+        if as_json:
+            say_json(recipe.as_dict())
+        else:
+            say(*_whole(recipe).split("\n"))
         return
     found = [load_recipe(known) for known in recipes()]
     if as_json:
         listing = [recipe.as_dict() for recipe in found]
-        click.echo(json.dumps(listing, indent=2, ensure_ascii=False))
+        say_json(listing)
         return
-    click.echo("\n".join(aligned([HEAD, *map(_row, found)], words=4)))
+    say(*aligned([HEAD, *map(_row, found)], words=4))
 
 
 def _row(recipe: Recipe) -> tuple[str, ...]:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robust.cli.output import say, say_json
+from robust.cli.table import aligned
+
 if TYPE_CHECKING:
     from robust.stripes.measure import Convergence
 
@@ -58,7 +61,6 @@ def stripes(
     channels: 0 is a perfect stripe. CBAM's spatial attention is drawn too. A run that was trained
     with --record-attention also shows how its gates moved from epoch to epoch.
     """
-    import json
     from pathlib import Path
 
     from robust.device import choose_device
@@ -81,7 +83,7 @@ def stripes(
         beside=other,
     )
     if as_json:
-        click.echo(json.dumps(drawn.report, indent=2))
+        say_json(drawn.report)
         return
     rows = [("layer", "channels", "mean", "std between images", "stripe score", "settled after")]
     settled = {} if drawn.convergence is None else drawn.convergence.layers
@@ -99,14 +101,10 @@ def stripes(
             )
         )
     if len(rows) > 1:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
+        say(*aligned(rows, words=len(rows[0])))
     if drawn.convergence is not None:
-        click.echo(_sentence(drawn.convergence))
-    for file in drawn.files:
-        click.echo(str(file))
+        say(_sentence(drawn.convergence))
+    say(*map(str, drawn.files))
 
 
 def _sentence(found: Convergence) -> str:

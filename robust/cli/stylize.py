@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from robust.cli.output import say, say_json
+
 _TIMED_SIDE = 512
 """The speed is measured on no more of a picture than this, so that large ones do not wait."""
 
@@ -40,7 +42,6 @@ def stylize(
     as_json: bool,
 ) -> None:
     """Stylise IMAGES (files or folders) and write them to --out under their own names."""
-    import json
     from pathlib import Path
 
     from asr_core.errors import InputError
@@ -70,7 +71,7 @@ def stylize(
 
     def skip(file: Path, reason: str) -> None:
         skipped[str(file)] = reason
-        click.echo(f"skipped {file}: {reason}", err=True)
+        say(f"skipped {file}: {reason}", err=True)
 
     try:
         for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
@@ -89,16 +90,16 @@ def stylize(
                     "ratio": slow / fast,
                 }
             if not as_json:
-                click.echo(str(file))
+                say(str(file))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{folder} keeps the {len(written)} finished pictures") from None
     if skipped:
-        click.echo(f"files skipped: {len(skipped)}", err=True)
+        say(f"files skipped: {len(skipped)}", err=True)
     if as_json:
         report = {"written": written, "skipped": skipped, "speed": speed}
-        click.echo(json.dumps(report, indent=2))
+        say_json(report)
     elif speed is not None:
-        click.echo(
+        say(
             f"fused: {speed['fused_seconds'] * 1000:.0f} ms for {speed['width']} × "
             f"{speed['height']} pixels; IN network of the same width: "
             f"{speed['in_seconds'] * 1000:.0f} ms; {speed['ratio']:.2f} times as fast"

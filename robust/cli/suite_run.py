@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 
-import click
-
 from asr_core.training.evaluate import Evaluation
+from robust.cli.output import say, say_json
 from robust.cli.progress import progress_bar
 from robust.cli.table import aligned
 from robust.noise import RUNNING
@@ -32,7 +30,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
             }
             for subject, each in zip(subjects, found, strict=True)
         ]
-        click.echo(json.dumps(figures, indent=2))
+        say_json(figures)
         return
     rows = [["model", "statistics", "top-1", "top-5", "loss", "images", "images/s"]]
     rows += [
@@ -47,12 +45,12 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
         ]
         for subject, each in zip(subjects, found, strict=True)
     ]
-    click.echo("\n".join(aligned(rows, words=2)))
+    say(*aligned(rows, words=2))
 
 
 def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
     """Run ``job``, write its folder, and print the table and the answer."""
-    click.echo(job.announcement, err=True)
+    say(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("testing", total=job.total, note="")
 
@@ -63,11 +61,11 @@ def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
         results = job.run(on_condition=tell)
     written = [] if job.folder is None else write_report(job.folder, results, job.suite)
     if as_json:
-        click.echo(json.dumps([result.as_dict() for result in results], indent=2))
+        say_json([result.as_dict() for result in results])
         return
     rows, below = lines(results, job.suite)
-    click.echo("\n".join(aligned(rows, words=3)))
-    click.echo("\n" + "\n".join(below))
+    say(*aligned(rows, words=3))
+    say("", *below)
     if written:
         names = ", ".join(path.name for path in written)
-        click.echo(f"\n{job.folder}: {names}, and a JSON a model")
+        say("", f"{job.folder}: {names}, and a JSON a model")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from robust.cli.output import say, say_json
+
 
 @click.command("sweep")
 @click.argument("name", metavar="NAME")
@@ -94,15 +96,13 @@ def sweep(
         engine="ray" if engine == "ray" else "local",
         address=address,
         quiet=quiet,
-        tell=lambda line: click.echo(line, err=True),
+        tell=lambda line: say(line, err=True),
     )
     if as_json:
-        import json
-
-        click.echo(json.dumps(outcome.as_dict(), indent=2, ensure_ascii=False))
+        say_json(outcome.as_dict())
     else:
-        click.echo(outcome.page())
+        say(*outcome.page().split("\n"))
     for failure in outcome.failures:
-        click.echo(f"robust: failed: {failure}", err=True)
+        say(f"robust: failed: {failure}", err=True)
     if outcome.failures:
         ctx.exit(1)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust import escape
+
 
 def aligned(rows: Sequence[Sequence[str]], *, words: int = 1) -> list[str]:
     """Lines of equal columns: the first ``words`` are flush left, the others (numbers) right."""
+    rows = [[escape.line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

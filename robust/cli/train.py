@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from robust.cli.output import say
 from robust.cli.train_classifier import classifier_options, train_classifier
 
 
@@ -117,7 +118,7 @@ def style(
 
     def skip(path: Path, reason: str) -> None:
         skipped.append(path)
-        click.echo(f"skipped {path}: {reason}", err=True)
+        say(f"skipped {path}: {reason}", err=True)
 
     photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
     loss = PerceptualLoss(loss_network(vgg_weights), picture)
@@ -132,5 +133,5 @@ def style(
             on_step=lambda step, note: bar.update(task, completed=step, note=note),
         )
     if skipped:
-        click.echo(f"files skipped: {len(skipped)}", err=True)
-    click.echo(str(path))
+        say(f"files skipped: {len(skipped)}", err=True)
+    say(str(path))

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from robust.cli.output import say
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -133,7 +135,7 @@ def train_classifier(
     main = accelerator.is_main_process
     # The first process alone downloads, and names what is skipped below.
     with accelerator.main_process_first(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* are unreadable and left out")
+        warnings.filterwarnings("ignore", message=".* left out: ")
         data = open_data(
             own.data,
             folder=None if data_folder is None else Path(data_folder),
@@ -144,8 +146,8 @@ def train_classifier(
         )
     if main and data.unreadable:
         for path, reason in data.unreadable:
-            click.echo(f"skipped {path}: {reason}", err=True)
-        click.echo(f"files skipped: {len(data.unreadable)}", err=True)
+            say(f"skipped {path}: {reason}", err=True)
+        say(f"files skipped: {len(data.unreadable)}", err=True)
     if record_attention:
         require_gates(new_model(config, DataFacts.of(data)).model)
     record = None
@@ -175,9 +177,9 @@ def train_classifier(
     accelerator.end_training()
     if not main:
         return
-    click.echo(str(result.file))
+    say(str(result.file))
     test, fused = result.test, "fused" if result.gates else config.mode
-    click.echo(
+    say(
         f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
         f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asr_core.errors import InputError
 from asr_core.stripes import AttentionRecord, chosen, differences, settled_epoch, stripe_score
+from robust import escape
 from robust.stripes.page import COLOURS, heat, panels, save, styled
 
 _IMAGES = 4
@@ -99,7 +100,7 @@ def draw_scores(
     cell, epochs = axes[0][0], range(1, record.epochs + 1)
     for number, (name, values) in enumerate(found.items()):
         depth = 0.85 * number / max(1, len(found) - 1)  # the end of the map is too pale for lines
-        shown = name if len(found) <= 8 or number in (0, len(found) - 1) else None
+        shown = escape.picture(name) if len(found) <= 8 or number in (0, len(found) - 1) else None
         cell.plot(epochs, values, color=colormaps[COLOURS](depth), marker=".", label=shown)
     cell.set_yscale("symlog", linthresh=_TICKS[1])  # a perfect stripe has its place, too
     cell.yaxis.set_minor_locator(NullLocator())
@@ -180,7 +181,7 @@ def draw_scales(
             picked = chosen("channels", values.shape[1], channels, seed=seed)
             extent = (0.5, len(values) + 0.5, len(picked) + 0.5, 0.5)
             image = heat(cell, values[:, picked].T, low, high, extent=extent)
-            cell.set_title(names[row][layer])
+            cell.set_title(escape.picture(names[row][layer]))
             _epoch_axis(cell, 1, len(values), [decay + 0.5 for decay in decays], at=decays)
         axes[row][0].set_ylabel(f"{said}\nchannel (random order)")
     every = [cell for row in axes for cell in row]

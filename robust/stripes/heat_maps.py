@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from asr_core.stripes import chosen, stripe_score
+from robust import escape
 from robust.stripes.measure import Gates
 from robust.stripes.page import grid_of, heat, panels, save, styled
 
@@ -46,7 +47,8 @@ def draw_stripes(
     for place, (name, gate) in enumerate(shown.items()):
         score = stripe_score(values[name])
         image = heat(cells[place], gate, low, high)
-        cells[place].set_title(f"{name.removesuffix('.attention')}: stripe score {score:.3g}")
+        shown_name = escape.picture(name.removesuffix(".attention"))
+        cells[place].set_title(f"{shown_name}: stripe score {score:.3g}")
         if place % columns == 0:
             cells[place].set_ylabel("image")
         if place + columns >= len(shown):
@@ -72,7 +74,7 @@ def draw_spatial(gates: Gates, folder: Path, *, title: str) -> list[Path]:
         for column, name in enumerate(picked, start=1):
             image = heat(axes[row][column], gates.spatial[name][row], low, high)
     for column, name in enumerate(["image", *picked]):
-        axes[0][column].set_title(name.removesuffix(".attention"))
+        axes[0][column].set_title(escape.picture(name.removesuffix(".attention")))
     for cell in (cell for row in axes for cell in row):
         cell.set_xticks([])
         cell.set_yticks([])

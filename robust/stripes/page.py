@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asr_core.files import atomic_path
 from asr_core.stripes.record import save_arrays
+from robust import escape
 
 COLOURS = "viridis"
 styled = matplotlib.rc_context({"font.size": 8, "axes.titlesize": 8, "svg.hashsalt": "robust"})
@@ -27,7 +28,7 @@ def panels(
     figure = Figure(figsize=(columns * width + 1.0, rows * height + 0.6), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     if title:
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(escape.picture(title), fontsize=9)
     return figure, [list(row) for row in axes]
 
 

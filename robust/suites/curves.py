@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from asr_core.files import atomic_path
+from robust import escape
 from robust.noise import NOISES
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition
@@ -47,10 +48,10 @@ def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
     for axis, (under, kind) in zip(axes.flat, panels, strict=False):
         alike = [group for group in groups if group.trained_under == under]
         _panel(axis, alike, labels, [c for c in conditions if c.kind == kind])
-        said = "clean images" if kind == CLEAN.kind else kind
+        said = "clean images" if kind == CLEAN.kind else escape.picture(kind)
         said += " noise" if kind in NOISES else ""
         if len(trainings) > 1:
-            said += f"\ntrained under {under or 'no noise'}"
+            said += f"\ntrained under {escape.picture(under) or 'no noise'}"
         axis.set_title(said, fontsize="medium")
     # the axis is shared, and a limit ends its scaling: not before all panels are drawn
     axes[0, 0].set_ylim(0, min(100, axes[0, 0].get_ylim()[1]))
@@ -66,7 +67,7 @@ def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
         handles=list(handles.values()), loc="outside lower center", ncols=min(len(handles), 6)
     )
     if title:
-        figure.suptitle(title)
+        figure.suptitle(escape.picture(title))
     return figure
 
 
@@ -99,7 +100,7 @@ def _panel(
             [place + shift for place in places],
             means,
             yerr=bars,
-            label=group.label,
+            label=escape.picture(group.label),
             color=_COLOURS[index % len(_COLOURS)],
             marker=_MARKERS[index % len(_MARKERS)],
             markersize=4.5,
@@ -115,7 +116,7 @@ def _panel(
                 color=_COLOURS[index % len(_COLOURS)],
                 linewidth=1,
             )
-    names = [c.statistics if clean else c.label or "clean" for c in points]
+    names = [escape.picture(c.statistics if clean else c.label or "clean") for c in points]
     slanted = max(map(len, names)) > 8
     axis.set_xticks(list(places), names, rotation=25 if slanted else 0, fontsize="small")
     if slanted:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr_core.files import write_text
+from robust import escape
 from robust.suites.cohort import cohorts
 from robust.suites.results import SuiteResult
 from robust.suites.suite import Suite
@@ -30,7 +31,7 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
     from robust.suites.curves import draw_curves, save_curves
 
     groups = cohorts(results)
-    said = [*suite.notes(groups), *sentences(verdicts(groups))]
+    said = map(escape.markdown, [*suite.notes(groups), *sentences(verdicts(groups))])
     texts = {
         ".md": "\n".join([markdown(groups), *said]).rstrip() + "\n",
         ".csv": tidy_csv(groups),

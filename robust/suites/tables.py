@@ -7,6 +7,7 @@ import functools
 import io
 from collections.abc import Sequence
 
+from robust import escape
 from robust.intervals import Interval
 from robust.noise import NOISES
 from robust.suites.cohort import Cohort
@@ -30,9 +31,8 @@ def accuracy(group: Cohort, condition: Condition) -> Interval:
 def markdown(groups: Sequence[Cohort]) -> str:
     """One row a condition, one column a variant; the statistics stand in every row."""
     header, rows = grid(groups)
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", f"{caption(groups).capitalize()}.", ""])
+    lines = [*escape.markdown_table(header, rows), "", f"{caption(groups).capitalize()}.", ""]
+    return "\n".join(lines)
 
 
 def latex(groups: Sequence[Cohort]) -> str:
@@ -40,9 +40,9 @@ def latex(groups: Sequence[Cohort]) -> str:
     header, rows = grid(groups)
     words = 3
     columns = "l" * words + "r" * (len(header) - words)
-    body = [" & ".join(map(_escaped, row)) + r" \\" for row in (header, *rows)]
+    body = [" & ".join(map(escape.latex, row)) + r" \\" for row in (header, *rows)]
     lines = [
-        rf"% {caption(groups)}",
+        f"% {caption(groups)}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         body[0],
@@ -67,13 +67,12 @@ def tidy_csv(groups: Sequence[Cohort]) -> str:
             loss = sum(o.loss for o in outcomes) / len(outcomes)
             writer.writerow(
                 [
-                    group.label,
-                    group.trained_under,
+                    escape.csv_cell(group.label),
+                    escape.csv_cell(group.trained_under),
                     len(group.seeds),
                     first.n,
-                    condition.kind,
-                    condition.severity,
-                    condition.statistics,
+                    *map(escape.csv_cell, map(str, (condition.kind, condition.severity))),
+                    escape.csv_cell(condition.statistics),
                     len(first.of(condition)),
                     *(_number(v) for v in (found.mean, found.low, found.high)),
                     _number(1 - found.mean),
@@ -137,12 +136,3 @@ def percent(interval: Interval) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
-
-
-def _escaped(text: str) -> str:
-    for plain, tex in (
-        ("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"),
-        ("±", r"$\pm$"), ("γ", r"$\gamma$"),
-    ):  # fmt: skip
-        text = text.replace(plain, tex)
-    return text

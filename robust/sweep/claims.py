@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robust import escape
 from robust.intervals import Interval, mean_interval
 from robust.sweep.grid import FIGURES, Claim, Value
 from robust.sweep.results import Results
@@ -109,10 +110,10 @@ def said(found: list[Answer], *, source: str = "Claim") -> str:
     """A Markdown list: each claim, and its answers under it."""
     lines = []
     for answer in found:
-        title = f"- {source}: {answer.claim.say}."
+        title = escape.markdown(f"- {source}: {answer.claim.say}.")
         if title not in lines:
             lines.append(title)
-        lines.append(f"    - {answer.sentence}")
+        lines.append(f"    - {escape.markdown(answer.sentence)}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robust import escape
 from robust.intervals import Interval, mean_interval
 from robust.sweep.grid import Run, Sweep
 
@@ -76,7 +77,7 @@ class Results:
         names += [f"{s}_{f}" for f in ("top1", "top5", "loss") for s in _SPLITS]
         writer = csv.DictWriter(text, [*names, "train_seconds", "folder"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({k: escape.csv_cell(str(v)) for k, v in row.items()} for row in self.rows)
         return text.getvalue()
 
     def as_dict(self) -> dict[str, Any]:

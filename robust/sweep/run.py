@@ -11,6 +11,7 @@ from typing import Any, Literal
 from asr_core.errors import InputError
 from asr_core.files import write_json, write_text
 from asr_core.training import TrainConfig
+from robust import escape
 from robust.sweep.cells import minutes_left, run_missing
 from robust.sweep.claims import Answer, answers, said
 from robust.sweep.engine import Engine, ThisMachine
@@ -56,13 +57,13 @@ class Outcome:
         )
         if sweep.paper is not None:
             about += f" Paper: {sweep.paper.about}."
-        parts = [about, markdown(table_of(results))]
+        parts = [escape.markdown(about), markdown(table_of(results))]
         if self.answers:
             source = "The paper" if sweep.paper is not None else "Claim"
             parts.append(said(self.answers, source=source))
         if results.missing:
             names = ", ".join(folder.name for folder in results.missing)
-            parts.append(f"Not finished: {names}.")
+            parts.append(escape.markdown(f"Not finished: {names}."))
         return "\n\n".join(parts)
 
 

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robust import escape
 from robust.sweep.grid import FIGURES, Sweep
 from robust.sweep.results import Results, interval
 
 NOTHING = "–"
 BEST, SECOND = 1, 2
-
-_LATEX = {
-    "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "±": r"$\pm$", "δ": r"$\delta$",
-    "ψ": r"$\psi$", "–": "--",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,10 @@ def markdown(table: Table) -> str:
     """Best bold, second best underlined."""
 
     def entry(cell: Entry) -> str:
-        return {BEST: f"**{cell.text}**", SECOND: f"<u>{cell.text}</u>"}.get(cell.place, cell.text)
+        text = escape.markdown(cell.text)
+        return {BEST: f"**{text}**", SECOND: f"<u>{text}</u>"}.get(cell.place, text)
 
-    lines = [_line(table.head), _line(["---"] * len(table.head))]
+    lines = [_line(list(map(escape.markdown, table.head))), _line(["---"] * len(table.head))]
     return "\n".join([*lines, *(_line([entry(cell) for cell in row]) for row in table.rows)])
 
 
@@ -77,7 +74,7 @@ def latex(table: Table) -> str:
     """A tabular of the package booktabs."""
 
     def entry(cell: Entry) -> str:
-        text = _escaped(cell.text)
+        text = escape.latex(cell.text)
         marked = {BEST: rf"\textbf{{{text}}}", SECOND: rf"\underline{{{text}}}"}
         return marked.get(cell.place, text)
 
@@ -89,7 +86,7 @@ def latex(table: Table) -> str:
         [
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            line([_escaped(head) for head in table.head]),
+            line([escape.latex(head) for head in table.head]),
             r"\midrule",
             *(line([entry(cell) for cell in row]) for row in table.rows),
             r"\bottomrule",
@@ -145,7 +142,3 @@ def _column(sweep: Sweep, j: int) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)

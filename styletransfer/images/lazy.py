@@ -11,7 +11,7 @@ from typing import overload
 from torch import Tensor
 
 from asr_core.errors import InputError
-from styletransfer.images.decode import ImageError, check
+from asr_core.images import ImageError, opened
 from styletransfer.images.read import MAX_PIXELS, MIN_SIDE, PathLike, find_images, read_image
 
 _KEPT = 32
@@ -48,14 +48,13 @@ class LazyImages(Sequence[Tensor]):
         self._given = {os.path.realpath(path) for path in paths if not Path(path).is_dir()}
         self._skipped: set[Path] = set()
         self._files: list[Path] = []
-        found = find_images(paths)
+        found = find_images(paths, on_skip=on_skip)
         for path in found:
             try:
-                check(path, max_pixels=max_pixels, min_side=MIN_SIDE)
+                with opened(path, max_pixels=max_pixels, min_side=MIN_SIDE):
+                    self._files.append(path)
             except ImageError as error:
                 self._skip(error)
-            else:
-                self._files.append(path)
         if not self._files:
             raise InputError(f"none of the {len(found)} files is a usable image")
 

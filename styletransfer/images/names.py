@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+_MOST_BYTES = 245
+"""Of a name: with a suffix and a number behind it, it stays within the 255 of a file system."""
+
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """A name for each of ``paths``: its stem, with more of its folders in front until it is unique.
@@ -45,13 +48,21 @@ def _key(name: str) -> str:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Set apart what is still equal (``b/a`` and a file ``b-a`` in the root) by numbers."""
+    """Short enough for a file; what is equal (``b/a``, and ``b-a`` in the root) gets numbers."""
     taken: set[str] = set()
     result = []
-    for name in names:
+    for name in map(_short, names):
         free, number = name, 2
         while _key(free) in taken:
             free, number = f"{name}-{number}", number + 1
         taken.add(_key(free))
         result.append(free)
     return result
+
+
+def _short(name: str) -> str:
+    """``name``, its middle left out where a file system would not take it with a suffix."""
+    while len(os.fsencode(name)) > _MOST_BYTES:
+        middle = len(name) // 2
+        name = name[: middle - 1] + "…" + name[middle + 2 :]
+    return name

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from asr_core.errors import InputError
 from asr_core.files import atomic_path
-from styletransfer.images.decode import ImageError, Note, check, decode
+from asr_core.images import ImageError, Note, decode, opened
+from asr_core.tree import files_below
 from styletransfer.images.names import unique_names
 
 MAX_PIXELS = 50_000_000
@@ -38,7 +39,7 @@ def read_image(
     """Read one image file.
 
     Args:
-        path: the file, of any format that Pillow reads (see :mod:`styletransfer.images.decode`).
+        path: the file, of a format in :data:`asr_core.images.FORMATS`.
         max_pixels: the largest width × height, checked before decoding and after resizing.
         min_side: the smallest width and height.
         size: resize the shorter side to this (antialiased bicubic; smaller images are enlarged).
@@ -66,16 +67,22 @@ def read_image(
     return _cropped(image, size, crop)
 
 
-def find_images(paths: PathLike | Iterable[PathLike]) -> list[Path]:
+def find_images(
+    paths: PathLike | Iterable[PathLike], *, on_skip: Note = lambda path, reason: None
+) -> list[Path]:
     """The files that ``paths`` name: files as given, folders by their content, sorted.
 
     Subfolders are searched; hidden files and folders are left out. A file named twice comes once.
-    Nothing is opened, so what is found need not be an image.
+    Nothing is opened, so what is found need not be an image. Links in folders are not followed.
+
+    Args:
+        paths: files and folders, or links to them.
+        on_skip: called with the path and the reason for what is in a folder and no regular file.
 
     Raises:
         InputError: no path at all, one that does not exist, or a folder without files.
     """
-    return list(_find(paths))
+    return list(_find(paths, on_skip))
 
 
 def read_images(
@@ -106,10 +113,11 @@ def read_images(
         InputError: as :func:`find_images` and :func:`read_image`; or no file could be used.
     """
     _check_size(size, crop)
-    found = _find(paths)
+    found = _find(paths, on_skip)
     for path, given in found.items():
         if given:
-            check(path, max_pixels=max_pixels, min_side=min_side)
+            with opened(path, max_pixels=max_pixels, min_side=min_side):
+                pass
 
     def stream() -> Iterator[tuple[str, Tensor]]:
         count, first = 0, ""
@@ -166,14 +174,14 @@ def write_image(path: PathLike, image: Tensor) -> None:
         Image.fromarray(pixels.numpy()).save(temporary, **_SAVE_OPTIONS[suffix])
 
 
-def _find(paths: PathLike | Iterable[PathLike]) -> dict[Path, bool]:
+def _find(paths: PathLike | Iterable[PathLike], on_skip: Note) -> dict[Path, bool]:
     """The files, and whether each was given by its own name."""
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     found: dict[Path, bool] = {}
     by_identity: dict[str, Path] = {}
     for path in map(Path, paths):
-        files = _files_in(path) if path.is_dir() else [path]
+        files = _files_in(path, on_skip) if path.is_dir() else [path]
         for file in files:
             if not path.is_dir() and not os.path.lexists(file):
                 raise ImageError(file, "no such file")
@@ -184,18 +192,11 @@ def _find(paths: PathLike | Iterable[PathLike]) -> dict[Path, bool]:
     return found
 
 
-def _files_in(folder: Path) -> list[Path]:
-    files = []
-    for place, subfolders, names in os.walk(folder, onerror=_unreadable_folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files += [Path(place, name) for name in names if not name.startswith(".")]
+def _files_in(folder: Path, on_skip: Note) -> list[Path]:
+    files = sorted(map(Path, files_below(folder, on_skip=on_skip)))
     if not files:
         raise InputError(f"{folder}: the folder holds no files")
-    return sorted(files)
-
-
-def _unreadable_folder(error: OSError) -> None:
-    raise InputError(f"{error.filename}: cannot list the folder ({error.strerror})") from error
+    return files
 
 
 def _check_size(size: int | None, crop: bool) -> None:

@@ -98,7 +98,7 @@ def test_unreadable_files_are_found(files: list[str], workers: int) -> None:
     found = unreadable(many, workers=workers)
     assert [path for path, _ in found] == [Path(files[0]), Path(files[9])] * 20
     assert "empty" in found[0][1]
-    assert "No such file" in found[1][1]
+    assert "no such file" in found[1][1]
 
 
 def test_what_is_no_split_is_refused(files: list[str]) -> None:

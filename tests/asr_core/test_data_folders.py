@@ -113,8 +113,8 @@ def test_unreadable_files_are_skipped_counted_and_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="2 of 24 files are unreadable and left out: ") as caught:
         data = imagenet(folder, image_size=16, on_unreadable="skip")
     text = str(caught[0].message)
-    assert "n02_1.JPEG (empty" in text
-    assert "n01_3.JPEG (image file is truncated" in text
+    assert "n02_1.JPEG (is empty" in text
+    assert "n01_3.JPEG (is damaged or cut short (image file is truncated" in text
     assert [path.name for path, _ in data.unreadable] == ["n02_1.JPEG", "n01_3.JPEG"]
     assert len(data.train) + len(data.validation) == 11
     assert len(data.test) == 11

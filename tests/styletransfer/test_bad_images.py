@@ -1,4 +1,4 @@
-"""styletransfer.images.decode: what cannot be read, and why, in one line."""
+"""asr_core.images: what cannot be read, and why, in one line."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from asr_core.errors import InputError
-from styletransfer.images.decode import ImageError
+from asr_core.images import ImageError
 from styletransfer.images.read import read_image
 
 
@@ -77,7 +77,7 @@ def test_no_permission(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(png))
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(ImageError, match=r"photo\.png: no permission to read it"):
         read_image(png)
 

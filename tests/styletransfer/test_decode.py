@@ -1,4 +1,4 @@
-"""styletransfer.images.decode: each kind of image against known values."""
+"""asr_core.images: each kind of image against known values."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from pictures import PHOTO, PIXELS, as_tensor, save
 from PIL import Image
 
-from styletransfer.images.decode import ImageError
+from asr_core.images import ImageError
 from styletransfer.images.read import read_image
 
 

@@ -1,4 +1,4 @@
-"""styletransfer.images.decode: limits on size, checked before decoding, and Pillow's own limit."""
+"""asr_core.images: limits on size, checked before decoding, and Pillow's own limit."""
 
 import threading
 import warnings
@@ -8,7 +8,7 @@ import pytest
 from pictures import PHOTO, png_header, save
 from PIL import Image
 
-from styletransfer.images.decode import ImageError
+from asr_core.images import ImageError
 from styletransfer.images.read import read_image
 
 

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from asr_core.errors import InputError
-from styletransfer.images.decode import ImageError
+from asr_core.images import FORMATS, ImageError
 from styletransfer.images.read import find_images, read_image, read_images, write_image
 
 
@@ -123,7 +123,7 @@ def test_bad_files_in_a_folder_are_skipped_and_named(folder: Path) -> None:
     assert all(torch.equal(image, as_tensor(PIXELS)) for image in images.values())
     assert [path.name for path, _ in skipped] == ["notes.txt", "page.jpg"]
     assert [reason for _, reason in skipped] == [
-        "is not an image of a known format, or its header is damaged",
+        f"is not an image of a known format ({', '.join(FORMATS)}), or its header is damaged",
         "looks like an HTML page, not an image; was the download an error page?",
     ]
 

@@ -1,0 +1,49 @@
+"""The files below a folder: no link is followed, no folder entered twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from asr_core.errors import InputError
+
+LINK = "is a link; in a folder none is followed"
+
+
+def files_below(folder: Path | str, *, on_skip: Callable[[Path, str], None]) -> Iterator[str]:
+    """The regular files in ``folder`` and its subfolders, in no order; what is hidden is not.
+
+    A link may lead out of the folder, or back into it, so that a loop would come without end and a
+    file under other names again. ``folder`` itself may be one.
+
+    Args:
+        folder: where to begin.
+        on_skip: called with the path and the reason for each link, pipe, device or socket.
+
+    Raises:
+        InputError: a folder that cannot be listed.
+    """
+    waiting, entered = [os.fspath(folder)], set[tuple[int, int]]()
+    while waiting:
+        place = waiting.pop()
+        try:
+            found = os.stat(place)
+            if (found.st_dev, found.st_ino) in entered:  # a mount can loop without a link
+                on_skip(Path(place), "is a folder that was read under another name")
+                continue
+            entered.add((found.st_dev, found.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_symlink():
+                        on_skip(Path(entry.path), LINK)
+                    elif entry.is_dir():
+                        waiting.append(entry.path)
+                    elif entry.is_file():
+                        yield entry.path
+                    else:
+                        on_skip(Path(entry.path), "is not a regular file")
+        except OSError as error:
+            raise InputError(f"{place}: cannot list the folder ({error.strerror})") from error
