@@ -89,6 +89,9 @@ def opened(
                 raise ImageError(
                     path, f"is {width}×{height} pixels; each side must be at least {min_side}"
                 )
+            colour = image.info.get("transparency")
+            if isinstance(colour, tuple) and ";16" in str(image.tile):  # of pixels 8 bits are kept
+                image.info["transparency"] = tuple(value >> 8 for value in colour)
             yield image
     except (ImageError, MemoryError):
         raise
@@ -139,9 +142,6 @@ def rgb(path: Path | str, image: Image.Image) -> Image.Image:
     deep = _deep(path, image)
     if deep is not None:
         return Image.fromarray((deep * 255).round().astype(np.uint8)).convert("RGB")
-    colour = image.info.get("transparency")
-    if isinstance(colour, tuple) and ";16" in str(image.tile):  # Pillow keeps 8 bits of the pixels
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
     image = _upright(image)
     if image.has_transparency_data:
         if image.mode == "La":  # Pillow takes the last step from LA alone

@@ -17,7 +17,7 @@ _LATEX = {
     "±": r"$\pm$", "–": "--", "γ": r"$\gamma$", "δ": r"$\delta$", "ψ": r"$\psi$",
 }  # fmt: skip
 _FORMULA = re.compile(r"[=+\-@|＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?[\d.,eE+-]*%?")
+_NUMBER = re.compile(r"[+-]?(\d*\.?\d+|inf)(e[+-]?\d+)?(,[+-]?\d*\.?\d+)*%?", re.A)
 _MARKDOWN = re.compile(r"[\\`*<>|~$&]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 
 

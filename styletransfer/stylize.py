@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from asr_core import fold_conv_bn, fuse_asr
 from asr_core.errors import InputError
 from styletransfer.network import StyleNetwork
+from styletransfer.tiles import in_tiles
 
 _STRIDE = 4
 
@@ -21,8 +22,9 @@ _STRIDE = 4
 def stylize(network: nn.Module, images: Tensor) -> Tensor:
     """Stylise (N, 3, H, W) in [0, 1]; any H, W of at least 16.
 
-    Sides that are no multiple of 4 are padded by reflection and cut again. The network's mode is
-    not touched: as loaded it is in eval mode.
+    Sides that are no multiple of 4 are padded by reflection and cut again. Large pictures are
+    computed in tiles (:func:`styletransfer.tiles.in_tiles`), so that beside pictures no more than
+    half a gigabyte is taken. The network's mode is not touched: as loaded it is in eval mode.
 
     Raises:
         InputError: another shape, or a side under 16.
@@ -34,6 +36,8 @@ def stylize(network: nn.Module, images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     padding = (0, -width % _STRIDE, 0, -height % _STRIDE)
     padded = F.pad(images, padding, mode="reflect") if any(padding) else images
+    if isinstance(network, StyleNetwork) and not network.training:
+        return in_tiles(network, padded)[..., :height, :width].clamp_(0, 1)  # its own: no copy
     return network(padded)[..., :height, :width].clamp(0, 1)
 
 

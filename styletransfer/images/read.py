@@ -169,7 +169,9 @@ def write_image(path: PathLike, image: Tensor) -> None:
     image = image.detach().float().cpu()
     if not image.isfinite().all():
         raise InputError(f"cannot write {path}: the image has values that are not finite")
-    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous()
+    pixels = torch.empty(*image.shape[1:], 3, dtype=torch.uint8)
+    for channel in range(3):  # one at a time, as in reading
+        pixels[..., channel] = (image[channel].clamp(0, 1) * 255).round().byte()
     with atomic_path(path) as temporary:
         Image.fromarray(pixels.numpy()).save(temporary, **_SAVE_OPTIONS[suffix])
 

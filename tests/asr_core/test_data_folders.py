@@ -1,13 +1,16 @@
 """asr_core.data.folders and class_files: ImageNet's layout and others; what is wrong is named."""
 
+import os
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from data_files import write_class_folders, write_imagenet
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from asr_core.data import FolderSplit, ImageSet, open_data, order
+from asr_core.data.class_files import read_classes
 from asr_core.data.cut import cut
 from asr_core.data.folders import IMAGENET_VALIDATION_FRACTION
 from asr_core.errors import InputError
@@ -213,3 +216,80 @@ def test_one_image_a_class_leaves_none_for_validation(tmp_path: Path) -> None:
     write_imagenet(tmp_path, per_class=1)
     with pytest.raises(InputError, match="too few images: none is left for validation"):
         imagenet(tmp_path)
+
+
+# --- links and names ------------------------------------------------------------------------------
+
+
+def test_a_link_that_loops_gives_no_image_twice(tmp_path: Path) -> None:
+    """Followed, it made ten images several hundred, most of them of wrong classes."""
+    write_class_folders(tmp_path, per_class=10)
+    (tmp_path / "n01" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "n02" / "n02_0 again.JPEG").symlink_to("n02_0.JPEG")
+    (tmp_path / "n03").symlink_to("n01", target_is_directory=True)
+    with pytest.warns(UserWarning, match="3 links or special files are left out: ") as caught:
+        data = open_data(str(tmp_path), workers=0)
+    assert data.classes == ("n01", "n02")
+    everything = [names(split) for split in (data.train, data.validation, data.test)]
+    assert len({name for part in everything for name in part}) == sum(map(len, everything)) == 20
+    for split in (data.train, data.validation, data.test):
+        for name, label in zip(names(split), split.labels.tolist(), strict=True):
+            assert name.startswith(data.classes[label])
+    told = [path.name for path, _ in data.unreadable]
+    assert sorted(told) == ["loop", "n02_0 again.JPEG", "n03"]
+    assert all(name in str(caught[0].message) for name in told)
+
+
+def test_classes_that_are_links_are_named_in_the_error(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "elsewhere")
+    (tmp_path / "set").mkdir()
+    for name in ("n01", "n02"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "elsewhere" / name)
+    with pytest.raises(InputError, match=r"0 class folders.*left out: .*set/n0\d \(is a link"):
+        open_data(str(tmp_path / "set"))
+    for name in ("n01", "n02"):
+        (tmp_path / "set" / name).unlink()
+        (tmp_path / "set" / name).mkdir()
+        (tmp_path / "set" / name / "x.png").symlink_to(tmp_path / "elsewhere/n01/n01_0.JPEG")
+    with pytest.raises(InputError, match=r"no images in the class folders n01, n02.*x\.png"):
+        open_data(str(tmp_path / "set"))
+
+
+def test_a_folder_given_as_a_link_and_its_parts(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write_class_folders(tmp_path / "disk" / part, per_class=10)
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / part).symlink_to(tmp_path / "disk" / part)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = open_data(str(tmp_path / "set"), workers=0)
+    assert len(data.test) == 20
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, per_class=10)
+    os.mkfifo(tmp_path / "n01" / "pipe.png")
+    with pytest.warns(UserWarning, match=r"pipe\.png \(is not a regular file\)"):
+        data = open_data(str(tmp_path), workers=0)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 20
+
+
+def test_nested_files_come_in_torchvisions_order(tmp_path: Path) -> None:
+    """The order decides the split, which is to stay what it was."""
+    write_class_folders(tmp_path, per_class=3)
+    for place in ("b", "b/c", "a-b", "a"):
+        (tmp_path / "n01" / place).mkdir(exist_ok=True)
+        for name in ("z.png", "Y.png", "n01_1.png"):
+            (tmp_path / "n01" / place / name).write_bytes(b"x")
+    wanted = make_dataset(tmp_path, {"n01": 0, "n02": 1}, extensions=IMG_EXTENSIONS)
+    found = read_classes(tmp_path)
+    assert list(zip(found.paths, found.labels.tolist(), strict=True)) == wanted
+
+
+def test_names_of_classes_and_files_may_be_anything(tmp_path: Path) -> None:
+    odd = (os.fsdecode(b"caf\xe9"), "=1+1|\n\x1b[31m", "$\\foo$")
+    write_class_folders(tmp_path, classes=odd, per_class=10)
+    for workers in (0, 1):
+        data = open_data(str(tmp_path), image_size=8, workers=workers)
+        assert data.classes == tuple(sorted(odd)), "data keep the name"
+        assert sum(len(x) for x, _, _ in order.test_batches(data.test, batch_size=4)) == 6

@@ -163,3 +163,19 @@ def test_a_value_json_does_not_know_is_refused(old: Path) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(old, {"path": Path("x")})
     assert old.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 255, "x" * 250 + ".json", "日" * 83 + ".json", "x." + "y" * 253]
+)
+def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
+    """The temporary name was longer than its file's, and the system takes 255 bytes."""
+    assert len(name.encode()) >= 253
+    write_text(tmp_path / name, "new")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\n$\x1b.txt")
+    write_text(tmp_path / name, "new")
+    assert os.listdir(tmp_path) == [name]

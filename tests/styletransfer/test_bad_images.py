@@ -1,4 +1,4 @@
-"""asr_core.images: what cannot be read, and why, in one line."""
+"""styletransfer.images.read: what cannot be read, and why, in one line."""
 
 import io
 import os

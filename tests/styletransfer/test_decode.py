@@ -1,4 +1,4 @@
-"""asr_core.images: each kind of image against known values."""
+"""styletransfer.images.read: each kind of image against known values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""asr_core.images: limits on size, checked before decoding, and Pillow's own limit."""
+"""styletransfer.images.read: limits on size, checked before decoding, and Pillow's own limit."""
 
 import threading
 import warnings

@@ -1,5 +1,6 @@
 """styletransfer.images.names: short and unique."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,20 @@ def test_names_are_unique_in_any_case(parts: list[list[str]], suffix: str) -> No
     assert all(
         "/" not in name and path.stem in name for name, path in zip(names, paths, strict=True)
     )
+
+
+@given(st.lists(st.text("aé日/\udcff", min_size=1, max_size=300), min_size=1, max_size=4))
+def test_any_name_fits_a_file_with_a_suffix(stems: list[str]) -> None:
+    paths = list(dict.fromkeys(Path("/", f"{stem.strip('/') or 'x'}.png") for stem in stems))
+    names = unique_names(paths)
+    assert len({name.casefold() for name in names}) == len(paths)
+    assert all(len(os.fsencode(f"{name}.jpg")) <= 255 for name in names)
+
+
+def test_a_name_that_fits_is_kept_whole() -> None:
+    long = "é" * 122 + "x"
+    assert len(long.encode()) == 245
+    assert unique_names([Path("/a", long + ".png")]) == [long]
+    (shorter,) = unique_names([Path("/a", "b" * 251 + ".p")])
+    assert shorter.startswith("bbb")
+    assert "…" in shorter
