@@ -25,7 +25,7 @@ class _Span(NamedTuple):
     kept: slice
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """The input of a layer is known; the rest of the network need not run."""
 
 
@@ -116,11 +116,11 @@ def _with_statistics(
 
 def _input_of(layer: nn.Module, network: nn.Module, images: Tensor) -> Tensor:
     def reached(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        raise _Reached(inputs[0])
+        raise _ReachedError(inputs[0])
 
     with layer.register_forward_pre_hook(reached):
         try:
             found: Tensor = network(images)
-        except _Reached as arrived:
+        except _ReachedError as arrived:
             found = arrived.args[0]
     return found

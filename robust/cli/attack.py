@@ -147,5 +147,6 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         say_json(outcome.summary)
     else:
-        print_report(outcome.summary, Console(width=None if sys.stdout.isatty() else 150))
+        width = None if sys.stdout.isatty() else 150
+        print_report(outcome.summary, Console(width=width, markup=False))
         say("", f"{job.folder.path}: {', '.join(outcome.files)}")

@@ -21,7 +21,13 @@ _TIMED_SIDE = 512
 )
 @click.option("--size", type=int, help="Resize the shorter side to this many pixels.")
 @click.option("--format", "suffix", type=click.Choice(["png", "jpg"]), default="png")
-@click.option("--max-pixels", type=int, default=16_000_000, show_default=True)
+@click.option(
+    "--max-pixels",
+    type=int,
+    default=16_000_000,
+    show_default=True,
+    help="Largest picture; the default takes 1 GB beside the model.",
+)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--out", required=True, type=click.Path(), help="Folder for the pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace pictures that exist.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -104,7 +105,10 @@ class SuiteJob:
         """Where the subject's result is, or will be."""
         if self.folder is None:
             return None
-        return self.folder / f"{subject.name}-{self.suite.name}.json"
+        name = f"{subject.name}-{self.suite.name}.json"
+        if len(os.fsencode(name)) > 255:  # said before hours of work, not after
+            raise InputError(f"{subject.file}: {name!r} is too long a name for a file; rename it")
+        return self.folder / name
 
     @property
     def _samples(self) -> Split:

@@ -4,7 +4,6 @@ import os
 import socket
 import stat
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -271,7 +270,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     for kind, path in special(tmp_path).items():
         for read in (decode, check, lambda path: square(Sample(str(path)), 8)):
-            with pytest.raises(ImageError, match="is a folder|is not a regular file") as caught:
+            with pytest.raises(ImageError, match=r"is a folder|is not a regular file") as caught:
                 read(str(path))
             assert caught.value.path == path, kind
 
@@ -289,10 +288,8 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(
         return os.stat_result([stat.S_IFREG, *look(path)[1:]])
 
     monkeypatch.setattr(Path, "stat", file)
-    start = time.monotonic()
     with pytest.raises(ImageError, match="is not a regular file"):
         decode(tmp_path / "x.png")
-    assert time.monotonic() - start < 60
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from robust import escape
 
 NAMES = [
-    "plain name.png", os.fsdecode(b"caf\xe9"), "two\nlines", "\x1b[31mred\x1b]0;title\x07", "a\tb\rc",
-    "$\\foo$", "=1+1", "+1+cmd", "-1+1", "@SUM(A1)", "|x", "\uff1d1", "a|b", "a_b", "_a_ *b* `c`",
-    "[x](javascript:y)", "![x](y)", "<b>x</b>", "&lt;", "\u202etxt.exe", "\u2066x\u2069", "a\u200bb",
-    "\\input{/etc/passwd}", "100% #1 & {x}^2~", "x" * 245, "", " ", "\x00", "\x9b31m", "\u2028", "日本",
+    "plain name.png", os.fsdecode(b"caf\xe9"), "two\nlines", "\x1b[31mred\x1b]0;title\x07",
+    "a\tb\rc", "$\\foo$", "=1+1", "+1+cmd", "-1+1", "@SUM(A1)", "|x", "\uff1d1", "a|b", "a_b",
+    "_a_ *b* `c`", "[x](javascript:y)", "![x](y)", "<b>x</b>", "&lt;", "\u202etxt.exe",
+    "\u2066x\u2069", "a\u200bb", "\\input{/etc/passwd}", "100% #1 & {x}^2~", "x" * 245, "", " ",
+    "\x00", "\x9b31m", "\u2028", "日本",
 ]  # fmt: skip
 ANY = st.text(st.characters()) | st.sampled_from(NAMES)
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -104,7 +105,7 @@ def test_tables_of_our_own_look_as_before() -> None:
 @given(ANY)
 def test_a_name_is_no_command_in_latex(name: str) -> None:
     text = escape.latex(name)
-    known = r"\\(textbackslash|textasciicircum|textasciitilde|textless|textgreater|textbar|textquotedbl)\{\}"
+    known = r"\\text(backslash|asciicircum|asciitilde|less|greater|bar|quotedbl)\{\}"
     rest = re.sub(known + r"|\\[{}$&#%_]|\$\\(pm|gamma|delta|psi)\$", "", text)
     assert not re.search(r'[\\{}$&#%_^~<>|"]', rest)
 
@@ -118,8 +119,8 @@ def test_latex_sets_the_names(tmp_path: os.PathLike[str]) -> None:
         subprocess.run(["pdflatex", "-version"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return
-    page = f"\\documentclass{{article}}\\usepackage[T1]{{fontenc}}\\begin{{document}}{body}\\end{{document}}"
-    page = page.replace("日本", "")
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\begin{document}"
+    page = head + body.replace("日本", "") + r"\end{document}"
     subprocess.run(
         ["pdflatex", "-halt-on-error"],
         input=page.encode(),
