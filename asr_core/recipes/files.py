@@ -6,13 +6,13 @@ sets, and each makes a recipe NETWORK-NAME.
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from pathlib import Path
 
 from asr_core.errors import InputError
 from asr_core.recipes.recipe import Recipe
 from asr_core.registry import unknown_name
+from asr_core.text_files import read_toml
 
 FOLDER = Path(__file__).parent
 
@@ -52,10 +52,7 @@ def read_recipes(path: Path | str) -> list[Recipe]:
             the message names the file.
     """
     path = Path(path)
-    try:
-        column = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML file: {error}") from None
+    column = read_toml(path)
     sets = column.pop("data", None)
     if not isinstance(sets, dict) or not all(isinstance(own, dict) for own in sets.values()):
         raise InputError(f"{path} has no [data.NAME] table")

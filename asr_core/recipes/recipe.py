@@ -5,17 +5,22 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
+from asr_core.schema import Name, Number, Several, Text, parse, plain, record
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("multistep", "cosine")
 
 
+@record
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What decides a training run but the attention, the seed and the machine.
@@ -47,59 +52,37 @@ class Recipe:
         InputError: a number out of its range, or fields that do not go together.
     """
 
-    name: str
-    backbone: str
-    data: str
-    image_size: int
-    optimizer: str
-    lr: float
-    momentum: float
-    weight_decay: float
-    schedule: str
-    milestones: tuple[float, ...] = ()
-    gamma: float | None = None
-    epochs: int
-    batch_size: int
-    warmup_epochs: float = 0
-    label_smoothing: float = 0
-    clip: float | None = None
-    ema: float | None = None
-    source: str = ""
-    notes: tuple[str, ...] = ()
+    name: Name
+    backbone: Text
+    data: Name
+    image_size: Annotated[int, Field(ge=1, le=limits.SIDE)]
+    optimizer: Text
+    lr: Annotated[Number, Field(gt=0)]
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
+    weight_decay: Annotated[Number, Field(ge=0)]
+    schedule: Text
+    milestones: Several[Number] = ()
+    gamma: Annotated[Number, Field(gt=0, le=1)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=limits.EPOCHS)]
+    batch_size: Annotated[int, Field(ge=1, le=limits.BATCH)]
+    warmup_epochs: Annotated[Number, Field(ge=0)] = 0
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0
+    clip: Annotated[Number, Field(gt=0)] | None = None
+    ema: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    source: Text = ""
+    notes: Several[Text] = ()
 
     def __post_init__(self) -> None:
-        for name in ("name", "backbone", "data", "optimizer", "schedule", "source"):
-            if not isinstance(getattr(self, name), str):
-                raise InputError(f"{name} is {getattr(self, name)!r}; it must be a string")
-        for name in ("milestones", "notes"):
-            value = getattr(self, name)
-            if not isinstance(value, list | tuple):
-                raise InputError(f"{name} is {value!r}; it must be a list")
-            object.__setattr__(self, name, tuple(value))  # TOML and JSON have lists
         if self.optimizer not in OPTIMIZERS:
             raise unknown_name("optimizer", self.optimizer, list(OPTIMIZERS))
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, list(SCHEDULES))
-        for name in ("image_size", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1")
-        above_0, share = (lambda x: x > 0), (lambda x: 0 <= x < 1)
-        for name, holds, range_ in (
-            ("lr", above_0, "above 0"),
-            ("momentum", share, "in [0, 1)"),
-            ("weight_decay", lambda x: x >= 0, "0 or more"),
-            ("warmup_epochs", lambda x: 0 <= x < self.epochs, f"in [0, {self.epochs}), in epochs"),
-            ("label_smoothing", share, "in [0, 1)"),
-            ("gamma", lambda x: 0 < x <= 1, "in (0, 1]"),
-            ("clip", above_0, "above 0"),
-            ("ema", lambda x: 0 < x < 1, "in (0, 1)"),
-        ):
-            value = getattr(self, name)
-            if value is None and name in ("gamma", "clip", "ema"):
-                continue
-            if not (_is_number(value) and holds(value)):
-                raise InputError(f"{name} is {value!r}; it must be a number {range_}")
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(
+                f"warmup_epochs is {self.warmup_epochs}; it must be less than the {self.epochs} "
+                "epochs"
+            )
+        limits.check_batch(self.batch_size, self.image_size)
         self._check_milestones()
 
     def _check_milestones(self) -> None:
@@ -110,7 +93,7 @@ class Recipe:
         if not self.milestones or self.gamma is None:
             raise InputError("schedule 'multistep' needs milestones and gamma")
         for value in self.milestones:
-            if not (_is_number(value) and 0 < value < self.epochs):
+            if not 0 < value < self.epochs:
                 raise InputError(
                     f"milestone {value!r} is not between the start and the last epoch, "
                     f"{self.epochs}: choose other milestones, or more epochs"
@@ -174,7 +157,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as JSON-able data, which :meth:`from_dict` reads."""
-        return {**asdict(self), "milestones": list(self.milestones), "notes": list(self.notes)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -183,21 +166,11 @@ class Recipe:
         Raises:
             InputError: an unknown or missing field, or a value out of its range.
         """
-        for name in data:
-            if name not in FIELDS:
-                raise unknown_name("recipe field", name, list(FIELDS))
-        missing = [name for name, required in FIELDS.items() if required and name not in data]
-        if missing:
-            raise InputError(f"the recipe has no {', '.join(missing)}")
-        return cls(**data)
+        return parse(cls, data)
 
 
-FIELDS = {field.name: field.default is MISSING for field in fields(Recipe)}
-"""The fields of a recipe, and whether one has to be given."""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+FIELDS = tuple(field.name for field in fields(Recipe))
+"""The fields of a recipe."""
 
 
 def _times(value: float, stretch: Fraction) -> float:

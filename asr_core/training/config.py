@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from asr_core import limits
 from asr_core.attention import ATTENTIONS
-from asr_core.draws import check_seed
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, MODES
 from asr_core.recipes import Recipe
 from asr_core.registry import unknown_name
+from asr_core.schema import Number, Seed, Text, parse, plain, record
 
 PRECISIONS = ("no", "bf16", "fp16")
 
 
+@record
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """All that decides the weights that a run ends with, but the data itself.
@@ -41,15 +45,15 @@ class TrainConfig:
     """
 
     recipe: Recipe
-    mode: str = "asr"
-    attention: str = "se"
-    delta: int = 1
-    psi: float | None = None
+    mode: Text = "asr"
+    attention: Text = "se"
+    delta: Annotated[int, Field(ge=1, le=limits.DELTA)] = 1
+    psi: Number | None = None
     zero_gamma: bool = False
-    seed: int = 0
-    data_folder: str | None = None
-    precision: str = "no"
-    accumulate: int = 1
+    seed: Seed = 0
+    data_folder: Text | None = None
+    precision: Text = "no"
+    accumulate: Annotated[int, Field(ge=1, le=limits.BATCH)] = 1
     channels_last: bool = False
     compile: bool = False
 
@@ -60,11 +64,6 @@ class TrainConfig:
             raise unknown_name("mode", self.mode, list(MODES))
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, list(PRECISIONS))
-        object.__setattr__(self, "seed", check_seed(self.seed))
-        for name in ("delta", "accumulate"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1")
         if not self.gated and (self.delta != 1 or self.psi is not None):
             given = "delta" if self.delta != 1 else "psi"
             raise InputError(
@@ -83,8 +82,7 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """The config as JSON-able data, which :meth:`from_dict` reads."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**own, "recipe": self.recipe.as_dict()}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
@@ -93,11 +91,4 @@ class TrainConfig:
         Raises:
             InputError: an unknown or missing field, or a value out of its range.
         """
-        known = [field.name for field in fields(cls)]
-        for name in data:
-            if name not in known:
-                raise unknown_name("field of a training run", name, known)
-        missing = [name for name in known if name not in data]
-        if missing:
-            raise InputError(f"the training run has no {', '.join(missing)}")
-        return cls(**{**data, "recipe": Recipe.from_dict(data["recipe"])})
+        return parse(cls, data)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from asr_core import limits
 from asr_core.data import ImageSet
-from asr_core.errors import InputError
+from asr_core.models.normalized import check_statistics
+from asr_core.schema import Name, Number, Several, Text, parse, plain, record
 
 _SPLITS = ("train", "validation", "test")
 
 
+@record
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """A data set in figures.
@@ -28,13 +33,16 @@ class DataFacts:
             is found.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    sizes: tuple[int, ...]
-    labels: str
+    name: Name
+    classes: Annotated[Several[Text], Field(min_length=1, max_length=limits.CLASSES)]
+    image_size: Annotated[int, Field(ge=1, le=limits.SIDE)]
+    mean: Several[Number]
+    std: Several[Number]
+    sizes: Annotated[Several[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)]
+    labels: Text
+
+    def __post_init__(self) -> None:
+        check_statistics(self.mean, self.std)
 
     @classmethod
     def of(cls, data: ImageSet) -> DataFacts:
@@ -53,20 +61,13 @@ class DataFacts:
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON-able data, which :meth:`from_dict` reads."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DataFacts:
         """The facts that :meth:`as_dict` wrote.
 
         Raises:
-            InputError: other fields than those.
+            InputError: other fields than those, or of other types.
         """
-        known = {field.name for field in fields(cls)}
-        if set(data) != known:
-            odd = ", ".join(sorted(known ^ set(data)))
-            raise InputError(f"not the facts of a data set: missing or unknown {odd}")
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-        }
-        return cls(**values)
+        return parse(cls, data)

@@ -1,0 +1,62 @@
+"""The largest numbers that are taken from outside.
+
+A mistyped number, or a file that somebody else made, should cost a line and not the machine's
+memory. Each limit is far above what this library's models and studies use.
+"""
+
+from __future__ import annotations
+
+import math
+
+from asr_core.errors import InputError
+
+SEED = 2**63 - 1
+"""What torch's generators take; negative ones down to the same."""
+SIDE = 8192
+"""Pixels of an image's side."""
+SAMPLE = 2**22
+"""Numbers in one sample that a file describes: 3 × 1182 × 1182 pixels."""
+BATCH = 65_536
+BATCH_NUMBERS = 2**31
+"""Numbers in one batch of images: 8 GB in float32."""
+CLASSES = 100_000
+DELTA = 64
+EPOCHS = 100_000
+STEPS = 10_000_000
+WIDTH = 512
+"""Channels after a style network's first convolution."""
+BLOCKS = 64
+"""Residual blocks of a style network."""
+REPEATS = 1000
+ROUNDS = 10_000
+WORKERS = 256
+RUNS = 10_000
+"""Training runs of a sweep, over all cells and seeds."""
+PICTURED = 4096
+"""Images, or channels, in a heat map."""
+
+
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """``value`` where it is a whole number in [``least``, ``most``].
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
+    return value
+
+
+def check_batch(batch_size: int, side: int, *, name: str = "batch size") -> None:
+    """Refuse batches of images (``batch_size``, 3, ``side``, ``side``) that no memory holds.
+
+    Raises:
+        InputError: ``batch_size`` or ``side`` is out of range, or their product.
+    """
+    whole(name, batch_size, 1, BATCH)
+    whole("image size", side, 1, SIDE)
+    if (numbers := math.prod((batch_size, 3, side, side))) > BATCH_NUMBERS:
+        raise InputError(
+            f"{batch_size} images of {side} × {side} are {numbers} numbers; at most "
+            f"{BATCH_NUMBERS} go into one batch"
+        )
