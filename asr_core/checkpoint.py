@@ -1,11 +1,13 @@
-"""Checkpoints: tensors as safetensors, everything else as JSON beside them.
+"""Checkpoints: one safetensors file, whose header also says what the tensors are.
 
-Nothing that is read here can execute code. The JSON names the SHA-256 of the tensor file, so that
-a truncated or swapped file is found before it is used.
+Nothing that is read here can execute code. The header names a hash of the tensors, so that a
+damaged file is found before it is used. Files of older versions have their facts as JSON beside
+them, with the hash of the whole file; they are still read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -15,104 +17,194 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr_core.errors import CheckpointError
-from asr_core.files import atomic_path, write_json
+from asr_core.files import atomic_path
+from asr_core.text_files import parse_json, read_json
 
 SCHEMA = 1
+META = "robust-asr"
+"""The name in the safetensors header's metadata under which our facts are, as JSON."""
+DTYPES = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+}
+"""The types of numbers that a model's state may have."""
 
 
 def save_checkpoint(
     path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
 ) -> None:
-    """Write ``path`` (.safetensors) and the JSON beside it, each atomically.
+    """Write ``path`` (.safetensors) atomically, tensors and facts in one file.
+
+    JSON that an older version wrote beside it is removed.
 
     Args:
         tensors: a state dict.
         meta: JSON-able facts; ``schema`` and ``sha256`` are put in, whatever it says of them.
 
     Raises:
-        CheckpointError: ``path`` does not end in .safetensors, or a tensor holds NaN or infinite
-            values: such a file could not be read again.
+        CheckpointError: ``path`` does not end in .safetensors, or a tensor could not be read
+            again, as :func:`check_tensors`.
         OSError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path}: checkpoints end in .safetensors")
-    _refuse_non_finite(path, tensors)
+    dense = torch.strided
+    kept = {n: t.detach().contiguous() if t.layout == dense else t for n, t in tensors.items()}
+    check_tensors(path, kept)
+    kept = {name: tensor.cpu() for name, tensor in kept.items()}
+    header = {"schema": SCHEMA, "sha256": _digest(kept)}
+    text = json.dumps({**header, **meta, **header}, allow_nan=False)
     # As bytes: safetensors' own writer replaces the file by one that only the owner may read.
-    data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
-    header = {"schema": SCHEMA, "sha256": hashlib.sha256(data).hexdigest()}
+    data = save(kept, metadata={META: text})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-        write_json(path.with_suffix(".json"), {**header, **meta, **header})
+    with contextlib.suppress(CheckpointError, OSError):
+        _facts(path, read_json(_beside(path), error=CheckpointError))
+        _beside(path).unlink()
 
 
 def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a checkpoint and its JSON: ``(tensors, meta)``.
+    """Read a checkpoint and its facts: ``(tensors, meta)``.
 
     Raises:
-        CheckpointError: a file is missing, damaged, unsafe (a pickle), of an unknown schema, of
-            another hash than its JSON says, or holds NaN or infinite values.
+        CheckpointError: the file is missing, damaged, unsafe (a pickle), of an unknown schema, of
+            another hash than it should be, or as :func:`check_tensors`.
     """
     path = Path(path)
+    inside = _inside(path)
     meta = load_meta(path)
     tensors = load_tensors(path)
-    if (digest := sha256(path)) != meta["sha256"]:
+    if (digest := sha256(path) if inside is None else _digest(tensors)) != meta["sha256"]:
         raise CheckpointError(
-            f"{path}: the file's SHA-256 is {digest[:12]}…, its JSON says {meta['sha256'][:12]}…; "
-            "one of the two was changed or cut off: copy both again"
+            f"{path}: its SHA-256 is {digest[:12]}…, and should be {meta['sha256'][:12]}…; it was "
+            "changed or damaged, or is not the file that its JSON is about: copy it again"
         )
     return tensors, meta
 
 
 def load_meta(path: Path | str) -> dict[str, Any]:
-    """Read the JSON beside a checkpoint, checking its schema.
+    """Read the facts of a checkpoint, checking its schema.
 
     Raises:
-        CheckpointError: the JSON is missing, damaged, or of an unknown schema.
+        CheckpointError: they are missing, damaged, or of an unknown schema.
     """
-    beside = Path(path).with_suffix(".json")
-    try:
-        meta = json.loads(beside.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{beside}: not found; it belongs beside {path}") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
-        raise CheckpointError(f"{beside}: not JSON ({error})") from None
-    found = meta.get("schema") if isinstance(meta, dict) else None
-    if found != SCHEMA:
-        raise CheckpointError(f"{beside}: schema {found!r}; this version reads schema {SCHEMA}")
-    if not isinstance(meta.get("sha256"), str):
-        raise CheckpointError(f"{beside}: names no SHA-256 of {Path(path).name}")
-    return meta
+    path = Path(path)
+    inside = _inside(path)
+    if inside is not None:
+        return _facts(path, inside)
+    beside = _beside(path)
+    if not beside.exists():
+        raise CheckpointError(
+            f"{path}: its header says nothing of ours, nor is there {beside.name} beside it"
+        )
+    return _facts(beside, read_json(beside, error=CheckpointError))
 
 
 def load_tensors(path: Path | str) -> dict[str, Tensor]:
     """Read named tensors from .safetensors, or from a torch file that holds tensors alone.
 
     Raises:
-        CheckpointError: missing, damaged, a pickle with code, no state dict, or NaN or infinite
-            values.
+        CheckpointError: missing, damaged, a pickle with code, no state dict, or as
+            :func:`check_tensors`.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    _refuse_non_finite(path, tensors)
+    check_tensors(path, tensors)
     return tensors
+
+
+def check_tensors(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that no model of ours can have.
+
+    Raises:
+        CheckpointError: naming the first one that is sparse, nested, quantised, without data, of
+            another type than ``DTYPES``, of more elements than its storage holds, or with NaN or
+            infinite values.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
+            raise CheckpointError(f"{path}: {name} is no dense tensor ({tensor.layout})")
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(f"{path}: {name} is of type {tensor.dtype}, which no layer takes")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            shape = tuple(tensor.shape)
+            raise CheckpointError(f"{path}: {name} is {shape}, of fewer numbers repeated")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str) -> None:
+    """Put ``tensors`` into a module whose state dict has the same names, shapes and types.
+
+    Raises:
+        CheckpointError: ``message``, and the first names that differ.
+    """
+    own = module.state_dict()
+    others = [
+        f"{name} {tuple(given.shape)} {given.dtype} for {tuple(own[name].shape)} {own[name].dtype}"
+        for name, given in tensors.items()
+        if name in own and (given.shape, given.dtype) != (own[name].shape, own[name].dtype)
+    ]
+    problems = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [name for name in tensors if name not in own],
+        "of another form": others,
+    }
+    said = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in problems.items() if names)
+    if said:
+        raise CheckpointError(f"{message}: {said}")
+    module.load_state_dict(dict(tensors))
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
+    """Put the tensors of an optimizer's state dict in place; its own options stay.
+
+    Raises:
+        CheckpointError: beginning with ``where``: not the state of such an optimizer over such
+            parameters.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    found = state.get("state") if isinstance(state, Mapping) else None
+    # Before the first step there is none, and never for plain SGD.
+    if not isinstance(found, dict) or (found and list(found) != list(range(len(parameters)))):
+        raise CheckpointError(f"{where}: no optimizer state of {len(parameters)} parameters")
+    for index, own in found.items():
+        if not isinstance(own, dict) or own.keys() != found[0].keys():
+            raise CheckpointError(f"{where}: the optimizer state of parameter {index} is {own!r}")
+        tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
+        check_tensors(f"{where}: optimizer state {index}", tensors)
+        for name, value in tensors.items():
+            if value.shape not in ((), parameters[index].shape):
+                raise CheckpointError(
+                    f"{where}: optimizer state {name} {index} is {tuple(value.shape)}, not "
+                    f"{tuple(parameters[index].shape)}"
+                )
+    options = optimizer.state_dict()["param_groups"]
+    try:
+        optimizer.load_state_dict({"state": found, "param_groups": options})
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: no state of its optimizer: {error}") from None
 
 
 def load_torch(path: Path | str) -> Any:
     """Read what ``torch.save`` wrote, as long as it is tensors and plain containers of them.
 
     Raises:
-        CheckpointError: damaged, or a pickle with code, which is not executed.
+        CheckpointError: no regular file, damaged, or a pickle with code, which is not executed.
         OSError: the file cannot be read.
     """
-    with Path(path).open("rb"):  # that it can be read is not torch's to say
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: no regular file")
+    with path.open("rb"):  # that it can be read is not torch's to say
         pass
     try:
         with warnings.catch_warnings():
@@ -146,11 +238,49 @@ def sha256(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _facts(file: Path, meta: Any) -> dict[str, Any]:
+    found = meta.get("schema") if isinstance(meta, dict) else None
+    if type(found) is not int or found != SCHEMA:
+        raise CheckpointError(f"{file}: schema {found!r}; this version reads schema {SCHEMA}")
+    if not isinstance(meta.get("sha256"), str):
+        raise CheckpointError(f"{file}: names no SHA-256 of the tensors")
+    return dict(meta)
+
+
+def _inside(path: Path) -> Any:
+    """What the header of a safetensors file says, or None where it says nothing of ours."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(META)
+    except Exception as error:  # its own kind, and Python's for names and types it does not know
+        raise _not_whole(path, error) from None
+    return None if text is None else parse_json(text, str(path), error=CheckpointError)
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
+    except Exception as error:  # as above
+        raise _not_whole(path, error) from None
+
+
+def _not_whole(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: not a whole safetensors file ({error})")
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -164,9 +294,3 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             "write one with torch.save(model.state_dict(), file)"
         )
     return state
-
-
-def _refuse_non_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")

@@ -82,7 +82,12 @@ def record(cls: type[T]) -> type[T]:
 
 
 def parse(
-    kind: type[T], value: Any, *, where: str = "", error: type[InputError] = InputError
+    kind: type[T],
+    value: Any,
+    *,
+    where: str = "",
+    error: type[InputError] = InputError,
+    complete: bool = False,
 ) -> T:
     """Plain data, as JSON or TOML hold it, as a ``kind``.
 
@@ -91,6 +96,7 @@ def parse(
         value: mappings, lists, texts, numbers.
         where: what messages begin with, such as the file.
         error: what is raised.
+        complete: whether fields with a default must be given too: in what was written whole.
 
     Raises:
         InputError: or ``error``: naming the first field that is wrong, its value, and what it must
@@ -98,6 +104,10 @@ def parse(
     """
     start = f"{where}: " if where else ""
     check_plain(value, where or kind.__name__, error=error)
+    if complete and isinstance(value, Mapping):
+        names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        if missing := [name for name in names if name not in value]:
+            raise error(f"{start}missing: {', '.join(missing)}")
     try:
         # As JSON, since a strict check takes no mapping for a record among Python's objects.
         return _adapter(kind).validate_json(json.dumps(value))

@@ -91,4 +91,4 @@ class TrainConfig:
         Raises:
             InputError: an unknown or missing field, or a value out of its range.
         """
-        return parse(cls, data)
+        return parse(cls, data, complete=True)

@@ -133,5 +133,6 @@ def _resume(place: RunFolder, identity: Mapping[str, Any], learner: Learner) -> 
         )
     if state is None:
         return History()
-    learner.load_state(state)
-    return History.from_dict(state["history"])
+    history = History.from_dict(state.history)
+    learner.load_state(state, str(place.path / LAST))
+    return history

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from torch import Tensor
 
-from asr_core.checkpoint import load_torch, save_torch
+from asr_core.checkpoint import check_tensors, load_torch, save_torch
 from asr_core.errors import CheckpointError, InputError
-from asr_core.training.history import METRICS, TIMING
+from asr_core.schema import Name, Number, Text, parse, parse_fields, record
+from asr_core.text_files import read_json
+from asr_core.training.config import TrainConfig
+from asr_core.training.facts import DataFacts
+from asr_core.training.history import METRICS, TIMING, Row
 
 SCHEMA = 1
 CONFIG, RESULT, PARITY = "config.json", "result.json", "parity.json"
@@ -25,6 +29,86 @@ OURS = (
     CONFIG, RESULT, PARITY, LAST, BEST, METRICS, TIMING,
     FUSED, "fused.json", MODEL, "model.json", ATTENTION,
 )  # fmt: skip
+
+
+@record
+@dataclass(frozen=True)
+class RunConfig:
+    """What ``config.json`` says, and without the schema every state of the run."""
+
+    config: TrainConfig
+    data: DataFacts
+    setting: dict[str, Any]
+    schema: Literal[1] = SCHEMA
+
+
+@record
+@dataclass(frozen=True)
+class OnTest:
+    """Of the test split: mean loss, shares in [0, 1], and its number of images."""
+
+    loss: Number
+    top1: Annotated[Number, Field(ge=0, le=1)]
+    top5: Annotated[Number, Field(ge=0, le=1)]
+    images: Annotated[int, Field(ge=1)]
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What ``result.json`` says of a finished run.
+
+    Attributes:
+        file: of the plain model.
+        epoch: the last one, from 0.
+        test: of the model in ``file``.
+        images_per_second: of that evaluation.
+        last: the last row of ``metrics.csv``.
+        best: the row of the epoch that was best on validation.
+        train_seconds: of all epochs' steps.
+        gates: number of gated layers that were fused.
+        parameters: of the plain model.
+        processes: that trained.
+        device: "cpu", "cuda", …
+        torch: its version.
+    """
+
+    file: Name
+    epoch: Annotated[int, Field(ge=0)]
+    test: OnTest
+    images_per_second: Number
+    last: Row
+    best: Row
+    train_seconds: Annotated[Number, Field(ge=0)]
+    gates: Annotated[int, Field(ge=0)]
+    parameters: Annotated[int, Field(ge=0)]
+    processes: Annotated[int, Field(ge=1)]
+    device: Text
+    torch: Text
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class LastState:
+    """What ``last.pt`` holds: tensors, and plain data whose own records check it."""
+
+    identity: dict[str, Any]
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any] | None
+    average: dict[str, Tensor] | None
+    averaged: Annotated[int, Field(ge=0)]
+    history: dict[str, Any]
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class BestState:
+    """What ``best.pt`` holds."""
+
+    identity: dict[str, Any]
+    model: dict[str, Tensor]
+    epoch: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +182,7 @@ class RunFolder:
         state = {"identity": dict(identity), "model": dict(model), "epoch": epoch}
         save_torch(self.path / BEST, state)
 
-    def load_state(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    def load_state(self, identity: Mapping[str, Any]) -> LastState | None:
         """The state of the run, or None where there is none yet.
 
         Raises:
@@ -108,10 +192,10 @@ class RunFolder:
         path = self.path / LAST
         if not path.exists():
             return None
-        state = load_torch(path)
-        if not isinstance(state, dict) or not isinstance(saved := state.get("identity"), dict):
-            raise CheckpointError(f"{path}: holds no interrupted run; remove it")
-        differing = _differing(saved, identity)
+        state = read_state(path)
+        if not isinstance(state, LastState):
+            raise CheckpointError(f"{path}: the state of a best epoch, which no run goes on from")
+        differing = _differing(state.identity, identity)
         if differing:
             raise CheckpointError(
                 f"{path}: the interrupted run differs in {'; '.join(differing)}. Give the same "
@@ -120,10 +204,52 @@ class RunFolder:
         return state
 
 
+def read_state(path: Path) -> LastState | BestState:
+    """The state of a run: ``last.pt`` or ``best.pt``.
+
+    Raises:
+        CheckpointError: damaged, unsafe, of no run, or with tensors that no run has.
+    """
+    state = load_torch(path)
+    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
+        raise CheckpointError(f"{path}: holds no run; remove it")
+    kind = BestState if "epoch" in state else LastState
+    found = parse_fields(kind, state, where=str(path), error=CheckpointError)
+    check_tensors(path, found.model)
+    if isinstance(found, LastState) and found.average is not None:
+        check_tensors(path, found.average)
+    return found
+
+
+def read_config(path: Path, whole: Any = None) -> RunConfig:
+    """What a run's ``config.json`` says.
+
+    Args:
+        path: of the file, or of another that says the same.
+        whole: its content, where that was read.
+
+    Raises:
+        CheckpointError: missing, damaged, or not the config of a run.
+    """
+    if whole is None:
+        whole = read_json(path, error=CheckpointError)
+    return parse(RunConfig, whole, where=str(path), error=CheckpointError)
+
+
+def read_result(path: Path) -> RunResult:
+    """What a run's ``result.json`` says.
+
+    Raises:
+        CheckpointError: missing, damaged, or not the result of a run.
+    """
+    whole = read_json(path, error=CheckpointError)
+    return parse(RunResult, whole, where=str(path), error=CheckpointError)
+
+
 def is_run(folder: Path) -> bool:
     """Whether ``folder`` holds the ``config.json`` of a run."""
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and found.keys() == {"schema", "config", "data", "setting"}

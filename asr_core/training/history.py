@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from asr_core.errors import CheckpointError
+from pydantic import Field
+
+from asr_core import limits
+from asr_core.errors import CheckpointError, InputError
 from asr_core.files import write_text
-from asr_core.training.learner import Figures
+from asr_core.schema import Number, parse, plain, record
+
+if TYPE_CHECKING:
+    from asr_core.training.learner import Figures
 
 METRICS, TIMING = "metrics.csv", "timing.csv"
 
-Row = dict[str, float]
+Row = dict[str, Number]
 
 COLUMNS = (
     "epoch", "lr",
@@ -25,6 +31,7 @@ COLUMNS = (
 TIMING_COLUMNS = ("epoch", "seconds", "images_per_second", "validation_seconds")
 
 
+@record
 @dataclass
 class History:
     """The position of a run, the running sums of its epoch, and the rows of the finished ones.
@@ -42,15 +49,23 @@ class History:
             bit.
     """
 
-    epoch: int = 0
-    step: int = 0
-    loss: float = 0.0
-    top1: float = 0.0
-    top5: float = 0.0
-    images: int = 0
-    seconds: float = 0.0
+    epoch: Annotated[int, Field(ge=0, le=limits.EPOCHS)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+    loss: Number = 0.0
+    top1: Number = 0.0
+    top5: Number = 0.0
+    images: Annotated[int, Field(ge=0)] = 0
+    seconds: Number = 0.0
     rows: list[Row] = field(default_factory=list)
     timing: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, rows, columns in (
+            ("rows", self.rows, COLUMNS),
+            ("timing", self.timing, TIMING_COLUMNS),
+        ):
+            if [tuple(row) for row in rows] != [columns] * self.epoch:
+                raise InputError(f"{name} are not {', '.join(columns)} of {self.epoch} epochs")
 
     def add(self, figures: Figures, *, images: int, seconds: float) -> None:
         """Count a step."""
@@ -95,18 +110,16 @@ class History:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, which :meth:`from_dict` reads."""
-        return asdict(self)
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> History:
         """The history that :meth:`as_dict` gave.
 
         Raises:
-            CheckpointError: other fields than those.
+            CheckpointError: other fields than those, or values that no run has.
         """
-        if set(data) != {each.name for each in fields(cls)}:
-            raise CheckpointError(f"not the history of a run: it has {', '.join(data)}")
-        return cls(**data)
+        return parse(cls, data, where="the history", error=CheckpointError, complete=True)
 
 
 def _csv(columns: tuple[str, ...], rows: list[Row], number: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_core.errors import InputError
+from asr_core.checkpoint import load_optimizer, load_strictly
+from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.recipes import Recipe
 from asr_core.training.config import TrainConfig
@@ -21,6 +22,8 @@ from asr_core.training.seeded import seeded
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from asr_core.training.folder import LastState
 
 
 class Figures(NamedTuple):
@@ -183,12 +186,22 @@ class Learner:
             "averaged": 0 if average is None else int(average.n_averaged),
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Put a state of the same config in place."""
-        self.model.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+    def load_state(self, state: LastState, where: str) -> None:
+        """Put a state of the same config in place.
+
+        Raises:
+            CheckpointError: beginning with ``where``: it does not fit the run's model or optimizer.
+        """
+        load_strictly(self.model.model, state.model, f"{where}: not the tensors of its own run")
+        load_optimizer(self._optimizer, state.optimizer, where)
         if self._accelerator.scaler is not None:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+            try:
+                self._accelerator.scaler.load_state_dict(state.scaler)
+            except (RuntimeError, KeyError, TypeError) as error:
+                raise CheckpointError(f"{where}: no state of a gradient scaler: {error}") from None
         if self._average is not None:
-            self.evaluated.model.load_state_dict(state["average"])
-            self._average.n_averaged.fill_(state["averaged"])
+            if state.average is None:
+                raise CheckpointError(f"{where}: lacks the average of the weights")
+            own = self.evaluated.model
+            load_strictly(own, state.average, f"{where}: not the average of its own run")
+            self._average.n_averaged.fill_(state.averaged)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr_core.checkpoint import load_torch
-from asr_core.errors import CheckpointError, InputError
+from asr_core.checkpoint import load_strictly
+from asr_core.errors import CheckpointError
 from asr_core.models import Normalized
 from asr_core.saved_model import StockModel
 from asr_core.training.config import TrainConfig
 from asr_core.training.facts import DataFacts
-from asr_core.training.folder import BEST, LAST
+from asr_core.training.folder import BEST, LAST, BestState, read_config, read_state
+from asr_core.training.history import History
 from asr_core.training.model import new_model, stock_model
 
 
@@ -51,18 +52,14 @@ def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> Opene
     file = path / {"last": LAST, "best": BEST}[which] if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"{file}: no such state of a run; was one saved yet?")
-    state = load_torch(file)
-    try:
-        identity = state["identity"]
-        config = TrainConfig.from_dict(identity["config"])
-        data = DataFacts.from_dict(identity["data"])
-        backbone = state["model"] if state.get("average") is None else state["average"]
-        epoch = state["epoch"] + 1 if "epoch" in state else state["history"]["epoch"]
-    except (KeyError, TypeError, AttributeError, InputError) as error:
-        raise CheckpointError(f"{file}: not the state of a run ({error})") from None
+    state = read_state(file)
+    run = read_config(file, state.identity)
+    if isinstance(state, BestState):
+        backbone, epoch = state.model, state.epoch + 1
+    else:
+        backbone = state.model if state.average is None else state.average
+        epoch = History.from_dict(state.history).epoch
+    config, data = run.config, run.data
     model = new_model(config, data)
-    try:
-        model.model.load_state_dict(backbone)
-    except RuntimeError as error:
-        raise CheckpointError(f"{file}: does not fit its own model: {error}") from None
+    load_strictly(model.model, backbone, f"{file}: not the tensors of its own run")
     return OpenedRun(model.eval(), config, data, stock_model(config, data), epoch)

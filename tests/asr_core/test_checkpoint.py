@@ -3,8 +3,10 @@
 import errno
 import hashlib
 import json
+import multiprocessing
 import os
 import pickle
+import signal
 import stat
 import struct
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asr_core.checkpoint import (
@@ -26,6 +29,7 @@ from asr_core.checkpoint import (
     sha256,
 )
 from asr_core.errors import CheckpointError
+from header import as_old_pair, write_facts
 
 HTML = b"<!DOCTYPE html><html><body>404: not found</body></html>"
 
@@ -71,9 +75,12 @@ def test_tensors_come_back_bit_for_bit(saved: Path) -> None:
 
 def test_the_facts_come_back_with_schema_and_hash(saved: Path) -> None:
     _, meta = load_checkpoint(saved)
-    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    assert meta == {"schema": 1, "sha256": digest, "kind": "test", "losses": [0.5, 0.25]}
+    assert meta == {
+        "schema": 1, "sha256": meta["sha256"], "kind": "test", "losses": [0.5, 0.25]
+    }  # fmt: skip
+    assert len(bytes.fromhex(meta["sha256"])) == 32
     assert load_meta(saved) == meta
+    assert os.listdir(saved.parent) == ["net.safetensors"], "one file, made visible in one step"
 
 
 def test_the_file_is_safetensors_by_its_published_layout(saved: Path) -> None:
@@ -118,15 +125,14 @@ def test_facts_of_another_checkpoint_do_not_bring_its_hash_along(saved: Path) ->
     other = saved.with_name("other.safetensors")
     save_checkpoint(other, {"w": torch.ones(1)}, meta)
     _, copied = load_checkpoint(other)
-    assert copied["sha256"] == sha256(other) != meta["sha256"]
+    assert copied["sha256"] != meta["sha256"]
     assert list(copied) == list(meta)
 
 
-def test_both_files_can_be_read_by_whom_the_umask_allows(saved: Path) -> None:
+def test_the_file_can_be_read_by_whom_the_umask_allows(saved: Path) -> None:
     plain = saved.with_name("plain")
     plain.write_bytes(b"")
-    modes = {stat.S_IMODE(p.stat().st_mode) for p in (saved, saved.with_suffix(".json"), plain)}
-    assert len(modes) == 1
+    assert stat.S_IMODE(saved.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net", "net.json"])
@@ -163,43 +169,148 @@ def test_facts_that_are_not_json_leave_the_old_checkpoint(saved: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         save_checkpoint(saved, {"w": torch.ones(1)}, {"loss": float("nan")})
     assert load_checkpoint(saved)[0].keys() == tensors().keys()
-    assert len(os.listdir(saved.parent)) == 2
+    assert len(os.listdir(saved.parent)) == 1
+
+
+# --- the pairs of older versions ------------------------------------------------------------------
+
+
+def test_an_old_pair_is_read(saved: Path) -> None:
+    _, meta = load_checkpoint(saved)
+    as_old_pair(saved)
+    loaded, old = load_checkpoint(saved)
+    assert {**old, "sha256": ""} == {**meta, "sha256": ""}
+    assert old["sha256"] == sha256(saved)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors().items())
+
+
+def test_a_new_file_takes_the_place_of_an_old_pair(saved: Path) -> None:
+    as_old_pair(saved)
+    save_checkpoint(saved, {"w": torch.ones(1)}, {"kind": "new"})
+    assert load_checkpoint(saved)[1]["kind"] == "new"
+    assert os.listdir(saved.parent) == ["net.safetensors"]
+
+
+@pytest.mark.parametrize("text", ["{}", "my own notes", '{"schema": 1}', '{"sha256": "0"}'])
+def test_json_of_another_kind_beside_it_is_left_alone(saved: Path, text: str) -> None:
+    saved.with_suffix(".json").write_text(text)
+    save_checkpoint(saved, {"w": torch.ones(1)}, {})
+    assert saved.with_suffix(".json").read_text() == text
+    assert load_checkpoint(saved)[0].keys() == {"w"}, "the header says it all"
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_kill_at_any_step_of_overwriting_leaves_a_whole_checkpoint(
+    tmp_path: Path, old: bool
+) -> None:
+    """A process is killed before each call that changes the folder, in turn."""
+
+    def save(path: Path, calls: int) -> None:
+        left = iter(range(calls))
+
+        def killed(call: Callable[..., object]) -> Callable[..., object]:
+            def before(*args: object, **kwargs: object) -> object:
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **kwargs)
+
+            return before
+
+        for name in ("replace", "fsync"):
+            setattr(os, name, killed(getattr(os, name)))
+        for name in ("unlink", "write_bytes"):
+            setattr(Path, name, killed(getattr(Path, name)))
+        save_checkpoint(path, {"w": torch.ones(2)}, {"which": "new"})
+
+    seen = []
+    for calls in range(9):
+        path = tmp_path / str(calls) / "net.safetensors"
+        save_checkpoint(path, {"v": torch.zeros(3)}, {"which": "old"})
+        if old:
+            as_old_pair(path)
+        process = multiprocessing.get_context("fork").Process(target=save, args=(path, calls))
+        process.start()
+        process.join()
+        loaded, meta = load_checkpoint(path)
+        seen.append((meta["which"], *loaded))
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert seen[0] == ("old", "v")
+    assert seen[-1] == ("new", "w")
+    assert len(seen) > 3
+    assert set(seen) == {("old", "v"), ("new", "w")}
 
 
 # --- reading what is damaged or hostile -----------------------------------------------------------
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"gone\.json: not found; it belongs beside"):
-        load_checkpoint(tmp_path / "gone.safetensors")
-    with pytest.raises(CheckpointError, match=r"gone\.safetensors: no such checkpoint"):
-        load_tensors(tmp_path / "gone.safetensors")
+    for load in (load_checkpoint, load_meta, load_tensors):
+        with pytest.raises(CheckpointError, match=r"gone\.safetensors: no such checkpoint"):
+            load(tmp_path / "gone.safetensors")
 
 
-def test_a_missing_json_is_named(saved: Path) -> None:
-    saved.with_suffix(".json").unlink()
-    with pytest.raises(CheckpointError, match=r"net\.json: not found; it belongs beside"):
+def test_missing_facts_are_named(saved: Path) -> None:
+    as_old_pair(saved).unlink()
+    with pytest.raises(CheckpointError, match=r"net\.safetensors: .*net\.json"):
         load_checkpoint(saved)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (HTML, "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[]", "schema None; this version reads schema 1"),
-        (b'{"sha256": "0"}', "schema None"),
-        (b'{"schema": 2, "sha256": "0"}', "schema 2; this version reads schema 1"),
-        (b'{"schema": 1}', "names no SHA-256 of net.safetensors"),
-        (b'{"schema": 1, "sha256": null}', "names no SHA-256"),
-    ],
-)
-def test_a_json_of_another_kind_is_refused(saved: Path, text: bytes, message: str) -> None:
-    saved.with_suffix(".json").write_bytes(text)
-    with pytest.raises(CheckpointError, match=rf"net\.json: {message}"):
+FACTS = [
+    (b"{", "not JSON"),
+    (HTML, "not JSON"),
+    (b"[" * 100_000, "not JSON, nested"),
+    (b'{"schema": 1, "sha256": "0", "x": ' + b"[" * 40 + b"]" * 40 + b"}", "x.0.0.0 nested"),
+    (b'{"schema": 1, "sha256": "0", "x": NaN}', "x is nan"),
+    (b'{"schema": 1, "sha256": "0", "x": [1e999]}', "x.0 is inf"),
+    (b'{"schema": 1, "sha256": "0", "x": 100000000000000000000000000}', "x is 1.000e\\+26"),
+    (b'{"schema": 1, "sha256": "0", "x": ' + b"9" * 5000 + b"}", "not JSON"),
+    (b'{"schema": 1, "schema": 1, "sha256": "0"}', "not JSON .*'schema'"),
+    (b'{"schema": 1, "sha256": "0", "x": "\\ud800"}', "x is .*, which is no text"),
+    (b'{"schema": 1, "sha256": "0", "\\u0000": 1}', "it is .*, which is no text"),
+    (b"[]", "schema None; this version reads schema 1"),
+    (b'{"sha256": "0"}', "schema None"),
+    (b'{"schema": true, "sha256": "0"}', "schema True"),
+    (b'{"schema": 2, "sha256": "0"}', "schema 2; this version reads schema 1"),
+    (b'{"schema": 1}', "names no SHA-256"),
+    (b'{"schema": 1, "sha256": null}', "names no SHA-256"),
+]
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(("text", "message"), FACTS, ids=range(len(FACTS)))
+def test_facts_of_another_kind_are_refused(
+    saved: Path, text: bytes, message: str, old: bool
+) -> None:
+    if old:
+        as_old_pair(saved).write_bytes(text)
+    else:
+        write_facts(saved, text.decode())
+    with pytest.raises(CheckpointError, match=rf"net\.(json|safetensors): {message}"):
         load_checkpoint(saved)
+
+
+def test_json_that_is_not_utf_8_or_too_large_is_refused(saved: Path) -> None:
+    beside = as_old_pair(saved)
+    beside.write_bytes(b"\xff\xfe")
+    with pytest.raises(CheckpointError, match=r"net\.json: not UTF-8"):
+        load_checkpoint(saved)
+    with beside.open("wb") as file:
+        file.truncate(10**11)  # sparse: it takes no room, but would in memory
+    with pytest.raises(CheckpointError, match=r"net\.json: larger than 67108864 bytes"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "net.pt", "net.json"])
+def test_a_named_pipe_is_not_waited_for(saved: Path, name: str) -> None:
+    as_old_pair(saved)
+    pipe = saved.with_name(name)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    load, path = (load_torch, pipe) if name == "net.pt" else (load_checkpoint, saved)
+    with pytest.raises(CheckpointError, match=name):
+        load(path)
 
 
 def test_a_changed_number_is_found_by_the_hash(saved: Path) -> None:
@@ -207,7 +318,7 @@ def test_a_changed_number_is_found_by_the_hash(saved: Path) -> None:
     data[-1] ^= 1
     saved.write_bytes(data)
     load_tensors(saved)  # by itself it is a whole file
-    with pytest.raises(CheckpointError, match=r"SHA-256 is .*its JSON says .*copy both again"):
+    with pytest.raises(CheckpointError, match=r"SHA-256 is .*, and should be .*copy it again"):
         load_checkpoint(saved)
 
 
@@ -279,6 +390,59 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     torch.save({"a": torch.ones(2), "b": torch.tensor([0.0, value])}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=r"x\.pth: b holds NaN or infinite values"):
         load_tensors(tmp_path / "x.pth")
+
+
+ODD = "float8 complex sparse sparse-rows quantised repeated meta nested".split()
+
+
+def odd_tensors() -> dict[str, Tensor]:
+    ones = torch.ones(2, 2)
+    return {
+        "float8": ones.to(torch.float8_e4m3fn),
+        "complex": ones.to(torch.complex64),
+        "sparse": ones.to_sparse(),
+        "sparse-rows": ones.to_sparse_csr(),
+        "quantised": torch.quantize_per_tensor(ones, 0.1, 0, torch.qint8),
+        "repeated": torch.ones(1).expand(10**10),
+        "meta": torch.empty(2, device="meta"),
+        "nested": torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's remarks on sparse, quantised and nested tensors
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_no_model_has_are_refused(tmp_path: Path, kind: str) -> None:
+    path, odd = tmp_path / "x.pth", odd_tensors()[kind]
+    torch.save({"a": torch.ones(2), "b": odd}, path)
+    with pytest.raises(CheckpointError, match=r"x\.pth: (b is|refused)"):
+        load_tensors(path)
+    if kind != "repeated":
+        with pytest.raises(CheckpointError, match=r"net\.safetensors: b is"):
+            save_checkpoint(tmp_path / "net.safetensors", {"b": odd}, {})
+
+
+@pytest.mark.parametrize("kind", ["float8", "complex"])
+def test_safetensors_of_other_types_are_refused(tmp_path: Path, kind: str) -> None:
+    save_file({"b": odd_tensors()[kind]}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: b is of type"):
+        load_tensors(tmp_path / "x.safetensors")
+
+
+@given(at=st.integers(0, 400), value=st.integers(0, 255), end=st.integers(0, 700))
+def test_damaged_bytes_are_refused_or_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, at: int, value: int, end: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
+    save_checkpoint(path, tensors(), {"kind": "test"})
+    data = bytearray(path.read_bytes())
+    data[at] = value
+    path.write_bytes(data[: end if end < 500 else None])
+    try:
+        loaded, meta = load_checkpoint(path)
+    except CheckpointError as error:
+        assert "damaged.safetensors" in str(error)
+    else:
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors().items())
 
 
 def test_torch_files_may_hold_plain_containers(tmp_path: Path) -> None:
