@@ -12,18 +12,18 @@ import hashlib
 import io
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from asr_core.errors import CheckpointError
 from asr_core.files import atomic_path
-from asr_core.text_files import parse_json, read_json
+from asr_core.text_files import JSON_BYTES, parse_json, read_json
 
 SCHEMA = 1
 META = "robust-asr"
@@ -198,14 +198,16 @@ def load_torch(path: Path | str) -> Any:
     """Read what ``torch.save`` wrote, as long as it is tensors and plain containers of them.
 
     Raises:
-        CheckpointError: no regular file, damaged, or a pickle with code, which is not executed.
+        CheckpointError: no regular file, damaged, compressed (a few bytes could then fill the
+            memory), or a pickle with code, which is not executed.
         OSError: the file cannot be read.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise CheckpointError(f"{path}: no regular file")
-    with path.open("rb"):  # that it can be read is not torch's to say
-        pass
+    with path.open("rb") as file:  # that it can be read is not torch's to say
+        if zipfile.is_zipfile(file) and _is_compressed(file):
+            raise CheckpointError(f"{path}: refused: it is compressed, which torch.save never does")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on what is about to be refused
@@ -238,6 +240,14 @@ def sha256(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def _is_compressed(file: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+    except Exception:  # a damaged one, which torch refuses
+        return False
+
+
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     """The SHA-256 of names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
@@ -264,23 +274,22 @@ def _inside(path: Path) -> Any:
     """What the header of a safetensors file says, or None where it says nothing of ours."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(META)
-    except Exception as error:  # its own kind, and Python's for names and types it does not know
-        raise _not_whole(path, error) from None
-    return None if text is None else parse_json(text, str(path), error=CheckpointError)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(min(length, JSON_BYTES)).decode("utf-8", "replace")
+    header = parse_json(text, f"{path}: not a whole safetensors file", error=CheckpointError)
+    said = header.get("__metadata__") if isinstance(header, dict) else None
+    facts = said.get(META) if isinstance(said, dict) else None
+    return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except Exception as error:  # as above
-        raise _not_whole(path, error) from None
-
-
-def _not_whole(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path}: not a whole safetensors file ({error})")
+        return load(path.read_bytes())  # as bytes: by path it takes no names that are not UTF-8
+    except OSError:
+        raise
+    except Exception as error:  # its own kind, and Python's for types that torch does not have
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asr_core import limits
 from asr_core.attention import ATTENTIONS
 from asr_core.errors import InputError
 from asr_core.layers import Stock
@@ -52,8 +53,7 @@ class Gate(nn.Module):
         module = ATTENTIONS[attention]
         if module.asr_refusal:
             raise InputError(f"{attention!r} cannot be an ASR gate: {module.asr_refusal}")
-        if isinstance(delta, bool) or not isinstance(delta, int) or delta < 1:
-            raise InputError(f"delta counts the gates at a position, 1 or more; got {delta!r}")
+        limits.whole("delta", delta, 1, limits.DELTA)
         if not math.isfinite(psi):
             raise InputError(f"psi, the start of ψ, must be finite; got {psi}")
         self.config: dict[str, Any] = {

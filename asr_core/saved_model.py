@@ -1,20 +1,25 @@
-"""Models on disk that can rebuild themselves: tensors, and JSON that says into what they go.
+"""Models on disk that can rebuild themselves: tensors, and facts that say into what they go.
 
-The JSON names the stock model; who builds it from the name is the caller's affair, so that reading
+The facts name the stock model; who builds it from the name is the caller's affair, so that reading
 a file imports no code that the file chose.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, PlainValidator
 from torch import Tensor, nn
 
-from asr_core.checkpoint import load_checkpoint, load_meta, save_checkpoint
+from asr_core import limits
+from asr_core.checkpoint import load_checkpoint, load_meta, load_strictly, save_checkpoint
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
 from asr_core.fold.branches import merge_branches
@@ -23,17 +28,26 @@ from asr_core.freeze.constant import restore_frozen
 from asr_core.insert import insert_asr
 from asr_core.models.normalized import CHANNELS, Normalized, check_statistics
 from asr_core.parametrization import gated_layers
+from asr_core.schema import Name, Number, Several, Text, parse, record
+from asr_core.sized import no_larger_than
 from asr_core.wrappers import unwrap
 
 KIND = "asr-model"
-_STOCK = {"stock", "arguments", "input_shape", "mean", "std"}
-_FIELDS = {"schema", "sha256", "kind", *_STOCK, "frozen", "asr", "merged", "folded"}
-_ASR = {"attention", "delta", "psi", "activation", "attention_init", "targets", "shared"}
+_LARGEST = 1_000_000
+
+
+def _argument(value: Any) -> Any:
+    # No text: builders take paths and addresses by it, and read what they find there.
+    if not isinstance(value, bool | int | float) or not abs(value) <= _LARGEST:
+        raise ValueError(f"it must be a number, at most {_LARGEST}, or boolean")
+    return value
+
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
 """From a stock model's name and arguments to the untrained model."""
 
 
+@record
 @dataclass(frozen=True)
 class StockModel:
     """The plain model that a saved one was made from.
@@ -46,35 +60,25 @@ class StockModel:
         mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
             [0, 1]; None where the model takes inputs as they are.
         std: likewise.
+
+    Raises:
+        InputError: an empty name, arguments that are not numbers or booleans, no shape or a
+            shape of too many numbers, or one of mean and std alone, or for other inputs than
+            images (3, H, W).
     """
 
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    input_shape: Sequence[int] = (3, 224, 224)
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    name: Name
+    arguments: dict[Name, Annotated[Any, PlainValidator(_argument)]] = field(default_factory=dict)
+    input_shape: Annotated[
+        Several[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=8)
+    ] = (3, 224, 224)
+    mean: Several[Number] | None = None
+    std: Several[Number] | None = None
 
-    def check(self) -> None:
-        """Raise where JSON could not hold this, or a file should not say it.
-
-        Raises:
-            InputError: an empty name, arguments that are not numbers or booleans, no shape, or
-                one of mean and std alone, or for other inputs than images (3, H, W).
-        """
-        if not isinstance(self.name, str) or not self.name:
-            raise InputError(f"the stock model's name must be text, got {self.name!r}")
-        if not isinstance(self.arguments, Mapping):
-            raise InputError(f"the arguments must be a mapping, got {self.arguments!r}")
-        for name, value in self.arguments.items():
-            # No text: builders take paths and addresses by it, and read what they find there.
-            if not isinstance(value, bool | int | float):
-                raise InputError(
-                    f"argument {name!r} of {self.name!r} must be a number or boolean, got {value!r}"
-                )
+    def __post_init__(self) -> None:
         shape = self.input_shape
-        sizes = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) > 0
-        if not sizes or not all(type(n) is int and n > 0 for n in shape):
-            raise InputError(f"input_shape must be sizes of one sample, got {shape!r}")
+        if math.prod(shape) > limits.SAMPLE:
+            raise InputError(f"input_shape {shape} is of more than {limits.SAMPLE} numbers")
         if self.mean is None and self.std is None:
             return
         if self.mean is None or self.std is None:
@@ -91,6 +95,53 @@ class StockModel:
         return Normalized(model, self.mean, self.std)
 
 
+@record
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates."""
+
+    attention: Name
+    delta: Annotated[int, Field(ge=1, le=limits.DELTA)]
+    psi: Number
+    activation: Name
+    attention_init: Number | None
+    targets: list[Text]
+    shared: list[list[Text]] | None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a saved model's header says, or the JSON beside an old one.
+
+    Attributes:
+        schema: of the checkpoint, as is ``sha256``.
+        kind: of checkpoint.
+        stock: the stock model's name; then what else :class:`StockModel` holds.
+        frozen: live gates that are constant.
+        asr: how the gates are put in; None without.
+        merged: blocks whose branches are one convolution.
+        folded: (conv, bn) pairs that are one layer.
+    """
+
+    schema: int
+    sha256: Text
+    kind: Literal["asr-model"]
+    stock: Text
+    arguments: dict[str, Any]
+    input_shape: list[Any]
+    mean: list[Any] | None
+    std: list[Any] | None
+    frozen: list[Text]
+    asr: Insertion | None
+    merged: list[Text]
+    folded: list[tuple[Text, Text]]
+
+    def __post_init__(self) -> None:
+        if self.merged and self.asr is not None:
+            raise InputError("'asr' beside 'merged': no gate is left in what is merged")
+
+
 def save_model(
     path: Path | str,
     model: nn.Module,
@@ -100,10 +151,10 @@ def save_model(
     merged: Sequence[str] = (),
     folded: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Write ``model``, gated or plain, and the JSON from which :func:`load_model` rebuilds it.
+    """Write ``model``, gated or plain, with the facts from which :func:`load_model` rebuilds it.
 
     Args:
-        path: ends in .safetensors; the JSON is written beside it.
+        path: ends in .safetensors.
         model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
             :class:`asr_core.models.Normalized` the backbone is written, under its own names.
         stock: what it was made from; mean and std of a Normalized are put in.
@@ -112,8 +163,8 @@ def save_model(
         folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it then.
 
     Raises:
-        InputError: ``stock`` cannot be written, or names another mean or std than the model has;
-            or gates of several insertions.
+        InputError: ``stock`` names another mean or std than the model has, or the gates came from
+            several insertions.
         CheckpointError: another suffix, or tensors that are not finite.
         OSError: the folder cannot be written, or the disk is full.
     """
@@ -124,7 +175,6 @@ def save_model(
         frozen = [_inside(name) for name in frozen]
         merged = [_inside(name) for name in merged]
         folded = [(_inside(conv), _inside(bn)) for conv, bn in folded]
-    stock.check()
     gated = next(gated_layers(model), None)
     meta = {
         "kind": KIND,
@@ -143,17 +193,28 @@ def save_model(
 
 
 def stock_of(path: Path | str) -> StockModel:
-    """The stock model that a saved one names, read from its JSON alone.
+    """The stock model that a saved one names, read without its tensors.
 
     Raises:
-        CheckpointError: the JSON is missing, damaged, of another kind or schema, or has unknown or
-            missing fields.
+        CheckpointError: as :func:`facts_of`.
     """
-    return _stock(path, load_meta(path))
+    return _stock(path, facts_of(path))
+
+
+def facts_of(path: Path | str) -> Facts:
+    """What a saved model says of itself, read without its tensors.
+
+    Raises:
+        CheckpointError: the facts are missing, damaged, of another kind or schema, or have
+            unknown or missing fields, or values that no model has.
+    """
+    return _facts(path, load_meta(path))
 
 
 def load_model(path: Path | str, build: Build) -> nn.Module:
-    """The model that :func:`save_model` wrote, gates and all, in eval mode and its own dtype.
+    """The model that :func:`save_model` wrote, gates and all, in eval mode.
+
+    Each parameter is of the dtype that it was saved in.
 
     With mean and std it is a :class:`asr_core.models.Normalized`, on images in [0, 1].
 
@@ -164,57 +225,75 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
 
     Raises:
         CheckpointError: as :func:`stock_of` and :func:`asr_core.checkpoint.load_checkpoint`, and
-            where the JSON's gates or the tensors do not fit the stock model; the first names that
-            differ are told.
+            where the facts or the tensors do not fit the stock model; the first names that differ
+            are told.
         InputError: whatever ``build`` raises.
     """
     tensors, meta = load_checkpoint(path)
-    stock = _stock(path, meta)
-    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
-    model = build(stock.name, stock.arguments).to(dtype=dtype)
-    try:
-        if meta["frozen"]:
-            model = restore_frozen(model, meta["frozen"], tensors)
-        if meta["asr"] is not None:
-            with torch.random.fork_rng(devices=[]):
-                insert_asr(model, **meta["asr"])
-        if meta["merged"]:
-            model = merge_branches(model, meta["merged"])
-        if meta["folded"]:
-            model = fold_conv_bn(model, [(conv, bn) for conv, bn in meta["folded"]])
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: its JSON does not fit the stock model {stock.name!r}: {error}"
-        ) from None
-    _load_strictly(model, tensors, path, stock)
-    return stock.normalized(model).to(dtype=dtype).eval()
+    facts = _facts(path, meta)
+    stock = _stock(path, facts)
+    with no_larger_than(tensors, str(path)):
+        model = build(stock.name, stock.arguments)
+        model = model.to(dtype=_main_dtype(tensors))
+        try:
+            if facts.frozen:
+                model = restore_frozen(model, facts.frozen, tensors)
+            if facts.asr is not None:
+                with torch.random.fork_rng(devices=[]):
+                    insert_asr(model, **asdict(facts.asr))
+            if facts.merged:
+                model = merge_branches(model, facts.merged)
+            if facts.folded:
+                model = fold_conv_bn(model, facts.folded)
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: what it says does not fit the stock model {stock.name!r}: {error}"
+            ) from None
+    _take_dtypes(model, tensors)
+    load_strictly(model, tensors, f"{path}: not the tensors of its stock model {stock.name!r}")
+    whole = stock.normalized(model)
+    if isinstance(whole, Normalized):
+        whole.mean, whole.std = (each.to(_main_dtype(tensors)) for each in (whole.mean, whole.std))
+    return whole.eval()
 
 
-def _stock(path: Path | str, meta: Mapping[str, Any]) -> StockModel:
-    beside = Path(path).with_suffix(".json")
+def _facts(path: Path | str, meta: Mapping[str, Any]) -> Facts:
     if meta.get("kind") != KIND:
         raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
-    _require_fields(beside, "", meta, _FIELDS)
-    if meta["asr"] is not None:
-        if not isinstance(meta["asr"], Mapping):
-            raise CheckpointError(f"{beside}: 'asr' is {meta['asr']!r}, neither null nor an object")
-        _require_fields(beside, " of 'asr'", meta["asr"], _ASR)
-    for names in ("frozen", "merged"):
-        if not isinstance(meta[names], list):
-            raise CheckpointError(f"{beside}: {names!r} is {meta[names]!r}, no list of names")
-    if meta["merged"] and meta["asr"] is not None:
-        raise CheckpointError(f"{beside}: 'asr' beside 'merged': no gate is left in what is merged")
-    if not isinstance(meta["folded"], list):
-        raise CheckpointError(f"{beside}: 'folded' is {meta['folded']!r}, no list of pairs")
-    stock = StockModel(
-        meta["stock"], meta["arguments"], meta["input_shape"], meta["mean"], meta["std"]
+    return parse(Facts, meta, where=str(path), error=CheckpointError)
+
+
+def _stock(path: Path | str, facts: Facts) -> StockModel:
+    said = {
+        "name": facts.stock,
+        "arguments": facts.arguments,
+        "input_shape": facts.input_shape,
+        "mean": facts.mean,
+        "std": facts.std,
+    }
+    return parse(StockModel, said, where=str(path), error=CheckpointError)
+
+
+def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
+    """The floating type of most of the numbers, which inputs are of; None where there is none."""
+    numbers: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            numbers[tensor.dtype] += tensor.numel()
+    return numbers.most_common(1)[0][0] if numbers else None
+
+
+def _take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give each parameter and buffer its saved floating type: norms are often in full precision."""
+    own = chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
     )
-    try:
-        stock.check()
-    except InputError as error:
-        raise CheckpointError(f"{beside}: {error}") from None
-    return stock
+    for name, tensor in own:
+        saved = tensors.get(name)
+        if saved is not None and saved.is_floating_point() and tensor.is_floating_point():
+            tensor.data = tensor.data.to(saved.dtype)
 
 
 def _inside(name: str) -> str:
@@ -228,32 +307,3 @@ def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:
         if said is not None and tuple(said) != own:
             raise InputError(f"the model normalises by {name} {own}, the stock model says {said}")
     return replace(stock, mean=mean, std=std)
-
-
-def _require_fields(beside: Path, where: str, found: Mapping[str, Any], fields: set[str]) -> None:
-    missing, unknown = sorted(fields - set(found)), sorted(set(found) - fields)
-    if missing or unknown:
-        raise CheckpointError(
-            f"{beside}: fields{where}: missing {', '.join(missing) or 'none'}, "
-            f"unknown {', '.join(unknown) or 'none'}"
-        )
-
-
-def _load_strictly(
-    model: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, stock: StockModel
-) -> None:
-    own = model.state_dict()
-    missing = [name for name in own if name not in tensors]
-    unexpected = [name for name in tensors if name not in own]
-    others = [
-        f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype} for "
-        f"{tuple(own[name].shape)} {own[name].dtype}"
-        for name in own
-        if name in tensors
-        and (tensors[name].shape, tensors[name].dtype) != (own[name].shape, own[name].dtype)
-    ]
-    problems = {"missing": missing, "unexpected": unexpected, "of another form": others}
-    said = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in problems.items() if names)
-    if said:
-        raise CheckpointError(f"{path}: not the tensors of its stock model {stock.name!r}: {said}")
-    model.load_state_dict(dict(tensors))

@@ -32,9 +32,7 @@ from asr_core.text_files import check_plain
 
 T = TypeVar("T")
 
-_CONFIG = ConfigDict(
-    strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
-)
+_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
@@ -142,13 +140,16 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 def _said(error: ValidationError, kind: Any) -> str:
     """The first problem in a line; how many more there are."""
-    problems = sorted(error.errors(include_url=False), key=lambda each: each["type"] not in _UNKNOWN)
-    first, *more = problems
-    field = ".".join(map(str, first["loc"]))
+    problems = error.errors(include_url=False)
+    first, *more = sorted(problems, key=lambda each: each["type"] not in _UNKNOWN)
+    start, *inside = first["loc"] or ("",)
+    if isinstance(start, int) and dataclasses.is_dataclass(kind):  # an argument without its name
+        start = dataclasses.fields(kind)[start].name
+    field = ".".join(map(str, (start, *inside)))
     cause = first.get("ctx", {}).get("error")
     reason = str(cause) if cause else first["msg"].replace("Input should be", "it must be")
     if first["type"] in _UNKNOWN:
-        known = [f.name for f in dataclasses.fields(kind)] if field == first["loc"][0] else []
+        known = [f.name for f in dataclasses.fields(kind)] if not inside else []
         text = str(unknown_name("field", field, known)) if known else f"unknown field {field!r}"
     elif first["type"] == "missing":
         missing = [".".join(map(str, e["loc"])) for e in problems if e["type"] == "missing"]

@@ -12,7 +12,7 @@ from typing import Any
 from asr_core.errors import InputError
 
 JSON_BYTES = 64 * 2**20
-TOML_BYTES = 2**16
+TOML_BYTES = 2**14
 """Less than for JSON: tomllib takes seconds where a key has thousands of dots."""
 DEPTH = 32
 """Levels of lists and tables inside one another."""
@@ -106,9 +106,7 @@ def _read(path: Path, limit: int, error: type[InputError]) -> str:
         raise error(f"{path}: not UTF-8 text ({reason})") from None
 
 
-def _parsed(
-    loads: Callable[[str], Any], text: str, where: str, error: type[InputError]
-) -> Any:
+def _parsed(loads: Callable[[str], Any], text: str, where: str, error: type[InputError]) -> Any:
     try:
         return loads(text)
     except RecursionError:

@@ -26,7 +26,7 @@ from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
-from asr_core.saved_model import KIND, StockModel, load_model, save_model, stock_of
+from asr_core.saved_model import KIND, StockModel, facts_of, load_model, save_model, stock_of
 from asr_core.training.run import open_run
 from robust.model_names import build_model, names_code
 from styletransfer import zoo
@@ -148,7 +148,7 @@ class SavedModel(ModelFile):
             ) from error
 
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
-        """Write the state dict, and the JSON that rebuilds the model."""
+        """Write the state dict, and the facts that rebuild the model."""
         save_model(
             path,
             plain,
@@ -238,11 +238,11 @@ def _saved_model(path: Path, builder: str | None) -> SavedModel:
 
 def _folds(path: Path, prefix: str) -> Folds:
     """What had been done in the saved model already, with the names that the model has now."""
-    meta = load_meta(path)
+    facts = facts_of(path)
     return Folds(
-        [prefix + name for name in meta["merged"]],
-        [(prefix + conv, prefix + bn) for conv, bn in meta["folded"]],
-        [prefix + name for name in meta["frozen"]],
+        [prefix + name for name in facts.merged],
+        [(prefix + conv, prefix + bn) for conv, bn in facts.folded],
+        [prefix + name for name in facts.frozen],
     )
 
 
@@ -255,15 +255,13 @@ def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:
     """The path of a file to be written, checked before any work is done.
 
     Raises:
-        InputError: another suffix, a file (or the JSON beside it) that exists, or the source.
+        InputError: another suffix, a file that exists, or the source.
     """
     out = Path(path)
     if out.suffix != suffix:
         raise InputError(f"--out {path} must end in {suffix}")
     if out.resolve() == Path(source).resolve():
         raise InputError(f"--out {path} would replace the checkpoint itself; choose another name")
-    written = [out, out.with_suffix(".json")] if suffix == ".safetensors" else [out]
-    existing = [file for file in written if file.exists()]
-    if existing and not overwrite:
-        raise InputError(f"{existing[0]} exists already; choose another --out, or --overwrite")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists already; choose another --out, or --overwrite")
     return out

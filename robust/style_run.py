@@ -34,7 +34,7 @@ SAVE_EVERY = 25
 
 @dataclass(frozen=True)
 class StyleRun:
-    """One run folder: ``network.safetensors`` and its JSON, ``style.png``, ``log.csv``.
+    """One run folder: ``network.safetensors``, ``style.png``, ``log.csv``.
 
     Attributes:
         style: name of the style.
@@ -171,12 +171,12 @@ class _StepLog:
     def __init__(self, path: Path, *, resumed: bool) -> None:
         self._path = path
         self._rows: dict[int, list[str]] = {}
-        if resumed and path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))[1:]
+        if resumed and path.is_file():
             try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    rows = list(csv.reader(file))[1:]
                 self._rows = {int(step): values for step, *values in rows}
-            except ValueError:
+            except (ValueError, csv.Error):  # not UTF-8, or no numbers
                 raise InputError(f"{path}: not the log of this run; remove it") from None
 
     def add(self, step: Step) -> None:

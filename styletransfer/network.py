@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asr_core import ATTENTIONS, insert_asr
+from asr_core import ATTENTIONS, insert_asr, limits
 from asr_core.errors import InputError
 from asr_core.registry import Registry
 
@@ -77,7 +77,7 @@ class StyleNetwork(nn.Module):
         attention: the attention module of ``bn+asr``'s gates.
 
     Raises:
-        InputError: an unknown norm, attention or head, a width below 1, blocks below 0.
+        InputError: an unknown norm, attention or head, or a width or blocks out of range.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class StyleNetwork(nn.Module):
         super().__init__()
         gate = NORMS[norm]
         ATTENTIONS[attention]  # an unknown name is an error for every norm
-        if width < 1 or blocks < 0:
-            raise InputError(f"width {width} and blocks {blocks} must be at least 1 and 0")
+        limits.whole("width", width, 1, limits.WIDTH)
+        limits.whole("blocks", blocks, 0, limits.BLOCKS)
         if head not in ("sigmoid", "linear"):
             raise InputError(f"unknown head {head!r}; known: sigmoid, linear")
         self.config: dict[str, Any] = {

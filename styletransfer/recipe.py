@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from asr_core import limits
 from asr_core.errors import InputError
+from asr_core.schema import Number, Seed, Text, record
+
+_Side = Annotated[int, Field(ge=64, le=limits.SIDE, multiple_of=4)]
+_Weight = Annotated[Number, Field(ge=0)]
 
 
+@record
 @dataclass(frozen=True)
 class StyleRecipe:
     """Everything that decides a training run but the pictures themselves.
@@ -27,40 +35,27 @@ class StyleRecipe:
         InputError: a number out of its range.
     """
 
-    norm: str = "in"
-    attention: str = "se"
-    seed: int = 0
-    width: int = 16
-    blocks: int = 3
-    steps: int = 800
-    size: int = 256
-    coarse_size: int = 128
-    coarse_share: float = 0.75
-    batch_size: int = 2
-    lr: float = 3e-3
-    warmup: int = 20
-    clip: float = 5.0
-    content_weight: float = 1.0
-    style_weight: float = 3.0
-    tv_weight: float = 0.1
+    norm: Text = "in"
+    attention: Text = "se"
+    seed: Seed = 0
+    width: Annotated[int, Field(ge=1, le=limits.WIDTH)] = 16
+    blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)] = 3
+    steps: Annotated[int, Field(ge=1, le=limits.STEPS)] = 800
+    size: _Side = 256
+    coarse_size: _Side = 128
+    coarse_share: Annotated[Number, Field(ge=0, le=1)] = 0.75
+    batch_size: Annotated[int, Field(ge=1, le=limits.BATCH)] = 2
+    lr: Annotated[Number, Field(gt=0)] = 3e-3
+    warmup: Annotated[int, Field(ge=0)] = 20
+    clip: Annotated[Number, Field(gt=0)] = 5.0
+    content_weight: _Weight = 1.0
+    style_weight: _Weight = 3.0
+    tv_weight: _Weight = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("size", "coarse_size"):
-            value = getattr(self, name)
-            if value < 64 or value % 4:
-                raise InputError(f"{name} is {value}; it must be a multiple of 4, at least 64")
-        if not 0 <= self.coarse_share <= 1:
-            raise InputError(f"coarse_share is {self.coarse_share}; it must lie in [0, 1]")
+        limits.check_batch(self.batch_size, self.size)
         if self.coarse_size > self.size:
             raise InputError(f"coarse_size {self.coarse_size} is above size {self.size}")
-        if not (0 < self.lr < math.inf and self.clip > 0):
-            raise InputError(f"lr {self.lr} and clip {self.clip} must be positive")
-        for name in ("blocks", "warmup", "content_weight", "style_weight", "tv_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
     @staticmethod
     def coarse_size_for(size: int) -> int:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from asr_core.checkpoint import load_torch, save_torch
+from asr_core import limits
+from asr_core.checkpoint import (
+    check_tensors,
+    load_optimizer,
+    load_strictly,
+    load_torch,
+    save_torch,
+)
 from asr_core.errors import CheckpointError, InputError
+from asr_core.schema import parse_fields, record
 from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
@@ -29,6 +39,18 @@ class Step(NamedTuple):
     content: float
     style: float
     images: int
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """What ``resume`` holds."""
+
+    step: Annotated[int, Field(ge=0, le=limits.STEPS)]
+    recipe: dict[str, Any]
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    generator: Tensor
 
 
 def new_network(recipe: StyleRecipe) -> StyleNetwork:
@@ -157,18 +179,23 @@ def _restore(
     generator: torch.Generator,
 ) -> int:
     """Put the saved state in place; returns the number of steps that it has done."""
-    state = load_torch(path)
-    if not isinstance(state, dict) or not isinstance(saved := state.get("recipe"), dict):
+    saved = load_torch(path)
+    if not isinstance(saved, dict) or not isinstance(saved.get("recipe"), dict):
         raise CheckpointError(f"{path}: holds no interrupted run; remove it")
+    state = parse_fields(_State, saved, where=str(path), error=CheckpointError)
     differing = sorted(
-        name for name in {*identity, *saved} if saved.get(name) != identity.get(name)
+        name for name in {*identity, *state.recipe} if state.recipe.get(name) != identity.get(name)
     )
     if differing:
         raise CheckpointError(
             f"{path}: the interrupted run differs in {', '.join(differing)}; "
             "give the same options, or start anew in another folder"
         )
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    generator.set_state(state["generator"])
-    return int(state["step"])
+    check_tensors(path, state.network)
+    load_strictly(network, state.network, f"{path}: not the tensors of its own run")
+    load_optimizer(optimizer, state.optimizer, str(path))
+    try:
+        generator.set_state(state.generator)
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{path}: no state of a generator ({error})") from None
+    return state.step

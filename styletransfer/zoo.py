@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
-from asr_core.checkpoint import load_checkpoint, load_meta, load_tensors, save_checkpoint, sha256
+from asr_core import limits
+from asr_core.checkpoint import (
+    load_checkpoint,
+    load_meta,
+    load_strictly,
+    load_tensors,
+    save_checkpoint,
+    sha256,
+)
 from asr_core.errors import CheckpointError, InputError
 from asr_core.registry import unknown_name
+from asr_core.schema import Name, Number, Seed, Text, parse, record
+from asr_core.sized import no_larger_than
 from styletransfer.network import StyleNetwork
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -32,6 +43,62 @@ class StyleCheckpoint:
     seed: int
     path: Path
     sha256: str
+
+
+@record
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The arguments of :class:`StyleNetwork`."""
+
+    norm: Name
+    width: Annotated[int, Field(ge=1, le=limits.WIDTH)]
+    blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)]
+    head: Literal["sigmoid", "linear"]
+    attention: Name
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class NetworkFacts:
+    """What a style network's header says, or the JSON beside an old one.
+
+    Attributes:
+        schema: of the checkpoint, as is ``sha256``.
+        kind: of checkpoint.
+        style: name of the style it was trained for.
+        seed: training seed.
+        model: what to build.
+        recipe: the :class:`styletransfer.recipe.StyleRecipe`; this and the rest tell people how it
+            was trained, and what came of it.
+        noise: of the training.
+        images: that it was trained on.
+        style_image: name of the style's picture in the same folder.
+        loss_network: that it was trained by.
+        training_loss: at the end.
+        held_out: content and style loss on pictures that were not trained on.
+        held_out_statistics: what its norms normalised by then.
+        torch: its version.
+        machine: its kind.
+        fused_from: the norm variant whose gates were folded away.
+    """
+
+    schema: int
+    sha256: Text
+    kind: Literal["style-network"]
+    style: Name
+    seed: Seed
+    model: NetworkConfig
+    recipe: dict[str, Any] | None = None
+    noise: dict[str, Text] | None = None
+    images: Text | None = None
+    style_image: Text | None = None
+    loss_network: Text | None = None
+    training_loss: Number | None = None
+    held_out: dict[str, Number] | None = None
+    held_out_statistics: Text | None = None
+    torch: Text | None = None
+    machine: Text | None = None
+    fused_from: Text | None = None
 
 
 def shipped(folder: Path = WEIGHTS) -> list[StyleCheckpoint]:
@@ -73,12 +140,13 @@ def save_network(
     """Write a style network: convolutions in half precision, vectors (norms, ψ) in full.
 
     Args:
-        path: ends in .safetensors; the JSON is written beside it.
+        path: ends in .safetensors.
         style: name of the style it was trained for.
         seed: training seed.
-        facts: JSON-able: recipe, loss network, final losses.
+        facts: of :class:`NetworkFacts`, as JSON-able data: recipe, loss network, final losses.
 
     Raises:
+        InputError: other facts than those.
         CheckpointError: another suffix, or weights that are not finite (in half precision).
         OSError: the folder cannot be written, or the disk is full.
     """
@@ -87,13 +155,14 @@ def save_network(
         for name, tensor in network.state_dict().items()
     }
     meta = {"kind": KIND, "style": style, "seed": seed, "model": network.config, **facts}
+    parse(NetworkFacts, {"schema": 0, "sha256": "", **meta})
     save_checkpoint(path, tensors, meta)
 
 
 def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
-    """Read a style network, in float32 and eval mode, with the facts saved beside it.
+    """Read a style network, in float32 and eval mode, with the facts saved in it.
 
-    Takes what :func:`save_network` wrote (.safetensors, and its JSON), and the checkpoints of the
+    Takes what :func:`save_network` wrote (.safetensors), and the checkpoints of the
     public ``fast_neural_style`` example (.pth and every other suffix: instance norm, [0, 255]).
 
     Raises:
@@ -105,26 +174,22 @@ def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
     if not _is_ours(path):
         return _load_public(path)
     tensors, meta = load_checkpoint(path)
-    if meta.get("kind") != KIND:
-        raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
-    try:
-        network = _build(**meta["model"])
-    except (KeyError, TypeError, InputError) as error:
-        raise CheckpointError(f"{path}: its JSON describes no style network ({error})") from None
-    _load_strictly(network, {name: _full(tensor) for name, tensor in tensors.items()}, path)
-    return network.eval(), meta
+    facts = _facts(path, meta)
+    network = _build(path, tensors, **asdict(facts.model))
+    return _filled(network, tensors, path), meta
 
 
 def new_twin(network: StyleNetwork, *, norm: str) -> StyleNetwork:
     """An untrained network of the same shape with another norm variant, in eval mode."""
-    return _build(**{**network.config, "norm": norm}).eval()
+    with torch.random.fork_rng(devices=[]):
+        return StyleNetwork(**{**network.config, "norm": norm}).eval()
 
 
 def describe(path: Path | str) -> StyleCheckpoint:
     """What a checkpoint file is, without reading its tensors.
 
     Raises:
-        CheckpointError: no such file, or its JSON is missing, damaged or of another kind.
+        CheckpointError: no such file, or its facts are missing, damaged or of another kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -139,21 +204,26 @@ def _is_ours(path: Path) -> bool:
     return path.suffix == ".safetensors"
 
 
-def _build(**config: Any) -> StyleNetwork:
-    """An untrained network; torch's global random state stays as it is."""
-    with torch.random.fork_rng(devices=[]):
-        return StyleNetwork(**config)
+def _build(path: Path, tensors: Mapping[str, Tensor], **config: Any) -> StyleNetwork:
+    """The untrained network that a file describes; torch's global random state stays as it is."""
+    try:
+        with torch.random.fork_rng(devices=[]), no_larger_than(tensors, str(path)):
+            return StyleNetwork(**config)
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{path}: it describes no style network ({error})") from None
 
 
-def _describe(path: Path, meta: dict[str, Any]) -> StyleCheckpoint:
+def _facts(path: Path, meta: Mapping[str, Any]) -> NetworkFacts:
     if meta.get("kind") != KIND:
         raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
-    try:
-        return StyleCheckpoint(
-            str(meta["style"]), str(meta["model"]["norm"]), int(meta["seed"]), path, meta["sha256"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its JSON lacks {error}") from None
+    return parse(NetworkFacts, meta, where=str(path), error=CheckpointError)
+
+
+def _describe(path: Path, meta: Mapping[str, Any]) -> StyleCheckpoint:
+    facts = _facts(path, meta)
+    return StyleCheckpoint(facts.style, facts.model.norm, facts.seed, path, sha256(path))
 
 
 def _load_public(path: Path) -> tuple[StyleNetwork, dict[str, Any]]:
@@ -166,33 +236,18 @@ def _load_public(path: Path) -> tuple[StyleNetwork, dict[str, Any]]:
     # PyTorch 0.3 kept running statistics in instance norms and never used them. With a
     # num_batches_tracked beside them they are a batch norm's, or in use, and the load fails.
     kept = {
-        name: _full(tensor)
+        name: tensor
         for name, tensor in tensors.items()
         if not re.search(r"\.running_(mean|var)$", name)
     }
     blocks = {match.group(1) for name in kept if (match := re.match(r"res(\d+)\.", name))}
-    network = _build(norm="in", width=len(first), blocks=len(blocks), head="linear")
-    _load_strictly(network, kept, path)
-    return network.eval(), {"style": path.stem, "seed": 0, "model": network.config}
+    config = {"norm": "in", "width": len(first), "blocks": len(blocks), "head": "linear"}
+    network = _build(path, kept, **config)
+    return _filled(network, kept, path), {"style": path.stem, "seed": 0, "model": network.config}
 
 
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    expected = network.state_dict()
-    missing = sorted(set(expected) - set(tensors))
-    unexpected = sorted(set(tensors) - set(expected))
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{path}: of another architecture: missing {missing[:3] or 'nothing'}, "
-            f"unexpected {unexpected[:3] or 'nothing'}"
-        )
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{path}: of another architecture: {name} is {tuple(tensor.shape)}, "
-                f"expected {tuple(expected[name].shape)}"
-            )
-    network.load_state_dict(dict(tensors), strict=True)
+def _filled(network: StyleNetwork, tensors: Mapping[str, Tensor], path: Path) -> StyleNetwork:
+    """With ``tensors``, in full precision and in eval mode."""
+    full = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    load_strictly(network, full, f"{path}: of another architecture")
+    return network.eval()

@@ -17,8 +17,9 @@ def write_facts(path: Path, facts: Any) -> None:
 
 
 def change_facts(path: Path, **changes: Any) -> None:
-    """Replace some of the facts in the header; None of a field's name and value drops it."""
-    write_facts(path, {**load_meta(path), **changes})
+    """Replace some of the facts in the header; a change to ... takes one out."""
+    facts = {**load_meta(path), **changes}
+    write_facts(path, {name: value for name, value in facts.items() if value is not ...})
 
 
 def as_old_pair(path: Path) -> Path:

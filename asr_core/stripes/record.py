@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr_core.checkpoint import check_tensors
 from asr_core.errors import CheckpointError
 from asr_core.files import atomic_path
 from asr_core.training.folder import ATTENTION
 
 RECORD = ATTENTION
+_LARGEST = 2**31
 _LIVE, _ASR, _IMAGES = "live/", "asr/", "images"
 
 
@@ -53,12 +54,15 @@ def load_arrays(path: Path | str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing, damaged, or with pickles in it.
     """
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: no such file")
     try:
         with np.load(path, allow_pickle=False) as found:
+            if (size := sum(each.file_size for each in found.zip.infolist())) > _LARGEST:
+                raise ValueError(f"{size} bytes unpacked, of at most {_LARGEST}")
             return {name: torch.from_numpy(found[name]) for name in found.files}
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    # NumPy and zipfile raise many kinds on damaged files
+    except Exception as error:
         raise CheckpointError(f"{path}: damaged, or no arrays of ours ({error})") from None
 
 
@@ -81,4 +85,15 @@ def load_record(path: Path | str) -> AttentionRecord:
         raise CheckpointError(f"{path}: not the record of a run's attention")
     live = {n.removeprefix(_LIVE): v for n, v in arrays.items() if n.startswith(_LIVE)}
     asr = {n.removeprefix(_ASR): v for n, v in arrays.items() if n.startswith(_ASR)}
-    return AttentionRecord(arrays[_IMAGES], live, asr)
+    record = AttentionRecord(arrays[_IMAGES], live, asr)
+    check_tensors(path, arrays)
+    for name, values in arrays.items():
+        known, dtype = (record.epochs,), torch.float32
+        if name == _IMAGES:
+            known, dtype = (), torch.int64
+        elif name.startswith(_LIVE):
+            known = (record.epochs, len(record.images))
+        if values.dtype != dtype or values.shape[:-1] != known:
+            form = f"{values.dtype} {tuple(values.shape)}"
+            raise CheckpointError(f"{path}: {name} is {form}, not {dtype} {(*known, '…')}")
+    return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,8 +118,8 @@ class RunFolder:
     ``config.json`` says all that is needed to run it again. ``last.pt`` holds the state of the run
     after its last saved step, ``best.pt`` the model of the epoch that was best on validation;
     ``metrics.csv`` and ``timing.csv`` have a row an epoch, as has ``attention.npz``, where gates
-    are recorded. A finished run adds ``result.json`` and ``fused.safetensors`` with its JSON and
-    ``parity.json``, or, where there was no ASR to fold, ``model.safetensors``.
+    are recorded. A finished run adds ``result.json``, and ``fused.safetensors`` with
+    ``parity.json`` or, where there was no ASR to fold, ``model.safetensors``.
     """
 
     path: Path

@@ -107,8 +107,7 @@ def _style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
         return style_image(style)[1]
     if network.style in STYLES:
         return draw_style(network.style)
-    beside = network.path.with_suffix(".json")
-    if beside.exists():
+    if network.path.suffix == ".safetensors":
         name = load_meta(network.path).get("style_image")
         if isinstance(name, str) and (network.path.parent / Path(name).name).is_file():
             return read_image(network.path.parent / Path(name).name)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asr_core.checkpoint import load_checkpoint
+from asr_core.checkpoint import load_checkpoint, load_strictly
 from asr_core.errors import CheckpointError
 from styletransfer.losses.features import Features
 from styletransfer.losses.mini_vgg import MiniVGG
@@ -42,10 +42,10 @@ class EmbeddedLossNetwork(nn.Module):
         tensors, meta = load_checkpoint(weights)
         if meta.get("kind") != KIND:
             raise CheckpointError(f"{weights}: of kind {meta.get('kind')!r}, not {KIND!r}")
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]):
             self.vgg = MiniVGG()
         state = {name: tensor.float() for name, tensor in tensors.items()}
-        self.vgg.load_state_dict(state, assign=True)
+        load_strictly(self.vgg, state, f"{weights}: not the weights of a mini-VGG")
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor, *, style: bool = True) -> Features:

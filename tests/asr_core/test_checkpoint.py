@@ -9,12 +9,14 @@ import pickle
 import signal
 import stat
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from header import as_old_pair, write_facts
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -29,7 +31,6 @@ from asr_core.checkpoint import (
     sha256,
 )
 from asr_core.errors import CheckpointError
-from header import as_old_pair, write_facts
 
 HTML = b"<!DOCTYPE html><html><body>404: not found</body></html>"
 
@@ -392,7 +393,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
         load_tensors(tmp_path / "x.pth")
 
 
-ODD = "float8 complex sparse sparse-rows quantised repeated meta nested".split()
+ODD = ["float8", "complex", "sparse", "sparse-rows", "quantised", "repeated", "meta", "nested"]
 
 
 def odd_tensors() -> dict[str, Tensor]:
@@ -428,6 +429,26 @@ def test_safetensors_of_other_types_are_refused(tmp_path: Path, kind: str) -> No
         load_tensors(tmp_path / "x.safetensors")
 
 
+def test_a_compressed_torch_file_is_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(1000)}, tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as stored,
+        zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for part in stored.infolist():
+            packed.writestr(part.filename, stored.read(part))
+    assert torch.load(tmp_path / "y.pt", weights_only=True)["w"].shape == (1000,), "torch would"
+    for load in (load_torch, load_tensors):
+        with pytest.raises(CheckpointError, match=r"y\.pt: refused: it is compressed"):
+            load(tmp_path / "y.pt")
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.safetensors")
+    save_checkpoint(path, tensors(), {})
+    assert load_checkpoint(path)[0].keys() == tensors().keys()
+
+
 @given(at=st.integers(0, 400), value=st.integers(0, 255), end=st.integers(0, 700))
 def test_damaged_bytes_are_refused_or_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, end: int
@@ -438,11 +459,10 @@ def test_damaged_bytes_are_refused_or_change_nothing(
     data[at] = value
     path.write_bytes(data[: end if end < 500 else None])
     try:
-        loaded, meta = load_checkpoint(path)
-    except CheckpointError as error:
-        assert "damaged.safetensors" in str(error)
-    else:
-        assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors().items())
+        loaded, _ = load_checkpoint(path)
+    except CheckpointError:
+        return
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors().items())
 
 
 def test_torch_files_may_hold_plain_containers(tmp_path: Path) -> None:

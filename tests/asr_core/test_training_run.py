@@ -72,9 +72,9 @@ def test_a_run_under_way_and_a_file_of_it_can_be_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        ({"identity": {}}, "not the state of a run"),
-        ({"model": {}}, "does not fit its own model"),
-        ({"history": None}, "not the state of a run"),
+        ({"identity": {}}, "missing: config, data, setting"),
+        ({"model": {}}, "not the tensors of its own run"),
+        ({"history": None}, "history is None"),
     ],
 )
 def test_a_state_that_does_not_hold_together_is_refused(
@@ -91,7 +91,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"last\.pt: no such state of a run"):
         open_run(tmp_path)
     save_torch(tmp_path / "last.pt", [1])
-    with pytest.raises(CheckpointError, match=r"last\.pt: not the state of a run"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: holds no run"):
         open_run(tmp_path)
     (tmp_path / "last.pt").write_text("<html></html>")
     with pytest.raises(CheckpointError, match=r"last\.pt: refused: it is damaged"):
