@@ -277,7 +277,10 @@ def _inside(path: Path) -> Any:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(min(length, JSON_BYTES)).decode("utf-8", "replace")
-    header = parse_json(text, f"{path}: not a whole safetensors file", error=CheckpointError)
+    try:
+        header = json.loads(text)  # not by parse_json: a tensor may be called anything
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
     said = header.get("__metadata__") if isinstance(header, dict) else None
     facts = said.get(META) if isinstance(said, dict) else None
     return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None

@@ -12,6 +12,7 @@ from typing import SupportsIndex
 
 import torch
 
+from asr_core import limits
 from asr_core.errors import InputError
 
 Key = SupportsIndex | str
@@ -21,11 +22,11 @@ def check_seed(seed: object) -> int:
     """``seed`` as an int.
 
     Raises:
-        InputError: it is not a whole number.
+        InputError: it is not a whole number, or not one of 64 bits.
     """
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex):
         raise InputError(f"seed {seed!r} is not a whole number")
-    return operator.index(seed)
+    return limits.whole("seed", operator.index(seed), -limits.SEED, limits.SEED)
 
 
 def generator(*parts: Key) -> torch.Generator:

@@ -44,6 +44,11 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
 
 
+def in_utf8(name: Path | str) -> str:
+    """A file's name as text that JSON can hold: bytes that are not UTF-8 become ``\\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` (UTF-8) atomically."""
     with atomic_path(path) as temporary:

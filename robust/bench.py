@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torchvision.models import list_models
 
-from asr_core import fuse_asr, insert_asr, place
+from asr_core import fuse_asr, insert_asr, limits, place
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, add_attention, build
 from asr_core.registry import unknown_name
@@ -188,11 +188,10 @@ def bench(
         on_forward: called after each of ``len(models) * (rounds + 1)`` forwards.
 
     Raises:
-        InputError: a batch or rounds below 1, or a model that does not take the images.
+        InputError: a batch or rounds out of range, or a model that does not take the images.
     """
-    for name, value in (("batch size", batch_size), ("rounds", rounds)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it must be at least 1")
+    limits.whole("rounds", rounds, 1, limits.ROUNDS)
+    limits.check_batch(batch_size, what.image_size)
     side = what.image_size
     images = torch.rand(batch_size, 3, side, side, generator=torch.Generator().manual_seed(0))
     counts = {label: parameters(model) for label, model in models.items()}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asr_core import limits
 from asr_core.data import ImageSet, Split
 from asr_core.divergence import require_agreement
 from asr_core.errors import InputError
@@ -66,10 +67,9 @@ def freeze_classifier(
     """
     if split not in SPLITS:
         raise InputError(f"accuracy is compared on {' or '.join(SPLITS)}, not on {split!r}")
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is below 1")
-    if max_images is not None and max_images < 2:
-        raise InputError(f"a gate's variance needs at least 2 images, got {max_images}")
+    limits.whole("batch size", batch_size, 1, limits.BATCH)
+    if max_images is not None:  # a gate's variance needs two
+        limits.whole("max_images", max_images, 2, limits.STEPS)
     chosen: Split = getattr(data, split)
     _check_classes(model, data)
     batches = _images(data.train, max_images, batch_size)

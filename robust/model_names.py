@@ -18,6 +18,7 @@ import torch
 import torchvision
 from torch import nn
 
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, build_named
 from asr_core.models.named import PREFIX, backbone_of, named
@@ -45,6 +46,8 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     for argument in _OURS:
         if argument in arguments:
             raise InputError(f"{argument!r} is no argument to choose: models are built untrained")
+    if "num_classes" in arguments:
+        limits.whole("num_classes", arguments["num_classes"], 0, limits.CLASSES)
     builder = _builder(name)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():

@@ -113,7 +113,7 @@ def config(name: str, seed: int) -> TrainConfig:
 def check(done: Done) -> None:
     """Raise InputError for a run that was made with other options than the study's."""
     for (name, seed), cell in done.items():
-        if cell.config != config(name, seed).as_dict():
+        if cell.config != config(name, seed):
             raise InputError(
                 f"{cell.folder} is a run with other options than the study's; remove it, or choose "
                 "another folder (--runs)"
@@ -124,7 +124,7 @@ def costs(done: Done, *, rounds: int) -> dict[str, Seconds]:
     """CPU seconds of a training step and of inference, of the runs of seed 0, in turns."""
     some = done["plain", 0]
     data = open_data(config("plain", 0).recipe.data)
-    size = some.config["recipe"]["batch_size"]
+    size = some.config.recipe.batch_size
     images, labels = next(train_batches(data.train, batch_size=size, seed=0, epoch=0))
     learners, models = {}, {}
     for name in VARIANTS:
@@ -132,7 +132,7 @@ def costs(done: Done, *, rounds: int) -> dict[str, Seconds]:
         run = open_run(cell.folder)
         accelerator = new_accelerator(run.config, cell.folder, device="cpu")
         learners[name] = Learner(run.config, run.data, accelerator)
-        models[name] = open_model(cell.folder / cell.result["file"]).model
+        models[name] = open_model(cell.folder / cell.result.file).model
     models[FOLDED] = fold_model(models["asr-se"])
     steps = {
         name: lambda learner=learner: learner.step(images, labels, lr=1e-3, at=(0, 0))
@@ -153,7 +153,9 @@ def ratio(seconds: Seconds, name: str) -> float:
 def figures(done: Done, seeds: int, name: str) -> dict[str, NDArray[np.float64]]:
     """A test figure of the last epoch, in points: (seeds,) of each variant."""
     return {
-        variant: np.array([100 * done[variant, seed].result["test"][name] for seed in range(seeds)])
+        variant: np.array(
+            [100 * getattr(done[variant, seed].result.test, name) for seed in range(seeds)]
+        )
         for variant in VARIANTS
     }
 
@@ -202,14 +204,14 @@ def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -
 
 def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
     some = done["plain", 0]
-    recipe = some.config["recipe"]
-    batch = recipe["batch_size"]
-    steps = some.data["sizes"][0] // batch
+    recipe = some.config.recipe
+    batch = recipe.batch_size
+    steps = some.data.sizes[0] // batch
     about = ABOUT.format(
-        recipe=recipe["name"],
-        epochs=recipe["epochs"],
+        recipe=recipe.name,
+        epochs=recipe.epochs,
         seeds=seeds,
-        images=some.result["test"]["images"],
+        images=some.result.test.images,
     )
     notes = COSTS.format(
         steps=steps,

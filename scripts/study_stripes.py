@@ -101,10 +101,10 @@ def check(name: str, cell: Cell, options: argparse.Namespace) -> None:
     Raises:
         InputError: it was.
     """
-    variant, recipe = VARIANTS[name], cell.config["recipe"]
+    variant, recipe = VARIANTS[name], cell.config.recipe
     made = (
-        recipe["name"], cell.config["mode"], cell.config["attention"], recipe["epochs"],
-        recipe["schedule"], recipe["weight_decay"],
+        recipe.name, cell.config.mode, cell.config.attention, recipe.epochs,
+        recipe.schedule, recipe.weight_decay,
     )  # fmt: skip
     given = dict(pairwise(arguments(variant, options)))
     wanted = (
@@ -132,7 +132,7 @@ def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
         untrained=_untrained(source, seed=0),
         by_epoch=_by_epoch(source),
         convergence=drawn.convergence,
-        top1=cell.result["test"]["top1"],
+        top1=cell.result.test.top1,
         spatial={n: stripe_score(maps.flatten(1)) for n, maps in drawn.gates.spatial.items()},
         moved=_moved(source) if pair else None,
         beside=_moved(beside) if pair and beside is not None else None,

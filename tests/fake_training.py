@@ -6,17 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from finished import result
 
-FAKE = """#!/usr/bin/env bash
+FAKE = f"""#!/usr/bin/env bash
 # Stands in for Python: records the command, and ends as the run of this seed should.
-folder="${!#}"
+folder="${{!#}}"
 echo "$OMP_NUM_THREADS $*" >>"$RECORD"
 case "$*" in
     *"--seed 1 "*) echo "a warning" >&2; echo "robust: error: lr is nan" >&2; exit 2 ;;
     *"--seed 2 "*) kill -KILL $$ ;;
 esac
 mkdir -p "$folder"
-echo '{"train_seconds": 30}' >"$folder/result.json"
+echo '{result(seconds=30)}' >"$folder/result.json"
 """
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import result, write_config
 from tiny_classifier import forget_accelerator, register, tiny_data, tiny_recipe
 from tiny_classifier import run as train_tiny
 
@@ -29,13 +29,11 @@ class NotTrainedError(Exception):
 def write_run(folder: Path, config: TrainConfig, top1: float, top5: float = 0.9) -> None:
     """The record of a finished run; validation has 0.01 more than test."""
     folder.mkdir(parents=True)
-    whole = {"schema": 1, "config": config.as_dict(), "data": {}, "setting": {}}
-    (folder / "config.json").write_text(json.dumps(whole))
+    write_config(folder, config)
     names = ("top1", "top5", "loss")
     values = dict(zip(names, (top1, top5, 1.0), strict=True))
     last = {f"validation_{name}": value + 0.01 for name, value in values.items()}
-    result = {"test": {**values, "images": 1800}, "last": last, "train_seconds": 30.0}
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(result(last=last, **values))
 
 
 def finished(

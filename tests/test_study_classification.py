@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from fake_training import fake_python
+from finished import result, write_config
 from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
 
 import asr_core.data
@@ -38,11 +40,8 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 def write(cell: Any, config: TrainConfig, *, top1: float = 0.5, seconds: float = 60.0) -> None:
     """A finished run's record."""
     cell.folder.mkdir(parents=True)
-    data = {"sizes": [7200, 900, 1800]}
-    whole = {"schema": 1, "config": config.as_dict(), "data": data, "setting": {}}
-    (cell.folder / "config.json").write_text(json.dumps(whole))
-    test = {"top1": top1, "top5": 0.95, "loss": 1.0, "images": 1800}
-    (cell.folder / "result.json").write_text(json.dumps({"test": test, "train_seconds": seconds}))
+    write_config(cell.folder, config)
+    (cell.folder / "result.json").write_text(result(seconds=seconds, top1=top1, top5=0.95))
 
 
 def five_seeds(study: ModuleType, folder: Path) -> Any:
@@ -110,9 +109,8 @@ def test_runs_with_other_options_are_not_taken_for_the_studys(
     done = five_seeds(study, tmp_path)
     study.check(done)
     cell = done["asr-se", 3]
-    config = study.config("asr-se", 3).as_dict()
-    whole = {"config": {**config, "recipe": {**config["recipe"], "epochs": 1}}}
-    (cell.folder / "config.json").write_text(json.dumps(whole))
+    config = study.config("asr-se", 3)
+    write_config(cell.folder, replace(config, recipe=config.recipe.override(epochs=1)))
     with pytest.raises(InputError, match=r"asr-se-3 is a run with other options"):
         study.check(done)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from finished import write_config
 
 from asr_core.errors import InputError
+from asr_core.recipes import load_recipe
+from asr_core.training import TrainConfig
 from robust.stripes.measure import Convergence
 from robust.sweep import Cell
 
@@ -169,16 +171,13 @@ def test_the_set_is_that_of_the_appendix(scripts: dict[str, ModuleType]) -> None
 
 def test_a_run_of_other_options_is_refused(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     study = scripts["study_stripes"]
-    recipe = {
-        "name": "resnet11-embedded", "epochs": 6, "schedule": "multistep", "weight_decay": 1e-4
-    }  # fmt: skip
-    config = {"recipe": recipe, "mode": "live", "attention": "se"}
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"config": config}))
+    recipe = load_recipe("resnet11-embedded").override(epochs=6, weight_decay=1e-4)
+    config = TrainConfig(recipe=recipe, mode="live", attention="se")
+    write_config(tmp_path, config)
     cell = Cell(tmp_path, ())
     study.check("base", cell, OPTIONS)
     with pytest.raises(InputError, match=r"run of .*'se'.*of .*'ie'.*choose another folder"):
         study.check("ie", cell, OPTIONS)
-    path.write_text(json.dumps({"config": {**config, "recipe": {**recipe, "epochs": 4}}}))
+    write_config(tmp_path, replace(config, recipe=recipe.override(epochs=4)))
     with pytest.raises(InputError, match="choose another folder"):
         study.check("base", cell, OPTIONS)

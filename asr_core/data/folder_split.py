@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr_core import limits
 from asr_core.data.class_files import Skip
 from asr_core.data.decode import Sample, check, square
 from asr_core.data.split import Split, sample_draws
@@ -45,8 +46,7 @@ class FolderSplit(Split):
         super().__init__(labels)
         if len(paths) != len(labels):
             raise InputError(f"{len(paths)} files have {len(labels)} labels; give each one")
-        if image_size < 1:
-            raise InputError(f"image size {image_size} is below 1 pixel")
+        limits.whole("image size", image_size, 1, limits.SIDE)
         self.paths = paths
         self.image_size = image_size
         self.workers = check_workers(workers)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from asr_core import limits
 from asr_core.data.split import Split, sample_draws
 from asr_core.draws import generator
 from asr_core.errors import InputError
@@ -22,8 +23,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     Raises:
         InputError: ``batch_size`` is below 1 or above the number of images.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is below 1")
+    limits.whole("batch size", batch_size, 1, limits.BATCH)
     if batch_size > len(split):
         raise InputError(
             f"batch size {batch_size} is larger than the set of {len(split)} images; "
@@ -118,8 +118,7 @@ def test_batches(
         InputError: ``batch_size`` is below 1, or ``rank`` is out of range.
     """
     _check_rank(rank, world)
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is below 1")
+    limits.whole("batch size", batch_size, 1, limits.BATCH)
     mine = torch.arange(len(split)).tensor_split(world)[rank]
     parts = [part for part in mine.split(-(-batch_size // world)) if len(part)]
 

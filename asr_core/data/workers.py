@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from asr_core.errors import InputError
+from asr_core import limits
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -28,13 +28,11 @@ def check_workers(workers: int | None) -> int:
     """``workers``, or the default for None.
 
     Raises:
-        InputError: it is below 0.
+        InputError: it is below 0 (which decodes in this process), or above ``limits.WORKERS``.
     """
     if workers is None:
         return default_workers()
-    if workers < 0:
-        raise InputError(f"workers {workers} is below 0; 0 decodes in this process")
-    return workers
+    return limits.whole("workers", workers, 0, limits.WORKERS)
 
 
 def in_workers(

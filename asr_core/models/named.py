@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.models.backbones import BACKBONES, Backbone
 from asr_core.models.build import build
@@ -33,8 +34,7 @@ def build_named(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     num_classes = arguments.pop("num_classes")
     if arguments:
         raise InputError(f"{name!r} takes num_classes alone, got {', '.join(arguments)}")
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(f"num_classes counts the classes, 1 or more; got {num_classes!r}")
+    limits.whole("num_classes", num_classes, 1, limits.CLASSES)
     if attention is None:
         return build(backbone, num_classes)
     return build(backbone, num_classes, mode="live", attention=attention)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from asr_core import limits
 from asr_core.draws import Key, check_seed, generator
 from asr_core.errors import InputError
 from asr_core.parity import evaluating
@@ -72,8 +73,7 @@ def pgd(
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR
     2018, arXiv 1706.06083), sec. 2.1.
     """
-    if steps < 1:
-        raise InputError(f"steps {steps} is below 1")
+    limits.whole("steps", steps, 1, limits.STEPS)
     if step_size is None:
         step_size = 2.5 * budget.epsilon / steps
     if not step_size >= 0:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from asr_core import limits
 from asr_core.errors import InputError
 from robust.adversarial.attacks import attacked
 from robust.adversarial.budget import Budget
@@ -40,8 +41,7 @@ def minimum_norm(
     gradient-based L2 adversarial attacks" (CVPR 2019, arXiv 1811.09600).
     """
     check_foolbox()
-    if steps < 1:
-        raise InputError(f"steps {steps} is below 1")
+    limits.whole("steps", steps, 1, limits.STEPS)
     foolbox = importlib.import_module("foolbox")
     with attacked(model, images, labels) as (clean, labels), _frozen(model):
         classes = model(clean[:1]).shape[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asr_core import limits
 from asr_core.checkpoint import load_meta
 from asr_core.errors import InputError
 from robust.attack.folder import RunFolder
@@ -93,8 +94,7 @@ def _networks(
     if norms:
         networks = [found for norm in norms for found in select(networks, norm=norm)]
     if train_seeds is not None:
-        if train_seeds < 1:
-            raise InputError(f"--train-seeds is {train_seeds}; it must be at least 1")
+        limits.whole("train seeds", train_seeds, 1, limits.RUNS)
         kept = sorted({network.seed for network in networks})[:train_seeds]
         networks = [network for network in networks if network.seed in kept]
     known = NORMS.names()

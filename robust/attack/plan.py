@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asr_core import limits
+from asr_core.draws import check_seed
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.noise import GRANULARITIES, NOISES, BatchNoise, Severity, default_severities
@@ -42,12 +44,12 @@ class AttackPlan:
     def __post_init__(self) -> None:
         if not self.networks or not self.severities:
             raise InputError("an attack needs at least one network and one severity")
-        if self.draws < 1:
-            raise InputError(f"repeats is {self.draws}; it must be at least 1")
-        if self.size < 64 or self.size % 4:
-            raise InputError(f"size is {self.size}; it must be a multiple of 4, at least 64")
-        if self.batch_size < 1:
-            raise InputError(f"batch size is {self.batch_size}; it must be at least 1")
+        limits.whole("repeats", self.draws, 1, limits.REPEATS)
+        check_seed(self.seed)
+        limits.whole("size", self.size, 64, limits.SIDE)
+        if self.size % 4:
+            raise InputError(f"size is {self.size}; it must be a multiple of 4")
+        limits.check_batch(self.batch_size, self.size)
         if self.granularity not in GRANULARITIES:
             raise unknown_name("granularity", self.granularity, list(GRANULARITIES))
         if self.statistics not in STATISTICS:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from asr_core import limits
 from asr_core.data.split import Split
 from asr_core.errors import InputError
 from asr_core.files import write_json
@@ -61,10 +62,8 @@ def draw(
     Raises:
         InputError: numbers out of range, or no attention that could be drawn.
     """
-    if images < 2 or channels < 1:
-        raise InputError(
-            f"{images} images, {channels} channels: stripes need at least 2 images and 1 channel"
-        )
+    limits.whole("images", images, 2, limits.PICTURED)
+    limits.whole("channels", channels, 1, limits.PICTURED)
     gates = measure(source.model, split, images=images, seed=seed)
     record = source.record
     recorded = record is not None and record.epochs > 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from asr_core.errors import InputError
 from asr_core.recipes import Recipe
 from asr_core.stripes import RECORD, AttentionRecord, load_record
 from asr_core.training import TrainConfig, is_run
-from asr_core.training.folder import CONFIG
+from asr_core.training.folder import CONFIG, read_config
 from robust.model_files import SavedModel, open_model
 
 
@@ -107,5 +106,4 @@ def _run(path: Path) -> tuple[TrainConfig | None, Path | None]:
     folder = path if path.is_dir() else path.parent
     if not is_run(folder):
         return None, None
-    whole = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    return TrainConfig.from_dict(whole["config"]), folder
+    return read_config(folder / CONFIG).config, folder

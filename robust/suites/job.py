@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from asr_core import limits
 from asr_core.data import ImageSet
 from asr_core.data.split import Split
 from asr_core.errors import InputError
+from asr_core.files import in_utf8
 from asr_core.registry import unknown_name
 from asr_core.training.evaluate import Evaluation, evaluate
 from asr_core.training.facts import DataFacts
@@ -127,7 +129,7 @@ class SuiteJob:
                 "labels": facts.labels,
             },
             "precision": self.precision,
-            "command": list(self.command),
+            "command": list(map(in_utf8, self.command)),
         }
 
     def _kept(self, subject: Subject) -> SuiteResult | None:
@@ -204,8 +206,7 @@ def check_pass(split: str, batch_size: int, precision: str) -> None:
     for kind, name, known in (("split", split, SPLITS), ("precision", precision, PRECISIONS)):
         if name not in known:
             raise unknown_name(kind, name, list(known))
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is below 1")
+    limits.whole("batch size", batch_size, 1, limits.BATCH)
 
 
 @contextlib.contextmanager

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from asr_core.errors import InputError
 from asr_core.files import write_json
+from asr_core.schema import Name, Number, Seed, Text, parse, record
+from asr_core.text_files import read_json
 from robust.suites.condition import CLEAN, Condition
 
 SCHEMA = 1
+_Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,40 +128,94 @@ class SuiteResult:
         }
 
 
+@record
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    name: Text
+    split: Text
+    images: int
+    image_size: int | None = None
+    labels: Text | None = None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _Meta:
+    name: Name
+    file: Text | None = None
+    sha256: Text | None = None
+    model: Text | None = None
+    gates: int | None = None
+    trained_under: Text | None = None
+    variant: Text | None = None
+    mode: Text | None = None
+    attention: Text | None = None
+    zero_gamma: bool | None = None
+    recipe: Text | None = None
+    seed: Seed | None = None
+    data: _Data | None = None
+    precision: Text | None = None
+    command: list[Text] | None = None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _Condition:
+    kind: Name
+    severity: Text | int | float
+    repeat: Annotated[int, Field(ge=0)]
+    statistics: Text
+    top1: _Share
+    error: _Share
+    loss: Number | None
+    seconds: Annotated[Number, Field(ge=0)]
+    correct: str
+    top5: _Share | None = None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    schema: Literal[1]
+    suite: Name
+    meta: _Meta
+    settings: dict[str, Any]
+    n: Annotated[int, Field(ge=1)]
+    conditions: list[_Condition]
+
+
 def load_result(path: Path) -> SuiteResult:
     """Read what :meth:`SuiteResult.save` wrote.
 
     Raises:
         InputError: the file is missing, no JSON, or not of this kind.
     """
+    whole = read_json(path)
     try:
-        return from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such result") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the result of a suite ({error})") from None
+        return from_dict(whole)
+    except InputError as error:
+        raise InputError(f"{path}: not the result of a suite: {error}") from None
 
 
 def from_dict(data: Mapping[str, Any]) -> SuiteResult:
     """The result that :meth:`SuiteResult.as_dict` gave.
 
     Raises:
-        InputError: another schema, no clean outcome first, or bits that do not fit.
+        InputError: another schema, unknown or missing fields, values out of range, no clean outcome
+            first, or bits that do not fit.
     """
-    if data["schema"] != SCHEMA:
-        raise InputError(f"schema {data['schema']!r}, expected {SCHEMA}")
-    outcomes = tuple(_outcome(entry, data["n"]) for entry in data["conditions"])
+    found = parse(_Result, data)
+    outcomes = tuple(_outcome(entry, found.n) for entry in found.conditions)
     if not outcomes or outcomes[0].condition != CLEAN:
         raise InputError("it does not begin with the clean outcome")
-    return SuiteResult(data["suite"], data["meta"], data["settings"], outcomes)
+    return SuiteResult(found.suite, data["meta"], found.settings, outcomes)
 
 
-def _outcome(entry: Mapping[str, Any], n: int) -> Outcome:
-    names = ("kind", "severity", "repeat", "statistics")
-    correct = unpacked(entry["correct"], n)
-    loss = math.nan if entry["loss"] is None else entry["loss"]
-    condition = Condition(**{name: entry[name] for name in names})
-    found = Outcome(condition, entry["top1"], loss, correct, entry["seconds"], entry.get("top5"))
+def _outcome(entry: _Condition, n: int) -> Outcome:
+    correct = unpacked(entry.correct, n)
+    loss = math.nan if entry.loss is None else entry.loss
+    condition = Condition(entry.kind, entry.severity, entry.repeat, entry.statistics)
+    found = Outcome(condition, entry.top1, loss, correct, entry.seconds, entry.top5)
     if not math.isclose(correct.double().mean().item(), found.top1, abs_tol=1e-9):
         raise InputError(f"{condition.kind}: top-1 {found.top1} is not that of its samples")
     return found

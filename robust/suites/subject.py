@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,22 @@ from torch import nn
 from asr_core.checkpoint import sha256
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import CheckpointError, InputError
+from asr_core.files import in_utf8
+from asr_core.schema import Text, parse, record
 from asr_core.training import TrainConfig
-from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL
+from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
 from robust.model_files import SavedModel, open_model
 from robust.train_noise import parse_train_noise
+
+
+@record
+@dataclass(frozen=True)
+class _Noise:
+    """What :meth:`robust.train_noise.TrainNoise.setting` put into a run's config."""
+
+    noise: Text | None = None
+    severity: Text | None = None
+    mix: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Subject:
         config = self.config
         found: dict[str, Any] = {
             "name": self.name,
-            "file": str(self.file),
+            "file": in_utf8(self.file),
             "sha256": sha256(self.file),
             "model": self.opened.stock.name,
             "gates": self.opened.gates,
@@ -202,10 +213,11 @@ def check_classes(subject: Subject, data: ImageSet) -> None:
 
 def _origin(file: Path) -> tuple[TrainConfig, str]:
     """The run's config, and the noise that it was trained under."""
+    run = read_config(file)
+    said = run.setting.get("noise", {})
+    noise = parse(_Noise, said, where=f"{file}: setting.noise", error=CheckpointError)
     try:
-        said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        noise = said.get("setting", {}).get("noise")
-        disturbance = parse_train_noise(*map((noise or {}).get, ("noise", "severity", "mix")))
-        return TrainConfig.from_dict(said["config"]), disturbance.text or ""
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: not the config of a run ({error})") from None
+        disturbance = parse_train_noise(noise.noise, noise.severity, noise.mix)
+    except InputError as error:
+        raise CheckpointError(f"{file}: {error}") from None
+    return run.config, disturbance.text or ""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from asr_core import limits
 from asr_core.data import ImageSet
 from asr_core.draws import check_seed
-from asr_core.errors import InputError
 from asr_core.registry import Registry, unknown_name
 from robust.suites.condition import Condition
 
@@ -119,8 +119,7 @@ class SuiteOptions:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.split not in SPLITS:
             raise unknown_name("split", self.split, list(SPLITS))
-        if self.repeats < 1:
-            raise InputError(f"repeats is {self.repeats}; it must be at least 1")
+        limits.whole("repeats", self.repeats, 1, limits.REPEATS)
 
 
 SUITES: Registry[Callable[[SuiteOptions], Suite]] = Registry("suite")

@@ -6,18 +6,17 @@ while the rest goes on.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from asr_core.training.folder import CONFIG, RESULT
+from asr_core.training import DataFacts, TrainConfig
+from asr_core.training.folder import CONFIG, RESULT, RunResult, read_config, read_result
 from robust.cli.progress import progress_bar
 from robust.sweep.engine import Engine, ThisMachine
 
@@ -45,30 +44,22 @@ class Cell:
     @property
     def seconds(self) -> float:
         """What training took, by the run's own clock."""
-        return float(self.result["train_seconds"])
+        return float(self.result.train_seconds)
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """What the finished run gave."""
-        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
-        return found
+        return read_result(self.folder / RESULT)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """What was trained, and how: :meth:`asr_core.training.TrainConfig.as_dict`."""
-        return self._facts["config"]
+    def config(self) -> TrainConfig:
+        """What was trained, and how."""
+        return read_config(self.folder / CONFIG).config
 
     @property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> DataFacts:
         """What it was trained on, in figures."""
-        return self._facts["data"]
-
-    @property
-    def _facts(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = json.loads(
-            (self.folder / CONFIG).read_text(encoding="utf-8")
-        )
-        return found
+        return read_config(self.folder / CONFIG).data
 
 
 def run_missing(

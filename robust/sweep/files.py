@@ -30,22 +30,49 @@ Only ``[axes]`` has to be there.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.sweep.grid import KINDS, SEEDS, Claim, Paper, Sweep
+from asr_core.schema import Number, Several, Text, parse, record
+from asr_core.text_files import read_toml
+from robust.sweep.grid import SEEDS, Claim, Paper, Sweep
 
 FOLDER = Path(__file__).parent
 
-_KEYS: dict[str, type] = {
-    "title": str, "seeds": int, "figures": list, "axes": dict, "fields": dict, "labels": dict,
-    "claims": list, "paper": dict,
-}  # fmt: skip
-_CLAIM: dict[str, type] = {"say": str, "better": object, "than": list}
+
+_Value = str | bool | int | float | tuple[Number, ...]
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _Claim:
+    """A ``[[claims]]`` table."""
+
+    say: Text
+    better: _Value
+    than: list[_Value]
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """What a file may say."""
+
+    title: Text | None = None
+    seeds: Annotated[int, Field(ge=1, le=limits.RUNS)] = SEEDS
+    figures: Several[Text] = ("top1",)
+    axes: dict[str, Several[_Value]] = field(default_factory=dict)
+    fields: dict[str, _Value] = field(default_factory=dict)
+    labels: dict[str, Text] = field(default_factory=dict)
+    claims: list[_Claim] = field(default_factory=list)
+    paper: dict[str, Any] | None = None
 
 
 def shipped() -> list[str]:
@@ -75,68 +102,24 @@ def read_sweep(path: Path) -> Sweep:
         InputError: not TOML, an unknown key, a value of another kind, or what no run can be told;
             the message names the file.
     """
+    found = parse(_File, read_toml(path), where=str(path))
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML file: {error}") from None
-    try:
-        return _sweep(path.stem, found)
+        return Sweep(
+            name=path.stem,
+            title=path.stem if found.title is None else found.title,
+            axes=found.axes,
+            fields=found.fields,
+            labels=found.labels,
+            claims=tuple(Claim(each.say, each.better, tuple(each.than)) for each in found.claims),
+            paper=None if found.paper is None else _paper(found.paper),
+            seeds=found.seeds,
+            figures=found.figures,
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _sweep(name: str, found: Mapping[str, Any]) -> Sweep:
-    _check(found, _KEYS, "key")
-    axes = found.get("axes", {})
-    for axis, values in axes.items():
-        if not isinstance(values, list):
-            raise InputError(f"axis {axis!r} is {values!r}; it must be a list of values")
-    for axis, label in found.get("labels", {}).items():
-        if not isinstance(label, str):
-            raise InputError(f"the label of {axis!r} is {label!r}; it must be a text with {{}}")
-    return Sweep(
-        name=name,
-        title=found.get("title", name),
-        axes={axis: tuple(map(_value, values)) for axis, values in axes.items()},
-        fields={key: _value(value) for key, value in found.get("fields", {}).items()},
-        labels=found.get("labels", {}),
-        claims=tuple(map(_claim, found.get("claims", []))),
-        paper=_paper(found["paper"]) if "paper" in found else None,
-        seeds=found.get("seeds", SEEDS),
-        figures=tuple(found.get("figures", ["top1"])),
-    )
-
-
-def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _claim(found: Any) -> Claim:
-    if not isinstance(found, dict):
-        raise InputError(f"a claim is {found!r}; it must be a table, [[claims]]")
-    _check(found, _CLAIM, "key of a claim")
-    if missing := [key for key in _CLAIM if key not in found]:
-        raise InputError(f"a claim has no {', '.join(missing)}")
-    return Claim(found["say"], _value(found["better"]), tuple(map(_value, found["than"])))
-
-
-def _paper(found: Mapping[str, Any]) -> Paper:
-    figures = {key: rows for key, rows in found.items() if key != "about"}
-    for name, rows in figures.items():
-        if not isinstance(rows, list) or not all(
-            isinstance(row, list) and all(type(value) in (int, float) for value in row)
-            for row in rows
-        ):
-            raise InputError(f"the paper's {name} must be a list of rows of numbers")
-    return Paper(
-        str(found.get("about", "")),
-        {name: tuple(map(tuple, rows)) for name, rows in figures.items()},
-    )
-
-
-def _check(found: Mapping[str, Any], known: Mapping[str, type], kind: str) -> None:
-    for key, value in found.items():
-        if key not in known:
-            raise unknown_name(kind, key, list(known))
-        if not isinstance(value, known[key]) or (known[key] is int and isinstance(value, bool)):
-            raise InputError(f"{key} is {value!r}; it must be {KINDS[known[key]]}")
+def _paper(said: Mapping[str, Any]) -> Paper:
+    figures = {name: rows for name, rows in said.items() if name != "about"}
+    rows = parse(dict[str, tuple[tuple[Number, ...], ...]], figures, where="paper")
+    return Paper(parse(str, said.get("about", ""), where="paper.about"), rows)

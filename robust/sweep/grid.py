@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.registry import unknown_name
@@ -20,21 +21,15 @@ RECIPE = "resnet11-embedded"
 
 SEEDS = 3
 
-OF_RECIPE: dict[str, type] = {
-    "epochs": int, "batch_size": int, "lr": float, "weight_decay": float, "schedule": str,
-    "milestones": tuple, "gamma": float, "warmup_epochs": float, "label_smoothing": float,
-    "clip": float, "ema": float,
-}  # fmt: skip
-FIELDS: dict[str, type] = {
-    "recipe": str, "mode": str, "attention": str, "delta": int, "psi": float, "zero_gamma": bool,
-    "precision": str, "accumulate": int, "channels_last": bool, "compile": bool, **OF_RECIPE,
-}  # fmt: skip
+OF_RECIPE = (
+    "epochs", "batch_size", "lr", "weight_decay", "schedule", "milestones", "gamma",
+    "warmup_epochs", "label_smoothing", "clip", "ema",
+)  # fmt: skip
+FIELDS = (
+    "recipe", "mode", "attention", "delta", "psi", "zero_gamma", "precision", "accumulate",
+    "channels_last", "compile", *OF_RECIPE,
+)  # fmt: skip
 """What a run can be told: options of `robust train`, with _ for -."""
-KINDS: dict[type, str] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false",
-    tuple: "a list", list: "a list", dict: "a table",
-}  # fmt: skip
-"""What messages call the kinds of values."""
 FIGURES = {"top1": "top-1", "top5": "top-5"}
 """Figures of the test split, and what tables call them."""
 
@@ -114,15 +109,20 @@ class Sweep:
     def __post_init__(self) -> None:
         if not self.axes:
             raise InputError("a sweep needs at least one axis")
-        for name, values in [*self.axes.items(), *((k, (v,)) for k, v in self.fields.items())]:
-            _check(name, values)
+        limits.whole("seeds", self.seeds, 1, limits.RUNS)
+        for name in (*self.axes, *self.fields):
+            if name not in FIELDS:
+                raise unknown_name("option of a run", name, list(FIELDS))
+        runs = math.prod([self.seeds, *map(len, self.axes.values())])
+        if runs > limits.RUNS:  # counted, not listed: a few lines can ask for billions
+            raise InputError(
+                f"{runs} runs, {self.seeds} seeds a cell: a sweep has at most {limits.RUNS}"
+            )
         for axis, values in self.axes.items():
             if axis in self.fields:
                 raise InputError(f"{axis!r} is an axis and is set for all runs too; drop one")
             if not values or len(set(map(repr, values))) < len(values):
                 raise InputError(f"axis {axis!r} needs values, each once; got {list(values)}")
-        if type(self.seeds) is not int or self.seeds < 1:
-            raise InputError(f"seeds is {self.seeds!r}; it must be a whole number, at least 1")
         for name in self.figures:
             if name not in FIGURES:
                 raise unknown_name("figure", name, list(FIGURES))
@@ -195,7 +195,7 @@ class Sweep:
         """
         try:
             values: dict[str, Any] = self._values(point)
-            recipe = load_recipe(values.pop("recipe"))
+            recipe = load_recipe(str(values.pop("recipe")))
             own = {name: values.pop(name) for name in OF_RECIPE if name in values}
             return TrainConfig(
                 recipe=recipe.override(**own), seed=seed, data_folder=data_folder, **values
@@ -232,16 +232,6 @@ class Sweep:
 
     def _values(self, point: Point) -> dict[str, Value]:
         return {"recipe": RECIPE, **self.fields, **dict(zip(self.axes, point, strict=True))}
-
-
-def _check(name: str, values: tuple[Value, ...]) -> None:
-    """Refuse an unknown field, or values of another kind than the field's."""
-    if name not in FIELDS:
-        raise unknown_name("option of a run", name, list(FIELDS))
-    kinds = (int, float) if FIELDS[name] is float else (FIELDS[name],)
-    for value in values:
-        if type(value) not in kinds:
-            raise InputError(f"{name} is {value!r}; it must be {KINDS[FIELDS[name]]}")
 
 
 def _text(value: Value) -> str:

@@ -38,9 +38,9 @@ class Results:
             row: dict[str, Any] = {**dict(zip(self.sweep.axes, run.point, strict=True))}
             row["seed"] = run.seed
             for figure in ("top1", "top5", "loss"):
-                row[f"test_{figure}"] = result["test"][figure]
-                row[f"validation_{figure}"] = result["last"][f"validation_{figure}"]
-            row["train_seconds"] = result["train_seconds"]
+                row[f"test_{figure}"] = getattr(result.test, figure)
+                row[f"validation_{figure}"] = result.last[f"validation_{figure}"]
+            row["train_seconds"] = result.train_seconds
             row["folder"] = run.cell.folder.name
             found.append(row)
         return found
@@ -62,7 +62,7 @@ class Results:
     @property
     def images(self) -> int:
         """Test images of a run; 0 where none is finished."""
-        done = (run.cell.result["test"]["images"] for run in self.runs if run.cell.done)
+        done = (run.cell.result.test.images for run in self.runs if run.cell.done)
         return next(done, 0)
 
     def chosen(self, row: int) -> int | None:

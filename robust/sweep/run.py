@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.files import write_json, write_text
 from asr_core.training import TrainConfig
@@ -94,12 +95,12 @@ def run_sweep(
         tell: gets a line on what there is to do and how long it takes, before it begins.
 
     Raises:
-        InputError: workers below 1, a finished run was made with other options, the data cannot be
-            opened, an address without Ray, or the cluster cannot be used.
+        InputError: workers out of range, a finished run was made with other options, the data
+            cannot be opened, an address without Ray, or the cluster cannot be used.
         KeyboardInterrupt: saying what is kept; the same call goes on.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}; it must be at least 1")
+    if workers is not None:
+        limits.whole("workers", workers, 1, limits.WORKERS)
     if address is not None and engine != "ray":
         raise InputError(f"address is {address!r}, of a Ray cluster; choose engine 'ray' as well")
     runs = sweep.runs(folder, data_folder=data_folder)
@@ -151,7 +152,7 @@ def _write(folder: Path, outcome: Outcome) -> None:
 
 def _check(run: Run) -> None:
     """Refuse a finished run of other options than the sweep's."""
-    if run.cell.done and _compared(TrainConfig.from_dict(run.cell.config)) != _compared(run.config):
+    if run.cell.done and _compared(run.cell.config) != _compared(run.config):
         raise InputError(
             f"{run.cell.folder} is a finished run with other options than the sweep's; choose "
             "another folder (--out), or remove it"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
-from asr_core.errors import InputError
+from asr_core import limits
 from asr_core.photographs import photograph
 from asr_core.registry import unknown_name
 
@@ -53,8 +53,7 @@ def held_out(name: str, *, size: int = 256) -> Tensor:
     """
     if name not in _CROPS:
         raise unknown_name("held-out picture", name, list(HELD_OUT))
-    if size < 16:
-        raise InputError(f"size {size} is too small; use at least 16 pixels")
+    limits.whole("size", size, 16, limits.SIDE)
     source, row, column, fraction = _CROPS[name]
     image = photograph(source)
     height, width = image.shape[-2:]

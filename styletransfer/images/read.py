@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.files import atomic_path
 from asr_core.images import ImageError, Note, decode, opened
@@ -202,8 +203,8 @@ def _files_in(folder: Path, on_skip: Note) -> list[Path]:
 
 
 def _check_size(size: int | None, crop: bool) -> None:
-    if size is not None and size < 1:
-        raise InputError(f"size must be at least 1 pixel, got {size}")
+    if size is not None:
+        limits.whole("size", size, 1, limits.SIDE)
     if crop and size is None:
         raise InputError("crop needs a size: the side of the square to keep")
 

@@ -173,9 +173,9 @@ def test_never_trained():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delta": 0}, "1 or more; got 0"),
-        ({"delta": 1.5}, r"1 or more; got 1\.5"),
-        ({"delta": True}, "1 or more; got True"),
+        ({"delta": 0}, "delta is 0"),
+        ({"delta": 1.5}, r"delta is 1\.5"),
+        ({"delta": True}, "delta is True"),
         ({"psi": math.nan}, "must be finite; got nan"),
         ({"attention": "cbm"}, r"unknown attention module 'cbm'.*Did you mean 'cbam'"),
         ({"activation": "relu"}, "unknown activation 'relu'"),

@@ -1,7 +1,6 @@
 """robust.style_run: a folder that holds one run, finished or to be gone on with."""
 
 import csv
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from tiny_run import equal, interrupt_at, make_quick, picture, weights
 from torch import Tensor
 
+from asr_core.checkpoint import load_meta
 from asr_core.errors import CheckpointError, InputError
 from robust.noise import BatchNoise, RandomNoise
 from robust.style_run import StyleRun
@@ -68,7 +68,7 @@ def log(run: StyleRun) -> list[dict[str, str]]:
 def test_a_finished_run_is_a_network_its_facts_its_style_and_its_log(run: StyleRun) -> None:
     told = train(run)
     assert sorted(os.listdir(run.folder)) == [
-        "log.csv", "network.json", "network.safetensors", "style.png"
+        "log.csv", "network.safetensors", "style.png"
     ]  # fmt: skip
     network, meta = load_network(run.folder / "network.safetensors")
     assert network.config["norm"] == "bn+asr"
@@ -109,7 +109,7 @@ def test_held_out_losses_are_those_of_the_network_as_trained(run: StyleRun) -> N
 def test_instance_norm_is_recorded_with_its_statistics(run: StyleRun) -> None:
     instance = replace(run, recipe=replace(RECIPE, norm="in"))
     train(instance)
-    meta = json.loads((run.folder / "network.json").read_text())
+    meta = load_meta(run.folder / "network.safetensors")
     assert meta["held_out_statistics"] == "instance"
 
 
@@ -123,7 +123,7 @@ def test_the_users_photographs_are_used(run: StyleRun, tmp_path: Path) -> None:
     train(own)
     train(run)
     assert not equal(weights(own.folder), weights(run.folder))
-    assert json.loads((own.folder / "network.json").read_text())["images"] == "3 files"
+    assert load_meta(own.folder / "network.safetensors")["images"] == "3 files"
 
 
 @pytest.mark.parametrize("severity", [RandomNoise(0.5), BatchNoise(3)])
@@ -137,7 +137,7 @@ def test_noise_in_training_changes_the_weights_and_is_recorded(
     train(noisy)
     train(run)
     assert not equal(weights(noisy.folder), weights(run.folder))
-    meta = json.loads((noisy.folder / "network.json").read_text())
+    meta = load_meta(noisy.folder / "network.safetensors")
     assert meta["noise"] == {"noise": severity.noise, "severity": severity.text}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fake_training import fake_python
+from finished import result
 
 from robust.cli.progress import progress_bar
 from robust.sweep import Cell, cells, run_missing
@@ -27,7 +28,7 @@ def some_cells(folder: Path, count: int) -> list[Cell]:
 def test_what_is_missing_is_run_and_failures_are_told(tmp_path: Path, record: Path) -> None:
     runs = some_cells(tmp_path, 5)
     runs[3].folder.mkdir()
-    (runs[3].folder / "result.json").write_text('{"train_seconds": 90}')
+    (runs[3].folder / "result.json").write_text(result(seconds=90))
     failures = run_missing(runs, workers=2, say="study")
     assert sorted(failures) == [
         f"{runs[1].folder}: exit 2: robust: error: lr is nan",
@@ -96,7 +97,7 @@ def test_a_disk_that_machines_share_may_be_late(
         waited.append(seconds)
         if len(waited) == 3:
             cell.folder.mkdir()
-            (cell.folder / "result.json").write_text('{"train_seconds": 30}')
+            (cell.folder / "result.json").write_text(result(seconds=30))
 
     monkeypatch.setattr(cells.time, "sleep", sleep)
     assert run_missing([cell], workers=1, say="study", engine=Elsewhere()) == []

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import ray
 from click.testing import CliRunner
+from finished import result
 from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import tiny_metrics, tiny_sweep, trained_here
@@ -54,8 +55,8 @@ case "$*" in
     *"--seed 1 "*) echo "a warning" >&2; echo "robust: error: lr is nan" >&2; exit 2 ;;
     *"--seed 2 "*) kill -KILL $PPID; sleep 60 ;;
 esac
-echo '{"train_seconds": 30}' >"$folder/result.json"
-"""
+echo 'RESULT' >"$folder/result.json"
+""".replace("RESULT", result())
 
 
 class LeftError(Exception):
@@ -157,7 +158,7 @@ def test_what_is_missing_is_run_and_failures_are_told(
     python(tmp_path, monkeypatch, ENDS)
     runs = some_cells(6)
     runs[4].folder.mkdir()
-    (runs[4].folder / "result.json").write_text('{"train_seconds": 90}')
+    (runs[4].folder / "result.json").write_text(result(seconds=90))
     with on_ray(tmp_path, device="cpu") as engine:
         failures = sorted(run_missing(runs, workers=2, say="study", quiet=True, engine=engine))
     assert failures[0] == "run-1: exit 2: robust: error: lr is nan"
