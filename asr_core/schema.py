@@ -35,6 +35,16 @@ T = TypeVar("T")
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
+_WORDS = {
+    "Input should": "it must",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid array": "a list",
+    "a valid tuple": "a list",
+    "a valid dictionary": "a table",
+    "an object": "a table",
+}
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
@@ -147,7 +157,9 @@ def _said(error: ValidationError, kind: Any) -> str:
         start = dataclasses.fields(kind)[start].name
     field = ".".join(map(str, (start, *inside)))
     cause = first.get("ctx", {}).get("error")
-    reason = str(cause) if cause else first["msg"].replace("Input should be", "it must be")
+    reason = str(cause) if cause else first["msg"]
+    for theirs, ours in _WORDS.items():
+        reason = reason.replace(theirs, ours)
     if first["type"] in _UNKNOWN:
         known = [f.name for f in dataclasses.fields(kind)] if not inside else []
         text = str(unknown_name("field", field, known)) if known else f"unknown field {field!r}"

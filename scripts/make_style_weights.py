@@ -54,7 +54,7 @@ def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
     reloaded, _ = load_network(draft)
     final = evaluate(reloaded, loss, [held_out(name) for name in HELD_OUT])
     save_network(target, reloaded, style=style, seed=seed, facts={**facts, "held_out": final})
-    for file in (draft, draft.with_suffix(".json"), resume):
+    for file in (draft, resume):
         file.unlink()
     return f"{target.name}: content {final['content']:.3f}, style {final['style']:.3f}"
 

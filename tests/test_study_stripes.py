@@ -171,7 +171,9 @@ def test_the_set_is_that_of_the_appendix(scripts: dict[str, ModuleType]) -> None
 
 def test_a_run_of_other_options_is_refused(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     study = scripts["study_stripes"]
-    recipe = load_recipe("resnet11-embedded").override(epochs=6, weight_decay=1e-4)
+    recipe = load_recipe("resnet11-embedded").override(
+        epochs=6, weight_decay=1e-4, schedule="multistep", milestones=[3], gamma=0.1
+    )
     config = TrainConfig(recipe=recipe, mode="live", attention="se")
     write_config(tmp_path, config)
     cell = Cell(tmp_path, ())

@@ -47,7 +47,7 @@ def test_a_style_network_is_trained_and_written_with_its_facts(
     options = argparse.Namespace(out=out, work=work, steps=1)
     told = style_weights.make("mosaic", "bn+asr", 2, options)
     assert told.startswith("mosaic-bn-asr-2.safetensors: content ")
-    assert sorted(os.listdir(out)) == ["mosaic-bn-asr-2.json", "mosaic-bn-asr-2.safetensors"]
+    assert sorted(os.listdir(out)) == ["mosaic-bn-asr-2.safetensors"]
     assert os.listdir(work) == [], "neither a draft nor a state to resume is left"
     network, meta = load_network(out / "mosaic-bn-asr-2.safetensors")
     recipe = StyleRecipe(norm="bn+asr", seed=2, steps=1)
@@ -72,4 +72,4 @@ def test_the_loss_network_is_trained_folded_and_loads(
     assert network.state_dict().keys() == shipped_keys
     features = network(torch.rand(1, 3, 64, 64)).style
     assert all(feature.isfinite().all() for feature in features)
-    assert sorted(os.listdir(tmp_path)) == ["mini-vgg.json", "mini-vgg.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == ["mini-vgg.safetensors"]

@@ -214,8 +214,8 @@ def check_classes(subject: Subject, data: ImageSet) -> None:
 def _origin(file: Path) -> tuple[TrainConfig, str]:
     """The run's config, and the noise that it was trained under."""
     run = read_config(file)
-    said = run.setting.get("noise", {})
-    noise = parse(_Noise, said, where=f"{file}: setting.noise", error=CheckpointError)
+    said, where = run.setting.get("noise"), f"{file}: setting.noise"
+    noise = parse(_Noise, {} if said is None else said, where=where, error=CheckpointError)
     try:
         disturbance = parse_train_noise(noise.noise, noise.severity, noise.mix)
     except InputError as error:

@@ -139,7 +139,7 @@ def test_real_images_are_the_same_in_two_processes_as_in_one() -> None:
     ("options", "message"),
     [
         ({"batch_size": 21}, "batch size 21 is larger than the set of 20 images"),
-        ({"batch_size": 0}, "batch size 0 is below 1"),
+        ({"batch_size": 0}, "batch size is 0"),
         ({"batch_size": 5, "world": 2}, "5 cannot be shared equally by 2 .* a multiple of 2"),
         ({"batch_size": 4, "rank": 2, "world": 2}, "rank 2 is out of range; there are 2"),
         ({"batch_size": 4, "rank": -1}, "rank -1 is out of range"),
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused_at_once(options: dict[str, int], message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch size 0 is below 1"),
+        ({"batch_size": 0}, "batch size is 0"),
         ({"batch_size": 4, "rank": 3, "world": 3}, "rank 3 is out of range"),
     ],
 )

@@ -56,5 +56,5 @@ def test_processes_of_a_host_share_its_processors(monkeypatch: pytest.MonkeyPatc
 
 def test_a_negative_number_is_refused() -> None:
     assert check_workers(0) == 0
-    with pytest.raises(InputError, match="workers -1 is below 0"):
+    with pytest.raises(InputError, match="workers is -1"):
         check_workers(-1)

@@ -1,6 +1,5 @@
 """Merged and folded models on disk: rebuilt with the same layers, bit for bit."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from layer_cases import randomise
 from torch import Tensor, nn
 
 from asr_core import fold_conv_bn, fuse_asr, insert_asr, merge_branches
+from asr_core.checkpoint import load_meta
 from asr_core.fold.branches import branched
 from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized, resnet_acnet
@@ -58,7 +58,7 @@ def test_a_merged_model_comes_back_merged(tmp_path: Path, kind: str, normalized:
     path = tmp_path / "folded.safetensors"
     save_model(path, folded, STOCK, merged=blocks, folded=pairs)
 
-    meta = json.loads(path.with_suffix(".json").read_text())
+    meta = load_meta(path)
     assert meta["merged"] == BLOCKS[kind]
     assert len(meta["folded"]) == (10 if kind == "acnet" else 0)
 

@@ -1,14 +1,15 @@
 """Frozen models on disk: the JSON says which gates are gone, the tensors which constants stay."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from header import change_facts
 from live_nets import Gated, images, ready, timm_resnet
 from torch import nn
 
 from asr_core import CheckpointError
+from asr_core.checkpoint import load_meta
 from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.models import Normalized
 from asr_core.saved_model import StockModel, load_model, save_model
@@ -37,7 +38,7 @@ def build(name: str, arguments: object) -> nn.Module:
 def test_a_frozen_model_comes_back_frozen(tmp_path: Path, name: str, normalized: bool) -> None:
     path = tmp_path / "frozen.safetensors"
     report = save(path, name, normalized=normalized)
-    written = json.loads(path.with_suffix(".json").read_text())["frozen"]
+    written = load_meta(path)["frozen"]
     gates = ["gate"] if name == "kept" else [f"layer{i}.0.se" for i in (1, 2, 3, 4)]
     assert written == gates, "names of the backbone, as the tensors'"
     again = load_model(path, build)
@@ -49,8 +50,6 @@ def test_a_frozen_model_comes_back_frozen(tmp_path: Path, name: str, normalized:
 def test_a_gate_that_the_json_leaves_out_is_missing_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "frozen.safetensors"
     save(path, "folded")
-    beside = path.with_suffix(".json")
-    meta = json.loads(beside.read_text())
-    beside.write_text(json.dumps({**meta, "frozen": meta["frozen"][1:]}))
+    change_facts(path, frozen=load_meta(path)["frozen"][1:])
     with pytest.raises(CheckpointError, match=r"missing: layer1\.0\.se\.fc1\.weight"):
         load_model(path, build)

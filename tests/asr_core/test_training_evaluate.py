@@ -80,5 +80,5 @@ def test_a_label_without_a_logit_is_refused() -> None:
 
 
 def test_a_batch_size_below_one_is_refused() -> None:
-    with pytest.raises(InputError, match="batch size 0 is below 1"):
+    with pytest.raises(InputError, match="batch size is 0"):
         evaluate(Table(torch.randn(1, 2)), numbered(torch.tensor([0])), batch_size=0)

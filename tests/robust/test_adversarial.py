@@ -301,7 +301,7 @@ def test_fused_and_unfused_models_are_attacked_alike():
         ({"labels": torch.tensor([0])}, r"labels must be 2 classes"),
         ({"labels": torch.tensor([0, -1])}, r"from 0 up"),
         ({"labels": torch.tensor([0.0, 1.0])}, r"as int64 from 0 up, got torch.float32"),
-        ({"steps": 0}, r"steps 0 is below 1"),
+        ({"steps": 0}, r"steps is 0"),
         ({"step_size": -0.1}, r"step size -0.1 is below 0"),
         ({"seed": 0}, r"random start needs indices"),
         ({"seed": 0, "indices": [1, 2, 3]}, r"2 images have 3 indices"),

@@ -78,7 +78,7 @@ def test_a_budget_of_0_changes_nothing(norm):
 def test_what_cannot_be_attacked_is_refused():
     images, labels = batch(2)
     budget = Budget("linf", 0.1)
-    with pytest.raises(InputError, match="steps 0 is below 1"):
+    with pytest.raises(InputError, match="steps is 0"):
         minimum_norm(net(), images, labels, budget=budget, steps=0)
     with pytest.raises(InputError, match="label 7 is none of the model's 5 classes"):
         minimum_norm(net(), images, labels + 7 - labels, budget=budget)

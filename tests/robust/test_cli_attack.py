@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_networks import save_all, save_tiny
 
-from asr_core.checkpoint import sha256
+from asr_core.checkpoint import META, load_meta, save_checkpoint, sha256
 from robust.attack.folder import FILES
 from robust.attack.run import StyleAttack
 from robust.cli import main
@@ -277,15 +277,13 @@ def test_a_pickle_with_code_is_refused_and_never_run(tmp_path: Path) -> None:
 
 def test_nan_weights_and_other_architectures_are_refused(tmp_path: Path) -> None:
     path = save_tiny(tmp_path, "bn", 0)
-    meta = json.loads(path.with_suffix(".json").read_text())
+    meta = load_meta(path)
     tensors = load_file(path)
     broken = {**tensors, "conv1.conv2d.bias": torch.full((4,), float("nan"))}
-    save_file(broken, path)
-    path.with_suffix(".json").write_text(json.dumps({**meta, "sha256": sha256(path)}))
+    save_file(broken, path, metadata={META: json.dumps(meta)})
     failed(attack([path], tmp_path / "run"), "conv1.conv2d.bias", "NaN")
     del tensors["in1.weight"]
-    save_file(tensors, path)
-    path.with_suffix(".json").write_text(json.dumps({**meta, "sha256": sha256(path)}))
+    save_checkpoint(path, tensors, meta)
     failed(attack([path], tmp_path / "run"), "another architecture", "in1.weight")
     assert not (tmp_path / "run").exists()
 

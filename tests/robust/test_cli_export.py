@@ -17,6 +17,7 @@ from tiny_networks import save_tiny
 from torch import Tensor, nn
 
 from asr_core import export as exporting
+from asr_core.checkpoint import META, load_meta
 from asr_core.saved_model import StockModel, save_model
 from robust import model_files
 from robust.model_files import open_model
@@ -291,8 +292,7 @@ def test_weights_that_are_not_finite(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "nan.safetensors"
     tensors = load_file(checkpoint)
     tensors["fc.bias"][3] = torch.nan
-    save_file(tensors, path)
-    path.with_suffix(".json").write_text(checkpoint.with_suffix(".json").read_text())
+    save_file(tensors, path, metadata={META: json.dumps(load_meta(checkpoint))})
     result = export(path, "--format", "pt2", "--out", tmp_path / "model.pt2")
     failed(result, "fc.bias holds NaN")
 

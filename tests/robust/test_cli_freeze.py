@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import asr_core.data
 from asr_core import fuse_asr
+from asr_core.checkpoint import load_meta
 from asr_core.data import ImageSet, MemorySplit
 from asr_core.freeze import find_gates
 from asr_core.models import Normalized, build
@@ -119,7 +120,7 @@ def test_the_file_is_the_plain_backbones_with_the_means_in_it(
     live = save(path)
     told = figures(path, "--out", out)
     assert told["stock"] == "asr:resnet11"
-    meta = json.loads(out.with_suffix(".json").read_text())
+    meta = load_meta(out)
     assert (meta["stock"], meta["frozen"], meta["mean"]) == ("asr:resnet11", [], list(MEAN))
     plain = build("resnet11", CLASSES)
     plain.load_state_dict(load_file(out), strict=True)
@@ -258,7 +259,7 @@ def test_a_model_without_a_plain_twin_says_which_gates_are_gone(
     save(path, name, normalized=False)
     told = figures(path, "--out", out)
     assert told["stock"] == name
-    meta = json.loads(out.with_suffix(".json").read_text())
+    meta = load_meta(out)
     assert meta["frozen"] == [gate["name"] for gate in told["gates"]]
     assert len(meta["frozen"]) == 9
     assert sum(t.numel() for t in load_file(out).values()) < sum(
@@ -326,7 +327,7 @@ def test_models_without_a_gate_to_freeze(
     [
         (["--split", "train"], ["test or validation", "'train'"]),
         (["--max-images", "1"], ["at least 2 images, got 1"]),
-        (["--batch-size", "0"], ["batch size 0 is below 1"]),
+        (["--batch-size", "0"], ["batch size is 0"]),
         (["--device", "abacus"], ["device 'abacus' cannot be used"]),
         (["--out", "plain.pt"], ["must end in .safetensors"]),
     ],

