@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,7 +66,10 @@ def export_pt2(
     _refuse_gates(model)
     program = _program(model, example, size_step)
     with atomic_path(path) as temporary:
-        torch.export.save(program, temporary)
+        data = io.BytesIO()  # torch's own file writer ends the process where the disk is full
+        torch.export.save(program, data)
+        temporary.write_bytes(data.getbuffer())
+        del data
         run: Any = torch.export.load(temporary).module()
 
         def inside(inputs: Tensor) -> Inside:
@@ -88,10 +92,13 @@ def export_onnx(
     ``images``, its first output ``outputs``. The weights are inside the file (at most 2 GB).
 
     Raises:
-        InputError: as :func:`export_pt2`, or a package of the extra ``export`` is missing.
+        InputError: as :func:`export_pt2`, or a package of the extra ``export`` is missing, the
+            model is in half precision (which cannot be checked that closely), or onnxruntime
+            lacks one of its operators for float64.
     """
     require_onnx()
     _refuse_gates(model)
+    _refuse_half(model)
     onnxruntime = importlib.import_module("onnxruntime")
     with _quiet(), evaluating(model):
         try:
@@ -110,9 +117,12 @@ def export_onnx(
     options.log_severity_level = 3
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
-        session = onnxruntime.InferenceSession(
-            str(temporary), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            session = onnxruntime.InferenceSession(
+                str(temporary), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own kinds, one for each thing that it lacks
+            raise _not_exportable(model, "onnxruntime", error) from error
 
         def run(inputs: Tensor) -> list[Tensor]:
             outputs = session.run(None, {INPUT: inputs.cpu().numpy()})
@@ -155,6 +165,15 @@ def _refuse_gates(model: nn.Module) -> None:
         raise InputError(
             f"{gated[0]!r} has a gate, which the graph would hold: fuse_asr the model first"
         )
+
+
+def _refuse_half(model: nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise InputError(
+                f"{name!r} is of type {tensor.dtype}; ONNX files are checked in full precision: "
+                "convert the model first (model.float())"
+            )
 
 
 def _dimensions(example: Tensor, size_step: int | None) -> dict[int, Any]:

@@ -36,7 +36,7 @@ def export(
     or what asr_core.save_model wrote. pt2 (torch.export) and onnx take any batch size, those of
     style networks any sides that are multiples of 4; both are run against the model before the
     file is put in place. Where outputs differ nothing is written, and the exit code is 1.
-    Normalisation of the images is part of the graph; of safetensors the JSON keeps it. Live
+    Normalisation of the images is part of the graph; of safetensors the header keeps it. Live
     attention stays.
     """
     from dataclasses import asdict

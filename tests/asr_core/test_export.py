@@ -1,5 +1,6 @@
 """asr_core.export: files that other tools run, read back here by those tools alone."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,54 @@ def test_a_disk_that_is_full_keeps_the_old_file(
     with pytest.raises(OSError, match="No space"):
         WRITERS[suffix](path, nn.Linear(3, 3), torch.rand(2, 3))
     assert path.read_text() == "the old file"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@FORMATS
+def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path: Path, suffix: str) -> None:
+    """Not the end of the process, as of torch's own writer: the limit is the system's."""
+    path = tmp_path / f"model.{suffix}"
+    path.write_text("the old file")
+    model, before = nn.Linear(300, 300), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            WRITERS[suffix](path, model, torch.rand(2, 300))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "the old file"
+    assert list(tmp_path.iterdir()) == [path]
+    WRITERS[suffix](path, model, torch.rand(2, 300))
+    assert path.stat().st_size > 100_000, "the limit was below the file's size"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_half_precision_is_no_onnx_file(tmp_path: Path, dtype: torch.dtype, mixed: bool) -> None:
+    model = fused().to(dtype)
+    if mixed:
+        model[1].float()  # type: ignore[index]
+    with pytest.raises(InputError, match=rf"'0.weight' is of type {dtype}.*model.float\(\)"):
+        export_onnx(tmp_path / "model.onnx", model, images(2).to(dtype))
+    assert list(tmp_path.iterdir()) == []
+    export_pt2(tmp_path / "model.pt2", model, images(2).to(dtype))
+    with torch.no_grad():
+        assert torch.equal(
+            run(tmp_path / "model.pt2", images(4).to(dtype)), model(images(4).to(dtype))
+        )
+
+
+def test_double_precision_is_a_right_onnx_file_or_an_error(tmp_path: Path) -> None:
+    path, linear = tmp_path / "model.onnx", nn.Linear(3, 4).double().eval()
+    export_onnx(path, linear, torch.rand(2, 3).double())
+    x = torch.rand(5, 3).double()
+    with torch.no_grad():
+        assert torch.allclose(run(path, x), linear(x), rtol=1e-12)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"cannot be exported .*\(onnxruntime\): .*Conv"):
+        export_onnx(path, fused().double(), images(2).double())
+    assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -192,7 +192,7 @@ def test_progress_is_told_by_the_batch() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="batch size 0"):
+    with pytest.raises(InputError, match="batch size is 0"):
         run(Counted(), Darker(), 0)
     with pytest.raises(InputError, match=r"label 3 is none of the model's 3 classes"):
         run(net("bn", 3), Darker())
