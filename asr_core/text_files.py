@@ -83,8 +83,10 @@ def _problem(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"is {value}; it must be a finite number"
     if isinstance(value, int):
-        fits = -LARGEST <= value < LARGEST
-        return "" if fits else f"is {value:.3e}; whole numbers have at most 64 bits"
+        if -LARGEST <= value < LARGEST:
+            return ""
+        bits = value.bit_length()  # the digits of a huge one are not to be had
+        return f"is {f'{value:.3e}' if bits < 1000 else ''} of {bits} bits, of at most 64"
     if isinstance(value, str):
         held = "\0" not in value and value == value.encode("utf-8", "replace").decode("utf-8")
         return "" if held else f"is {value[:40]!r}, which is no text"

@@ -189,7 +189,7 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         path: what ``save_model`` wrote; the folder of a classifier's training run, or its
             ``last.pt`` or ``best.pt``; or a style network.
         builder: the name to build a saved model from (:func:`robust.model_names.build_model`)
-            instead of the one in its JSON. Required where that names code of the user's own.
+            instead of the one in its header. Required where that names code of the user's own.
 
     Raises:
         CheckpointError: missing, damaged, unsafe, or of another kind or architecture.

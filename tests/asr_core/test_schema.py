@@ -67,7 +67,7 @@ def test_plain_data_becomes_a_record_and_comes_back() -> None:
         ({"count": "1"}, "count is '1';"),
         ({"count": 0}, "count is 0; .* 1$"),
         ({"count": 10}, "count is 10; .* 9$"),
-        ({"count": 10**26}, "count is 1.000e\\+26; .* 64 bits"),
+        ({"count": 10**26}, "count is 1.000e\\+26 .* 64"),
         ({"name": ""}, "name is ''"),
         ({"name": "x" * 5000}, "name is 'xxx.* 4096"),
         ({"name": None}, "name is None"),

@@ -51,7 +51,7 @@ def test_any_bytes_are_data_or_an_input_error(data: bytes) -> None:
     [
         ("a = [1, nan]", "a.1 is nan"),
         ("a = -inf", "a is -inf"),
-        ("[a]\nb = 99999999999999999999", r"a.b is 1.000e\+20; .* 64 bits"),
+        ("[a]\nb = 99999999999999999999", r"a.b is 1.000e\+20 .* 64"),
         ("a = 1979-05-27", "a is '1979-05-27', a date"),
         ("a = 1\na = 2", "not TOML"),
         ("a = " + "[" * 40 + "]" * 40, "a.0.0.0 nested more than 32"),

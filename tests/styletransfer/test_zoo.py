@@ -161,7 +161,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], ob
         (lambda tensors, meta: meta["model"].update(width=10**9), r"model.width is .* 512$"),
         (lambda tensors, meta: meta["model"].update(blocks=10**9), r"model.blocks is .* 64$"),
         (lambda tensors, meta: meta["model"].update(width=512), r"describes a model of more than"),
-        (lambda tensors, meta: meta.update(seed=2**70), "seed is .* at most 64 bits"),
+        (lambda tensors, meta: meta.update(seed=2**70), "seed is .* at most 64"),
         (lambda tensors, meta: meta.update(colour="red"), "unknown field 'colour'"),
         (lambda tensors, meta: meta.update(model=[1]), r"model is \[1\]"),
         (lambda tensors, meta: meta.pop("model"), r"missing: model"),
