@@ -125,8 +125,8 @@ def run(cases: Iterable[Case], total: int, *, jobs: int, console: Console) -> Fi
             bar.advance(task)
             if number % 20 == 0 or number == total:
                 bar.refresh()
-                if not console.is_terminal and number % 500 == 0:
-                    console.print(f"{number} of {total}, faults {len(found.counts)}")
+                if not console.is_terminal and number % 100 == 0:
+                    console.print(f"{number} of {total}, {len(found.counts)} faults")
     return found
 
 

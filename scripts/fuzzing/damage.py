@@ -184,7 +184,7 @@ def damaged_safetensors(rng: Random, data: bytes) -> tuple[bytes, str]:
     about = _damage_tensors(rng, tensors, dense=True)
     (length,) = struct.unpack("<Q", data[:8])
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__")
-    return save_safetensors({n: t.contiguous() for n, t in tensors.items()}, metadata), about
+    return save_safetensors({n: tensors[n].contiguous() for n in sorted(tensors)}, metadata), about
 
 
 def _damage_metadata(rng: Random, header: dict[str, Any]) -> str:
@@ -199,7 +199,7 @@ def _damage_metadata(rng: Random, header: dict[str, Any]) -> str:
 
 
 def _damage_tensors(rng: Random, tensors: dict[str, Tensor], *, dense: bool) -> str:
-    name = rng.choice(list(tensors))
+    name = rng.choice(sorted(tensors))
     way = rng.choice(["odd", "odd", "odd", "all", "gone", "new", "renamed", "none"])
     if way == "odd":
         tensors[name], said = odd_tensor(rng, tensors[name], dense=dense)

@@ -12,14 +12,21 @@ from typing import Any
 
 import click
 
+from asr_core.attention import ATTENTIONS
+from asr_core.data import DATASETS
+from asr_core.models import BACKBONES
+from asr_core.recipes import recipes
 from asr_core.recipes.files import FOLDER as RECIPES
 from fuzzing.case import Case, Files, Special
 from fuzzing.damage import DEEP, ODD, damaged_bytes, damaged_value
 from robust.cli import main
+from robust.noise import NOISES
+from robust.suites import SUITES
 from robust.sweep.files import FOLDER as SWEEPS
+from styletransfer.network import NORMS
 
 SMALL: Mapping[str, tuple[str, ...]] = {
-    "attack": ("--size", "32", "--images", "picture.png", "--train-seeds", "1", "--norm", "in",
+    "attack": ("--size", "64", "--images", "picture.png", "--train-seeds", "1", "--norm", "in",
                "--noise", "constant", "--repeats", "1"),
     "stylize": ("picture.png", "--size", "16", "--out", "out"),
     "train style": ("--style", "picture.png", "--size", "64", "--width", "1", "--steps", "1"),
@@ -40,6 +47,7 @@ _NUMBERS = (
     "9223372036854775808", "1" + "0" * 26, "1" + "0" * 5000, "nan", "inf", "-inf", "1e400", "0x10",
     "1_000", "１", "", " 1", "1,5", "true",
 )  # fmt: skip
+_WHOLE = tuple(n for n in _NUMBERS if n.lstrip("-").isdigit() and len(n) < 30)
 _TEXTS = (
     "", " ", "x", "x" * 3000, "\x1b[31mred\x07", "$\\foo$", "=1+1", "é", "\udcff", "a\nb", "*",
     "[", "**", "../..", "-", "--", "a:b", "os:system", "timm:", "asr:", "asr:x+y", "timm:resnet18",
@@ -84,7 +92,7 @@ def commands(rng: Random, name: str, parts: Mapping[str, Files]) -> Case:
     """A command line: one that works, with options drawn, lost, doubled or misspelt."""
     words = rng.choice(sorted(tree()))
     parameters = tree()[words].params
-    line = list(SMALL.get(words, ())) if rng.random() < 0.8 else []
+    line = list(SMALL.get(words, ())) if rng.random() < 0.9 else []
     for parameter in rng.choices(parameters, k=rng.choice([0, 1, 1, 2, 4])) if parameters else []:
         line += _given(rng, parameter)
     if not any("--quiet" in p.opts for p in parameters) or rng.random() < 0.5:
@@ -114,21 +122,28 @@ def _value(rng: Random, parameter: click.Parameter) -> str:
         return rng.choice([*_NUMBERS, *_TEXTS, *_PATHS])
     if isinstance(kind, click.Choice):
         choice = str(rng.choice(list(kind.choices)))
-        return choice if way < 0.8 else choice.upper() + "x"
-    if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
+        return choice if way < 0.9 else f"{choice.upper()}x"
+    if isinstance(kind, click.types.IntParamType):
+        return rng.choice(_WHOLE)
+    if isinstance(kind, click.types.FloatParamType):
         return rng.choice(_NUMBERS)
     if isinstance(kind, click.Path | click.File):
         return rng.choice(_PATHS)
-    return rng.choice(rng.choice([_TEXTS, _PATHS, _words()]))
+    own = _words_of(f"{getattr(parameter, 'help', '')} {parameter.default}")
+    return rng.choice(rng.choice([_TEXTS, _PATHS, _words(), own or _words(), own or _WHOLE]))
 
 
 @cache
 def _words() -> tuple[str, ...]:
-    """Words of the help pages and defaults: names of styles, noises, suites, data sets and so on."""
-    pages = [str(getattr(p, "help", "")) + f" {p.default}" for c in tree().values() for p in c.params]
-    pages += [c.help or "" for c in tree().values()]
-    found = {word for page in pages for word in re.findall(r"[a-z0-9][\w.,+:-]+", page)}
-    return tuple(sorted(found - {"True", "False", "None"}))
+    """Names that commands take, and the words of their help pages."""
+    pages = [f"{c.help} " + " ".join(p.opts[-1] for p in c.params) for c in tree().values()]
+    names = [name for known in (ATTENTIONS, BACKBONES, DATASETS, NOISES, NORMS) for name in known]
+    names += [*recipes(), *SUITES, *(f"asr:{name}" for name in BACKBONES)]
+    return tuple(sorted({*names, *(word for page in pages for word in _words_of(page))}))
+
+
+def _words_of(page: str) -> tuple[str, ...]:
+    return tuple(sorted(set(re.findall(r"[a-z0-9][\w.,+:-]*\w", page))))
 
 
 def _misspelt(rng: Random, line: list[str]) -> tuple[list[str], str]:

@@ -21,7 +21,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from asr_core import insert_asr
 from asr_core.data import open_data
-from asr_core.recipes import load_recipe
 from asr_core.saved_model import StockModel, save_model
 from asr_core.stripes import AttentionRecorder
 from asr_core.training import TrainConfig, new_accelerator, train
@@ -48,7 +47,9 @@ figures = ["top1"]
 attention = ["se"]
 [fields]
 recipe = "resnet11-embedded"
+mode = "both"
 epochs = 1
+batch_size = 4
 """
 
 LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -64,12 +65,13 @@ LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "style": (
         ("stylize", "picture.png", "--model", "style.safetensors", "--size", "16", "--out", "out"),
         ("fuse", "style.safetensors", "--out", "out.safetensors"),
-        ("attack", "--model", "style.safetensors", "--images", "picture.png", "--size", "32",
+        ("attack", "--model", "style.safetensors", "--images", "picture.png", "--size", "64",
          "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
     ),
     "public": (
         ("stylize", "picture.png", "--model", "public.pth", "--size", "16", "--out", "out"),
-        ("fuse", "public.pth", "--out", "out.safetensors"),
+        ("attack", "--model", "public.pth", "--style", "mosaic", "--images", "picture.png", "--size", "64",
+         "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
     ),
     "run": (
         ("evaluate", "run", "--data", "data", "--batch-size", "4"),
@@ -111,11 +113,13 @@ def material() -> dict[str, Files]:
         network = StyleNetwork("in", width=2, blocks=1, head="linear")
         Path("public.pth").write_bytes(torch_bytes(network.state_dict()))
         Path("grid.toml").write_text(GRID)
-        _run(Path("run"))
+        (cell,) = load_sweep("grid.toml").runs(Path("sweep"))
+        _run(Path("run"), cell.config)
         _invoke(*LINES["results"][0])
         parts = {
-            "data": _read("data"), "run": _read("run"), "results": _read("results"),
-            "sweep": _sweep(_read("run")),
+            **{n: _read(n) for n in ("data", "run", "results")},
+            "sweep": {n.replace("run", str(cell.cell.folder), 1): d for n, d in _read("run").items()
+                      if n.endswith(".json")},
             "model": _read("net"),
             **{n: _read(n) for n in ("live", "style", "public", "grid.toml", "picture.png")},
         }  # fmt: skip
@@ -161,7 +165,7 @@ def _case(
         if "sha256" in meta and isinstance(files[file], bytes):
             meta["sha256"] = hashlib.sha256(files[file]).hexdigest()
             files[beside] = json.dumps(meta).encode()
-    return Case(name, f"{file}: {about}", files, line)
+    return Case(name, f"{file}: {about}", files, line, work=part == "sweep")
 
 
 def _damaged(rng: Random, file: str, data: bytes) -> tuple[bytes | Special, str]:
@@ -179,26 +183,13 @@ def _damaged(rng: Random, file: str, data: bytes) -> tuple[bytes | Special, str]
     return malicious(rng) if file.endswith(".npz") and rng.random() < 0.3 else damaged_bytes(rng, data)
 
 
-def _run(folder: Path) -> None:
+def _run(folder: Path, config: TrainConfig) -> None:
     """A finished run on the few pictures of ``data``, its gates recorded."""
-    recipe = load_recipe("resnet11-embedded").override(epochs=1, batch_size=4)
-    config = TrainConfig(recipe=recipe, mode="both", data_folder="data")
-    data = replace(open_data("data", image_size=32, workers=0), name=recipe.data)
+    data = replace(open_data("data", image_size=32, workers=0), name=config.recipe.data)
     accelerator = new_accelerator(config, folder, device="cpu")
     record = AttentionRecorder(folder, data.validation)
     train(config, data, folder, accelerator=accelerator, on_epoch=record)
     accelerator.end_training()
-
-
-def _sweep(run: Files) -> Files:
-    """A sweep whose only run is finished."""
-    cells = [run_.cell.folder for run_ in load_sweep("grid.toml").runs(Path("sweep"))]
-    kept = {file: data for file, data in run.items() if file.endswith(".json")}
-    return {
-        f"{cell}/{file.removeprefix('run/')}": data
-        for cell in cells
-        for file, data in kept.items()
-    }
 
 
 def _invoke(*line: str) -> None:

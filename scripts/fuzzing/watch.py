@@ -263,12 +263,15 @@ def _run(case: Case) -> Verdict:
         if case.line[0] == "recipes.toml":
             read_recipes(case.line[0])
             return Verdict(ACCEPTED)
-        code = main(list(case.line), prog_name="robust", standalone_mode=False)
-        return Verdict(ACCEPTED if not code else REFUSED, f"exit {code or 0}")
+        return _ended(
+            main(list(case.line), prog_name="robust", standalone_mode=False, color=True)
+        )
     except SystemExit as stop:
-        return Verdict(REFUSED if stop.code else ACCEPTED, f"exit {stop.code or 0}")
+        return _ended(stop.code)
     except BaseException as error:
-        code = report(error)
+        # With color, since to what is no terminal click writes without escapes.
+        with click.Context(main, color=True):
+            code = report(error)
         frames = [(f.filename, f.name) for f in traceback.extract_tb(error.__traceback__)][::-1]
         where = type(error).__name__, _place(frames), f"{error}"[:500]
         if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
@@ -277,6 +280,12 @@ def _run(case: Case) -> Verdict:
         parity = isinstance(error, ParityError)
         clean = isinstance(error, declared) and code == (1 if parity else 2)
         return Verdict(REFUSED if clean else INTERNAL, *where)
+
+
+def _ended(code: object) -> Verdict:
+    """An exit without an exception: 1 says that some runs failed, or that models differ."""
+    kind = {0: ACCEPTED, 1: REFUSED, 2: REFUSED}.get(code or 0, INTERNAL)  # type: ignore[call-overload]
+    return Verdict(kind, f"exit {code or 0}")
 
 
 def _frames(stack: str) -> list[tuple[str, str]]:
