@@ -25,7 +25,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -37,12 +37,13 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a thread that was started does not survive a fork
 
-from asr_core.files import write_text
-from fuzzing.case import Case, Files
+from fuzzing.case import FAULTS, Case, Files, Verdict
 from fuzzing.images import images
 from fuzzing.lines import commands, toml
 from fuzzing.models import checkpoints, material, metadata
-from fuzzing.watch import FAULTS, Verdict, judged
+from fuzzing.watch import judged
+
+from asr_core.files import write_text
 
 Generator = Callable[[Random, str, Mapping[str, Files]], Case]
 KINDS: Mapping[str, tuple[Generator, float]] = {
@@ -95,7 +96,9 @@ class Findings:
         rows = []
         for finding in sorted(self.counts):
             case, verdict = self.smallest[finding]
-            rows.append((*finding, str(self.counts[finding]), case.name, case.about, *_said(case, verdict)))
+            rows.append(
+                (*finding, str(self.counts[finding]), case.name, case.about, *_said(case, verdict))
+            )
             case.lay(folder / "inputs" / case.name.replace(":", "-"))
         head = ("verdict", "exception", "place", "cases", "smallest", "damage", "line", "said")
         text = io.StringIO()
@@ -113,20 +116,27 @@ def _said(case: Case, verdict: Verdict) -> tuple[str, str]:
     return first, second
 
 
-def run(cases: Iterable[Case], total: int, *, jobs: int, console: Console) -> Findings:
-    """Run and judge the cases."""
+def run(cases: Iterable[Case], total: int, *, jobs: int, console: Console, out: Path) -> Findings:
+    """Run and judge the cases; what is found is written every hundred cases."""
     found = Findings()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     # Without a thread of its own: forked processes would get its locks as they stand.
     with Progress(*columns, console=console, auto_refresh=False) as bar, _folder() as folder:
         task = bar.add_task("cases", total=total)
         for number, (case, verdict) in enumerate(judged(cases, Path(folder), jobs=jobs), start=1):
             found.add(case, verdict)
             bar.advance(task)
-            if number % 20 == 0 or number == total:
+            if console.is_terminal and number % 20 == 0:
                 bar.refresh()
-                if not console.is_terminal and number % 100 == 0:
-                    console.print(f"{number} of {total}, {len(found.counts)} faults")
+            if number % 100 == 0 or number == total:
+                found.write(out)
+                if not console.is_terminal:
+                    console.print(f"{number} of {total} cases, {len(found.counts)} faults")
     return found
 
 
@@ -140,7 +150,9 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 @click.option("--only", type=click.Choice(list(KINDS)), help="Cases of this kind alone.")
 @click.option("--case", "chosen", multiple=True, help="Repeatable: this case, KIND:SEED:INDEX.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/fuzz"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/fuzz"), show_default=True
+)
 def main(
     seed: int, count: int, only: str | None, chosen: tuple[str, ...], jobs: int, out: Path
 ) -> None:
@@ -148,14 +160,17 @@ def main(
     console.print("making the files that are damaged")
     parts = material()
     wanted = list(chosen) or names(seed, count, only)
-    found = run((make(name, parts) for name in wanted), len(wanted), jobs=jobs, console=console)
-    found.write(out)
+    found = run(
+        (make(name, parts) for name in wanted), len(wanted), jobs=jobs, console=console, out=out
+    )
     table = Table("kind", "verdict", "cases")
     for (kind, verdict), number in sorted(found.verdicts.items()):
         table.add_row(kind, verdict, str(number))
     console.print(table)
-    for name, (case, verdict) in ((case.name, (case, verdict)) for case, verdict in found.smallest.values()):
-        console.print(f"{verdict.kind}: {verdict.what} in {verdict.place}: {name}", markup=False)
+    for case, verdict in found.smallest.values():
+        console.print(
+            f"{verdict.kind}: {verdict.what} in {verdict.place}: {case.name}", markup=False
+        )
     console.print(f"{len(found.counts)} faults; {out / 'faults.md'}", markup=False)
     sys.exit(1 if found.counts else 0)
 

@@ -46,7 +46,9 @@ def parts(fuzz):
     tensors = {name: torch.rand(3, 4) for name in "abcdefgh"}
     files = {
         "safetensors": save(tensors),
-        "json": json.dumps({"schema": 1, "sha256": "0", "names": ["a", "b"], "x": {"y": 1}}).encode(),
+        "json": json.dumps(
+            {"schema": 1, "sha256": "0", "names": ["a", "b"], "x": {"y": 1}}
+        ).encode(),
         "pt": importlib.import_module("fuzzing.damage").torch_bytes({"model": tensors, "epoch": 1}),
         "csv": b"step,loss\n0,1.5\n",
     }
@@ -109,7 +111,7 @@ def test_the_place_is_the_innermost_of_ours(judge):
         write_json("x.json", float("nan"))
 
     verdict = judge(function)
-    assert verdict.kind, verdict.what == ("INTERNAL ERROR", "ValueError")
+    assert (verdict.kind, verdict.what) == ("INTERNAL ERROR", "ValueError")
     assert verdict.place == "asr_core/files.py:write_json"
 
 
@@ -315,7 +317,7 @@ def test_equal_faults_are_one_with_the_smallest_input(fuzz, watch, tmp_path):
         found.add(case, watch.Verdict("refused", "InputError", place))
     found.add(case, watch.Verdict("HANG", "waits", place))
     found.write(tmp_path)
-    head, *rows = (tmp_path / "faults.csv").read_text().splitlines()
+    _, *rows = (tmp_path / "faults.csv").read_text().splitlines()
     assert [row.split(",")[:5] for row in rows] == [
         ["HANG", "waits", place, "1", "toml:0:20"],
         ["INTERNAL ERROR", "KeyError", place, "3", "toml:0:10"],
@@ -337,7 +339,7 @@ def test_the_exit_code_says_whether_there_is_a_fault(fuzz, tmp_path, monkeypatch
 
     monkeypatch.setattr(fuzz, "KINDS", {"toml": (draw, 1.0)})
     monkeypatch.setattr(fuzz, "material", dict)
-    monkeypatch.setattr(importlib.import_module("fuzzing.watch"), "read_recipes", reads)
+    monkeypatch.setattr(importlib.import_module("fuzzing.child"), "read_recipes", reads)
     from click.testing import CliRunner
 
     result = CliRunner().invoke(fuzz.main, ["--count", "3", "--out", str(tmp_path / "out")])

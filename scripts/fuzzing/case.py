@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+ACCEPTED, REFUSED = "accepted", "refused"
+INTERNAL, HANG, EXECUTED, MEMORY, RAW = "INTERNAL ERROR", "HANG", "EXECUTED", "MEMORY", "RAW"
+FAULTS = (INTERNAL, HANG, EXECUTED, MEMORY, RAW)
+
 
 class Special(NamedTuple):
     """What is no regular file of some bytes.
@@ -66,3 +70,22 @@ class Case:
         return sum(len(c) if isinstance(c, bytes) else 1 for c in self.files.values()) + sum(
             map(len, self.line)
         )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a case.
+
+    Attributes:
+        kind: one of the above.
+        what: type of the exception, or what was seen.
+        place: where in our packages.
+        said: the message, or what stood on the stack.
+        seconds: of processor time.
+    """
+
+    kind: str
+    what: str = ""
+    place: str = ""
+    said: str = ""
+    seconds: float = 0

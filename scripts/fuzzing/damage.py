@@ -7,7 +7,6 @@ import io
 import json
 import os
 import pickle
-
 import struct
 from collections.abc import Callable
 from random import Random

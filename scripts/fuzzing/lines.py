@@ -51,14 +51,16 @@ _WHOLE = tuple(n for n in _NUMBERS if n.lstrip("-").isdigit() and len(n) < 30)
 _TEXTS = (
     "", " ", "x", "x" * 3000, "\x1b[31mred\x07", "$\\foo$", "=1+1", "é", "\udcff", "a\nb", "*",
     "[", "**", "../..", "-", "--", "a:b", "os:system", "timm:", "asr:", "asr:x+y", "timm:resnet18",
-    "torchvision.models:resnet18", "here:factory", "resnet18", "1,2,3", "4:photos", "0.5,0.5", "uniform",
-    "%s", "{}", "[red]", "localhost:1", "auto", "http://127.0.0.1:1/x", "all", "batch", "cached",
+    "torchvision.models:resnet18", "here:factory", "resnet18", "1,2,3", "4:photos", "0.5,0.5",
+    "uniform", "%s", "{}", "[red]", "localhost:1", "auto", "http://127.0.0.1:1/x",
+    "all", "batch", "cached",
 )  # fmt: skip
 _PATHS = (
     "picture.png", "net.safetensors", "net.json", "style.safetensors", "public.pth", "run",
-    "live.safetensors", "run/last.pt", "run/config.json", "data", "grid.toml", "nowhere", "nowhere/x", "pipe",
-    "loop", "folder", "empty", "sparse.safetensors", "sparse.pt", "sparse.png", ".", "", "out",
-    "out.safetensors", "o.pt2", "a" * 250, "\udcff", "esc\x1b[31m", "a\nb", "picture.png/x", "x" * 5000,
+    "live.safetensors", "run/last.pt", "run/config.json", "data", "grid.toml", "nowhere",
+    "nowhere/x", "pipe", "loop", "folder", "empty", "sparse.safetensors", "sparse.pt", "sparse.png",
+    ".", "", "out", "out.safetensors", "o.pt2", "a" * 250, "\udcff", "esc\x1b[31m", "a\nb", "picture.png/x",
+    "x" * 5000,
 )  # fmt: skip
 _PLACED: Files = {
     "pipe": Special("fifo"), "loop": Special("link", "loop"), "folder": Special("folder"),
@@ -149,12 +151,15 @@ def _words_of(page: str) -> tuple[str, ...]:
 def _misspelt(rng: Random, line: list[str]) -> tuple[list[str], str]:
     way = rng.choice(["drop", "double", "swap", "unknown", "dashes", "letter", "many"])
     if not line or way == "unknown":
-        return [*line, rng.choice(["--unknown", "--", "-", "-xyz", "--=", "--out=", "---"])], "unknown"
+        return [
+            *line,
+            rng.choice(["--unknown", "--", "-", "-xyz", "--=", "--out=", "---"]),
+        ], "unknown"
     at = rng.randrange(len(line))
     if way == "drop":
         return line[:at] + line[at + 1 :], way
     if way == "double":
-        return line[:at] + [line[at]] + line[at:], way
+        return [*line[:at], line[at], *line[at:]], way
     if way == "swap":
         return rng.sample(line, len(line)), way
     if way == "dashes":
@@ -163,7 +168,11 @@ def _misspelt(rng: Random, line: list[str]) -> tuple[list[str], str]:
         return line + [line[at]] * 3000, way
     word = line[at]
     cut = rng.randrange(len(word) + 1)
-    return [*line[:at], word[:cut] + rng.choice("x=-é\x1b ") + word[cut + 1 :], *line[at + 1 :]], way
+    return [
+        *line[:at],
+        word[:cut] + rng.choice("x=-é\x1b ") + word[cut + 1 :],
+        *line[at + 1 :],
+    ], way
 
 
 # --- TOML -----------------------------------------------------------------------------------------
@@ -203,7 +212,8 @@ def _damaged_toml(rng: Random, data: bytes) -> tuple[bytes, str]:
 
 _NAMED = (
     "se", "asr", "plain", "cosine", "embedded", "resnet11-embedded", "resnet164-cifar100",
-    ["se", "se"], ["se", "ie"], [1, 2], [0.1], [[1], [2]], ["x" * 300], ["a/b"], [" "], [""], ["a\nb"],
+    ["se", "se"], ["se", "ie"], [1, 2], [0.1], [[1], [2]], ["x" * 300], ["a/b"], [" "], [""],
+    ["a\nb"],
 )  # fmt: skip
 
 
@@ -229,5 +239,7 @@ def _inline(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, float):
-        return {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}.get(json.dumps(value), repr(value))
+        return {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}.get(
+            json.dumps(value), repr(value)
+        )
     return DEEP.get(value, json.dumps(value)) if isinstance(value, str) else json.dumps(value)

@@ -55,7 +55,8 @@ batch_size = 4
 LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "model": (
         ("fuse", "net.safetensors", "--out", "out.safetensors"),
-        ("export", "net.safetensors", "--format", "safetensors", "--fold", "--out", "o.safetensors"),
+        ("export", "net.safetensors", "--format", "safetensors", "--fold", "--out",
+         "out.safetensors"),
         ("evaluate", "net.safetensors", "--data", "data", "--batch-size", "4"),
     ),
     "live": (
@@ -65,13 +66,13 @@ LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "style": (
         ("stylize", "picture.png", "--model", "style.safetensors", "--size", "16", "--out", "out"),
         ("fuse", "style.safetensors", "--out", "out.safetensors"),
-        ("attack", "--model", "style.safetensors", "--images", "picture.png", "--size", "64",
-         "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
+        ("attack", "--model", "style.safetensors", "--images", "picture.png",
+         "--size", "64", "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
     ),
     "public": (
         ("stylize", "picture.png", "--model", "public.pth", "--size", "16", "--out", "out"),
-        ("attack", "--model", "public.pth", "--style", "mosaic", "--images", "picture.png", "--size", "64",
-         "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
+        ("attack", "--model", "public.pth", "--style", "mosaic", "--images", "picture.png",
+         "--size", "64", "--noise", "constant", "--severity", "0.5,0.5", "--out", "out", "--quiet"),
     ),
     "run": (
         ("evaluate", "run", "--data", "data", "--batch-size", "4"),
@@ -82,7 +83,8 @@ LINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "resumed": (("train", "--recipe", "resnet11-embedded", "--epochs", "1", "--out", "run"),),
     "restyled": (
-        ("train", "style", "--style", "picture.png", "--width", "1", "--size", "64", "--out", "run"),
+        ("train", "style", "--style", "picture.png", "--width", "1", "--size", "64",
+         "--out", "run"),
     ),
     "sweep": (("sweep", "grid.toml", "--out", "sweep", "--quiet"),),
     "results": (
@@ -135,7 +137,9 @@ def material() -> dict[str, Files]:
 
 def checkpoints(rng: Random, name: str, parts: Mapping[str, Files]) -> Case:
     """A file of tensors, damaged or replaced, and a command that reads it."""
-    part = rng.choice(["model", "live", "style", "style", "public", "run", "run", "resumed", "restyled"])
+    part = rng.choice(
+        ["model", "live", "style", "style", "public", "run", "run", "resumed", "restyled"]
+    )
     return _case(rng, name, parts, part, (".safetensors", ".pt", ".pth", ".npz"))
 
 
@@ -180,7 +184,9 @@ def _damaged(rng: Random, file: str, data: bytes) -> tuple[bytes | Special, str]
         return malicious(rng) if rng.random() < 0.05 else damaged_safetensors(rng, data)
     if file.endswith((".pt", ".pth")):
         return damaged_torch(rng, data)
-    return malicious(rng) if file.endswith(".npz") and rng.random() < 0.3 else damaged_bytes(rng, data)
+    return (
+        malicious(rng) if file.endswith(".npz") and rng.random() < 0.3 else damaged_bytes(rng, data)
+    )
 
 
 def _run(folder: Path, config: TrainConfig) -> None:
@@ -193,9 +199,13 @@ def _run(folder: Path, config: TrainConfig) -> None:
 
 
 def _invoke(*line: str) -> None:
-    with contextlib.suppress(KeyboardInterrupt, click.Abort), open(os.devnull, "w") as nothing:
-        with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-            main(line, standalone_mode=False)
+    with (
+        contextlib.suppress(KeyboardInterrupt, click.Abort),
+        open(os.devnull, "w") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
+        main(line, standalone_mode=False)
 
 
 @contextlib.contextmanager
