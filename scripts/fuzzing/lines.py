@@ -59,8 +59,8 @@ _PATHS = (
     "picture.png", "net.safetensors", "net.json", "style.safetensors", "public.pth", "run",
     "live.safetensors", "run/last.pt", "run/config.json", "data", "grid.toml", "nowhere",
     "nowhere/x", "pipe", "loop", "folder", "empty", "sparse.safetensors", "sparse.pt", "sparse.png",
-    ".", "", "out", "out.safetensors", "o.pt2", "a" * 250, "\udcff", "esc\x1b[31m", "a\nb", "picture.png/x",
-    "x" * 5000,
+    ".", "", "out", "out.safetensors", "o.pt2", "a" * 250, "\udcff", "esc\x1b[31m", "a\nb",
+    "picture.png/x", "x" * 5000,
 )  # fmt: skip
 _PLACED: Files = {
     "pipe": Special("fifo"), "loop": Special("link", "loop"), "folder": Special("folder"),
