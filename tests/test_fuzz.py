@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -58,10 +59,15 @@ def parts(fuzz):
 
 
 @pytest.fixture
-def judge(fuzz, watch, tmp_path, monkeypatch):
-    """The verdict on a command ``planted`` that does what the function does."""
+def impatient(watch, monkeypatch):
+    """A fraction of a second is a hang."""
     monkeypatch.setattr(watch, "SECONDS", 0.5)
     monkeypatch.setattr(watch, "WORK_SECONDS", 0.2)
+
+
+@pytest.fixture
+def judge(fuzz, watch, tmp_path, monkeypatch):
+    """The verdict on a command ``planted`` that does what the function does."""
     monkeypatch.setattr(watch, "BYTES", 200_000_000)
 
     def judge(function, *, work=False, files=None):
@@ -132,6 +138,7 @@ def wait_for_a_writer():
         file.read()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("function", "what"), [(spin, "computes"), (wait_for_a_writer, "waits")])
 @pytest.mark.parametrize("work", [False, True])
 def test_a_hang_is_found_whether_it_computes_or_waits(fuzz, judge, function, what, work):
@@ -141,6 +148,7 @@ def test_a_hang_is_found_whether_it_computes_or_waits(fuzz, judge, function, wha
     assert function.__name__ in verdict.said
 
 
+@pytest.mark.usefixtures("impatient")
 def test_work_that_was_asked_for_is_cut_and_is_no_hang(judge):
     def forward():
         layer = torch.nn.Sequential(torch.nn.Linear(300, 300))
@@ -191,6 +199,15 @@ def test_code_in_a_pickle_is_found_when_it_runs(judge, fuzz, seed):
 def test_a_program_that_is_started_is_found(judge, start):
     verdict = judge(lambda: start())
     assert (verdict.kind, verdict.what) == ("EXECUTED", "gs")
+
+
+def test_a_program_that_a_worker_starts_is_found(judge):
+    def in_a_worker():
+        worker = multiprocessing.get_context("fork").Process(target=os.system, args=("true",))
+        worker.start()
+        worker.join()
+
+    assert judge(in_a_worker).kind == "EXECUTED"
 
 
 def test_a_module_of_the_working_folder_is_found_when_it_is_imported(judge):

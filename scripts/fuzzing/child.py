@@ -92,11 +92,14 @@ def _stop_at_work(case: Case, folder: Path) -> None:
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         what = _foreign(event, arguments)
-        if what is None or os.getpid() != own:
+        if what is None or what in _TOOLS:
             return
-        if case.work and what in ("python", "network"):
+        if os.getpid() != own:  # a worker of the case, which has no verdict to tell
+            if not case.work:
+                (folder / "canary").touch()
+        elif case.work and what in ("python", "network"):
             _tell(folder, Verdict(ACCEPTED, f"{what} began"))
-        if what not in _TOOLS:
+        else:
             frames = [(f.filename, f.name) for f in reversed(traceback.extract_stack())]
             _tell(folder, Verdict(EXECUTED, what, place_of(frames), str(arguments)[:500]))
 

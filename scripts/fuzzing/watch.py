@@ -76,9 +76,10 @@ class _Process:
         if ended:
             self.used = usage.ru_utime + usage.ru_stime
             return self._finish(self._ended(status, usage.ru_maxrss * 1024 - self.first))
-        used, now = _processor_time(self.pid), time.monotonic()
-        if used > self.used:
-            self.used, self.since = used, now
+        (used, ready), now = _activity(self.pid), time.monotonic()
+        if ready or used > self.used:
+            self.since = now
+        self.used = max(used, self.used)
         grown = _resident(self.pid) - self.first
         fault = (
             (MEMORY, f"over {BYTES / 1e9:g} GB more") if grown > BYTES
@@ -141,11 +142,13 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _processor_time(pid: int) -> float:
-    """Seconds that ``pid`` and its descendants used."""
+def _activity(pid: int) -> tuple[float, bool]:
+    """Seconds that ``pid`` and its descendants used, and whether one could go on now."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        used = sum(map(int, fields[11:15])) / _TICK
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return used + sum(_processor_time(int(child)) for child in children)
-    return 0.0
+        used, ready = sum(map(int, fields[11:15])) / _TICK, fields[0] in "RD"
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            more, other = _activity(int(child))
+            used, ready = used + more, ready or other
+        return used, ready
+    return 0.0, False
