@@ -78,13 +78,17 @@ def images(rng: Random, name: str, material: Mapping[str, Files]) -> Case:
         files[f"in/{file}"] = content
         line = ("stylize", f"in/{file}", *network, *size)
     elif reader == "folder":
-        files |= {f"in/{file}": content, "in/good.png": _good(0), **_places(rng, "in")}
+        places, beside = _places(rng, "in")
+        files |= {f"in/{file}": content, "in/good.png": _good(0), **places}
+        about += beside
         line = ("stylize", "in", *network, *size)
     elif reader in ("classes", "skip"):
         good = {f"data/{c}/{i}.png": _good(i) for c in "ab" for i in range(5)}
         # Of each class some are in the test split: whichever they are, one is of the damaged ones.
         bad = {f"data/b/{i}{file}": content for i in range(5)}
-        files |= {**good, **bad, **_places(rng, "data"), **material["model"]}
+        places, beside = _places(rng, "data")
+        files |= {**good, **bad, **places, **material["model"]}
+        about += beside
         line = ("evaluate", "net.safetensors", "--data", "data", "--batch-size", "4")
         if reader == "skip":
             line = (
@@ -106,8 +110,10 @@ def _good(index: int) -> bytes:
     return list(written().values())[index % 3]
 
 
-def _places(rng: Random, folder: str) -> Files:
-    """Links, folders and pipes among the images, in a third of the cases."""
+def _places(rng: Random, folder: str) -> tuple[Files, str]:
+    """Links, folders and pipes among the images, in a third of the cases; and what they are."""
+    if rng.random() < 0.7:
+        return {}, ""
     odd = {
         "loop": {f"{folder}/b/loop": Special("link", "..")},
         "self": {f"{folder}/self.png": Special("link", "self.png")},
@@ -119,7 +125,8 @@ def _places(rng: Random, folder: str) -> Files:
         "deep": {f"{folder}/{'d/' * 200}x.png": _good(0)},
         "device": {f"{folder}/b/zero.png": Special("link", "/dev/zero")},
     }
-    return odd[rng.choice(sorted(odd))] if rng.random() < 0.3 else {}
+    about = rng.choice(sorted(odd))
+    return odd[about], f"; beside it: {about}"
 
 
 def _content(rng: Random) -> tuple[bytes | Special, str, str]:
