@@ -23,8 +23,7 @@ import os
 import shutil
 import sys
 import tempfile
-import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
@@ -78,10 +77,13 @@ class Findings:
         self.counts: Counter[Finding] = Counter()
         self.smallest: dict[Finding, tuple[Case, Verdict]] = {}
         self.verdicts: Counter[tuple[str, str]] = Counter()
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)
 
     def add(self, case: Case, verdict: Verdict) -> None:
         """Count the verdict, and keep the case if it is the smallest of its fault."""
-        self.verdicts[case.name.partition(":")[0], verdict.kind] += 1
+        what = case.name.partition(":")[0], verdict.kind
+        self.verdicts[what] += 1
+        self.seconds[what] += verdict.seconds
         if verdict.kind not in FAULTS:
             return
         finding = verdict.kind, verdict.what, verdict.place
@@ -163,9 +165,9 @@ def main(
     found = run(
         (make(name, parts) for name in wanted), len(wanted), jobs=jobs, console=console, out=out
     )
-    table = Table("kind", "verdict", "cases")
-    for (kind, verdict), number in sorted(found.verdicts.items()):
-        table.add_row(kind, verdict, str(number))
+    table = Table("kind", "verdict", "cases", "seconds of processor time")
+    for what, number in sorted(found.verdicts.items()):
+        table.add_row(*what, str(number), f"{found.seconds[what]:.0f}")
     console.print(table)
     for case, verdict in found.smallest.values():
         console.print(
@@ -176,5 +178,4 @@ def main(
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("default")
     main()
