@@ -107,7 +107,7 @@ def _stop_at_work(case: Case, folder: Path) -> None:
 
 
 def _foreign(event: str, arguments: tuple[Any, ...]) -> str | None:
-    """The program that is started, "network" for an address beyond this machine, or None."""
+    """The program that is started, "python" for one of the installed packages; "network"; or None."""
     if event == "socket.connect":
         return "network" if isinstance(arguments[1], tuple) else None
     if event == "socket.getaddrinfo":
@@ -117,7 +117,8 @@ def _foreign(event: str, arguments: tuple[Any, ...]) -> str | None:
     if event not in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
         return None
     program = os.fsdecode(arguments[0] or arguments[1][0])
-    return "python" if program == sys.executable else os.path.basename(program)
+    own = program.startswith((sys.prefix, os.path.dirname(sys.executable)))
+    return "python" if own else os.path.basename(program)
 
 
 def _run(case: Case) -> Verdict:

@@ -66,11 +66,12 @@ def images(rng: Random, name: str, material: Mapping[str, Files]) -> Case:
     """An image or a folder of images, and a command that reads it."""
     content, suffix, about = _content(rng)
     stem = rng.choice(NAMES) if rng.random() < 0.3 else "picture"
-    file = f"{stem}{suffix}"
-    if rng.random() < 0.1:
-        file = file.swapcase()
     files: dict[str, bytes | Special] = {}
     reader = rng.choice(["stylize", "folder", "classes", "classes", "skip", "style", "train"])
+    if reader in ("classes", "skip") and rng.random() < 0.6:  # others are no images to these
+        suffix = rng.choice([".png", ".jpg", ".tif", ".webp"])
+    file = f"{stem}{suffix}"
+    file = file.swapcase() if rng.random() < 0.1 else file
     size = ("--size", str(rng.choice([16, 16, 16, 1, 33])))
     network = ("--model", "style.safetensors", "--out", "out")
     files |= material["style"] if reader in ("stylize", "folder") else {}
