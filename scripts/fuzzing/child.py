@@ -107,7 +107,7 @@ def _stop_at_work(case: Case, folder: Path) -> None:
 
 
 def _foreign(event: str, arguments: tuple[Any, ...]) -> str | None:
-    """The program that is started, "python" for one of the installed packages; "network"; or None."""
+    """The program that is started ("python": an installed one), "network", or None."""
     if event == "socket.connect":
         return "network" if isinstance(arguments[1], tuple) else None
     if event == "socket.getaddrinfo":
