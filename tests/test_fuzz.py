@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections import Counter
@@ -138,8 +139,20 @@ def wait_for_a_writer():
         file.read()
 
 
+def wait_beside_a_clock():
+    def tick():
+        while True:
+            time.sleep(0.02)
+
+    threading.Thread(target=tick, daemon=True).start()
+    wait_for_a_writer()
+
+
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(("function", "what"), [(spin, "computes"), (wait_for_a_writer, "waits")])
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [(spin, "computes"), (wait_for_a_writer, "waits"), (wait_beside_a_clock, "waits")],
+)
 @pytest.mark.parametrize("work", [False, True])
 def test_a_hang_is_found_whether_it_computes_or_waits(fuzz, judge, function, what, work):
     case = importlib.import_module("fuzzing.case")

@@ -27,6 +27,8 @@ SECONDS = WORK_SECONDS + 10
 """Of processor time, or of doing nothing, after which it hangs."""
 BYTES = 1_500_000_000
 """By how much the resident memory of a case may grow."""
+_LITTLE = 0.5
+"""Seconds of processor time that are no work: those of a thread that draws a progress bar."""
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _WORK = ("torch/nn/modules/module.py", "torch/autograd/", "robust/speed.py", "kornia/")
@@ -68,7 +70,7 @@ class _Process:
         with contextlib.suppress(OSError):  # the child does it too, whoever comes first
             os.setpgid(self.pid, self.pid)
         self.first, self.looked = _resident(self.pid), False
-        self.used, self.since = 0.0, time.monotonic()
+        self.used, self.mark, self.since = 0.0, 0.0, time.monotonic()
 
     def poll(self) -> Verdict | None:
         """The verdict, once the case has ended or is ended here."""
@@ -77,8 +79,8 @@ class _Process:
             self.used = usage.ru_utime + usage.ru_stime
             return self._finish(self._ended(status, usage.ru_maxrss * 1024 - self.first))
         (used, ready), now = _activity(self.pid), time.monotonic()
-        if ready or used > self.used:
-            self.since = now
+        if ready or used > self.mark + _LITTLE:
+            self.mark, self.since = used, now
         self.used = max(used, self.used)
         grown = _resident(self.pid) - self.first
         fault = (
@@ -143,7 +145,7 @@ def _resident(pid: int) -> int:
 
 
 def _activity(pid: int) -> tuple[float, bool]:
-    """Seconds that ``pid`` and its descendants used, and whether one could go on now."""
+    """Seconds that ``pid`` and its descendants used, and whether one's first thread goes on now."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         used, ready = sum(map(int, fields[11:15])) / _TICK, fields[0] in "RD"
