@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from asr_core.errors import InputError
 
@@ -212,7 +212,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _identified(path: Path, file: BinaryIO) -> Image.Image:
+def _identified(path: Path, file: BinaryIO) -> ImageFile.ImageFile:
     try:
         return Image.open(file, formats=_formats())
     except UnidentifiedImageError:

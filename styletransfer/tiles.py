@@ -91,17 +91,18 @@ def _with_statistics(
 ) -> StyleNetwork:
     """``network``, its instance norms replaced by batch norms with their statistics of ``image``.
 
-    Sums in float64 over what tiles keep, norm by norm in the order of the forward.
+    Over what tiles keep, their sums added in float64, norm by norm in the order of the forward.
     """
-    names = [n for n, m in network.named_modules() if isinstance(m, nn.InstanceNorm2d)]
-    ready = copy.deepcopy(network) if names else network
-    for name in names:
-        norm = ready.get_submodule(name)
-        count, sums = 0, torch.zeros(2, norm.num_features, dtype=torch.float64, device=image.device)
+    if not any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
+        return network
+    ready = copy.deepcopy(network)
+    for name, norm in list(ready.named_modules()):
+        if not isinstance(norm, nn.InstanceNorm2d):
+            continue
+        count, sums = 0, torch.zeros(2, norm.num_features, dtype=torch.float64)
         for row, column in tiles:
             x = _kept(_input_of(norm, ready, image[..., row.seen, column.seen]), row, column)
-            squares = x.square().sum((0, 2, 3), dtype=torch.float64)
-            sums += torch.stack([x.sum((0, 2, 3), dtype=torch.float64), squares])
+            sums += torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]).cpu().double()
             count += x.shape[2] * x.shape[3]
         mean, square = sums / count
         fixed = nn.BatchNorm2d(norm.num_features, eps=norm.eps).to(image).eval()

@@ -147,7 +147,7 @@ class LazyGroup(click.Group):
         sys.exit(code)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     say(f"robust: warning: {message}", err=True)
 
 
