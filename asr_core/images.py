@@ -85,10 +85,8 @@ def opened(
             _identified(path, file) as image,
         ):
             if min(image.size) < min_side:
-                width, height = image.size
-                raise ImageError(
-                    path, f"is {width}×{height} pixels; each side must be at least {min_side}"
-                )
+                size = "×".join(map(str, image.size))
+                raise ImageError(path, f"is {size} pixels; each side must be at least {min_side}")
             colour = image.info.get("transparency")
             if isinstance(colour, tuple) and ";16" in str(image.tile):  # of pixels 8 bits are kept
                 image.info["transparency"] = tuple(value >> 8 for value in colour)
