@@ -14,7 +14,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "±": r"$\pm$", "–": "--", "γ": r"$\gamma$", "δ": r"$\delta$", "ψ": r"$\psi$",
+    "±": r"$\pm$", "≤": r"$\leq$", "–": "--", "γ": r"$\gamma$", "δ": r"$\delta$", "ψ": r"$\psi$",
 }  # fmt: skip
 _FORMULA = re.compile(r"[=+\-@|＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d*\.?\d+|inf)(e[+-]?\d+)?(,[+-]?\d*\.?\d+)*%?", re.A)

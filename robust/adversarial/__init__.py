@@ -7,6 +7,7 @@
 
 from robust.adversarial.attacks import fgsm, pgd
 from robust.adversarial.budget import NORMS, Budget
+from robust.adversarial.gradients import GradientWarning
 from robust.adversarial.minimum_norm import minimum_norm
 
-__all__ = ["NORMS", "Budget", "fgsm", "minimum_norm", "pgd"]
+__all__ = ["NORMS", "Budget", "GradientWarning", "fgsm", "minimum_norm", "pgd"]

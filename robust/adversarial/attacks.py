@@ -12,25 +12,37 @@ from asr_core import limits
 from asr_core.draws import Key, check_seed, generator
 from asr_core.errors import InputError
 from asr_core.parity import evaluating
-from robust.adversarial.budget import Budget
+from robust.adversarial.budget import DTYPES, Budget, narrowed, widened
+from robust.adversarial.gradients import OnMissing, ascent, tell
 
 
-def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, budget: Budget) -> Tensor:
+def fgsm(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    budget: Budget,
+    on_missing: OnMissing | None = None,
+) -> Tensor:
     """One step of length ε along the gradient of the cross-entropy, cut to [0, 1].
 
-    The model is as :func:`pgd` says, and the errors are.
+    The model, images without a gradient, and the errors are as :func:`pgd` says.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K).
         images: float (N, 3, H, W) in [0, 1].
         labels: the true classes, int64 (N,).
         budget: norm and bound. FGSM proper has L∞, where the step is ε · sign of the gradient.
+        on_missing: as in :func:`pgd`.
 
     Source: Goodfellow, Shlens and Szegedy, "Explaining and harnessing adversarial examples"
     (ICLR 2015, arXiv 1412.6572), eq. 2.
     """
     with attacked(model, images, labels) as (clean, labels):
-        return _step(model, clean, clean, labels, budget, budget.epsilon)
+        gradient, missing = ascent(model, clean, labels, images.dtype)
+        moved = budget.project(clean + budget.step(gradient, budget.epsilon), clean)
+    tell(missing, on_missing)
+    return narrowed(moved, images)
 
 
 def pgd(
@@ -43,6 +55,7 @@ def pgd(
     step_size: float | None = None,
     indices: Tensor | Sequence[Key] | None = None,
     seed: int | None = None,
+    on_missing: OnMissing | None = None,
 ) -> Tensor:
     """Projected gradient ascent on the cross-entropy, from a random start; the last iterate.
 
@@ -50,11 +63,17 @@ def pgd(
     batch (a BatchNorm without running statistics would couple them in the model itself). The model
     is in eval mode meanwhile and has its modes again after, also after an exception; its parameters
     get no gradient and keep ``requires_grad``. Works under ``no_grad`` and ``inference_mode`` too.
+    Steps and bounds are computed in float32 or better, whatever the model's dtype.
+
+    The gradient does not vanish where the model is sure of an image
+    (:func:`robust.adversarial.gradients.in_range`). An image for which the model still gives
+    none, or one that is not finite, stays where it is in that step, and is told of: that it
+    withstands the attack shows nothing.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K): normalisation is inside the model
             (:class:`asr_core.models.Normalized`), so that the budget is of the images.
-        images: float (N, 3, H, W) in [0, 1], on the model's device.
+        images: float (N, 3, H, W) in [0, 1], in the model's dtype and on its device.
         labels: the true classes, int64 (N,).
         budget: norm and bound.
         steps: number of steps, 1 or more.
@@ -62,13 +81,15 @@ def pgd(
             be reached (Madry et al.): 2/255 for ε = 8/255 and 10 steps.
         indices: what names each image in its split: (N,) whole numbers, or names.
         seed: of the random starts; None starts from the images themselves.
+        on_missing: called once with the images that had no gradient in some step, bool (N,), in
+            place of a :class:`robust.adversarial.GradientWarning`.
 
     Returns:
-        Images (N, 3, H, W) in [0, 1] within the budget, detached.
+        Images (N, 3, H, W) in [0, 1] within the budget, detached, in the dtype of ``images``.
 
     Raises:
         InputError: images that are not of that form, labels that the model does not know, a model
-            whose output or gradient is not finite, no steps, or a seed without an index an image.
+            no output of which is finite, no steps, or a seed without an index an image.
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR
     2018, arXiv 1706.06083), sec. 2.1.
@@ -81,44 +102,32 @@ def pgd(
     starts = None if seed is None else _starts(seed, indices, len(images))
     with attacked(model, images, labels) as (clean, labels):
         moved = clean if starts is None else budget.random(clean, starts)
+        missing = torch.zeros_like(labels, dtype=torch.bool)
         for _ in range(steps):
-            moved = _step(model, moved, clean, labels, budget, step_size)
-    return moved
-
-
-def _step(
-    model: nn.Module, moved: Tensor, clean: Tensor, labels: Tensor, budget: Budget, size: float
-) -> Tensor:
-    moved = moved.detach().requires_grad_()
-    logits = model(moved)
-    if labels.max() >= logits.shape[1]:
-        raise InputError(
-            f"label {labels.max().item()} is none of the model's {logits.shape[1]} classes"
-        )
-    # Summed, not averaged: each image's gradient is its own.
-    loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, moved)
-    if not gradient.isfinite().all():
-        raise InputError("the model's gradient is not finite: are its weights?")
-    with torch.no_grad():
-        return budget.project(moved + budget.step(gradient, size), clean)
+            gradient, without = ascent(model, moved, labels, images.dtype)
+            moved = budget.project(moved + budget.step(gradient, step_size), clean)
+            missing |= without
+    tell(missing, on_missing)
+    return narrowed(moved, images)
 
 
 @contextlib.contextmanager
 def attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The model in eval mode and autograd on, whatever is around; yields what autograd takes.
 
-    Those are copies: tensors made in inference mode cannot be part of a backward pass.
+    Those are copies, the images in float32 or better: tensors made in inference mode cannot be part
+    of a backward pass.
     """
     _check(images, labels)
     with evaluating(model), torch.inference_mode(False), torch.enable_grad():
-        yield images.clone(), labels.clone()
+        yield widened(images.detach()).clone(), labels.clone()
 
 
 def _check(images: Tensor, labels: Tensor) -> None:
-    if not images.is_floating_point() or images.ndim != 4 or len(images) == 0:
+    if images.dtype not in DTYPES or images.ndim != 4 or len(images) == 0:
         raise InputError(
-            f"images must be floating point (N, C, H, W), got {images.dtype} {tuple(images.shape)}"
+            "images must be 16, 32 or 64 bit floating point (N, C, H, W), got "
+            f"{images.dtype} {tuple(images.shape)}"
         )
     low, high = images.min().item(), images.max().item()
     if not (low >= 0 and high <= 1):

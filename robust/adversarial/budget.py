@@ -12,6 +12,8 @@ from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 
 NORMS = ("linf", "l2")
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Of images that can be attacked."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,18 @@ class Budget:
         return size * gradient / _nonzero(_lengths(gradient))
 
     def project(self, moved: Tensor, clean: Tensor) -> Tensor:
-        """The nearest images to ``moved`` within the budget around ``clean``, both (N, C, H, W)."""
+        """The nearest images to ``moved`` within the budget around ``clean``, both (N, C, H, W).
+
+        In ``clean``'s dtype; the bound holds to float32's rounding in every dtype.
+        """
+        origin, moved = widened(clean), widened(moved)
         if self.norm == "linf":
-            near = moved.clamp(clean - self.epsilon, clean + self.epsilon)
+            near = moved.clamp(origin - self.epsilon, origin + self.epsilon)
         else:
-            change = moved - clean
-            near = clean + change * (self.epsilon / _nonzero(_lengths(change))).clamp(max=1)
+            change = moved - origin
+            near = origin + change * (self.epsilon / _nonzero(_lengths(change))).clamp(max=1)
         # Moves every value towards the clean one or not at all, so the bound still holds.
-        return near.clamp(0, 1)
+        return narrowed(near.clamp(0, 1), clean)
 
     def random(self, clean: Tensor, draws: list[torch.Generator]) -> Tensor:
         """A start for each image, evenly from the ball of radius ε around it, then cut to [0, 1].
@@ -69,7 +75,9 @@ class Budget:
             clean: images (N, C, H, W).
             draws: one generator on the CPU an image.
         """
-        return (clean + torch.stack([self._change(clean[0], d) for d in draws])).clamp(0, 1)
+        origin = widened(clean)
+        changes = torch.stack([self._change(origin[0], d) for d in draws])
+        return narrowed((origin + changes).clamp(0, 1), clean)
 
     def _change(self, image: Tensor, draw: torch.Generator) -> Tensor:
         if self.norm == "linf":
@@ -79,6 +87,31 @@ class Budget:
             radius = torch.rand((), generator=draw) ** (1 / image.numel())
             change *= radius / change.norm()
         return self.epsilon * change.to(image)
+
+
+def widened(images: Tensor) -> Tensor:
+    """In float32 or, where they are, float64: in 16 bits a bound is off by several percent."""
+    return images.to(torch.promote_types(images.dtype, torch.float32))
+
+
+def narrowed(moved: Tensor, clean: Tensor) -> Tensor:
+    """``moved`` in the dtype of ``clean``, rounded towards it where rounding leads away from it.
+
+    No value is then further from the clean one than before, so that any norm's bound holds.
+
+    Args:
+        moved: images in [0, 1], (N, C, H, W).
+        clean: the same images before, float16, bfloat16 or ``moved``'s dtype.
+    """
+    found = moved.to(clean.dtype)
+    if found.dtype == moved.dtype:
+        return found
+    origin = clean.to(moved.dtype)
+    beyond = (found.to(moved.dtype) - origin).abs() > (moved - origin).abs()
+    # Of numbers from 0 up the next one has the next bits.
+    bits = found.abs().view(torch.int16)
+    nearer = bits + (clean.abs().view(torch.int16) - bits).sign()
+    return torch.where(beyond, nearer.view(clean.dtype), found)
 
 
 def _lengths(changes: Tensor) -> Tensor:

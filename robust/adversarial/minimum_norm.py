@@ -13,18 +13,25 @@ from torch import Tensor, nn
 from asr_core import limits
 from asr_core.errors import InputError
 from robust.adversarial.attacks import attacked
-from robust.adversarial.budget import Budget
+from robust.adversarial.budget import Budget, narrowed
+from robust.adversarial.gradients import OnMissing, ascent, in_range, tell
 
 
 def minimum_norm(
-    model: nn.Module, images: Tensor, labels: Tensor, *, budget: Budget, steps: int = 50
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    budget: Budget,
+    steps: int = 50,
+    on_missing: OnMissing | None = None,
 ) -> Tensor:
     """The smallest change by which the model errs, where one within the budget is found.
 
     L∞ by FMN, L2 by DDN (foolbox's FMN for L2 stays far from the boundary of a linear model). Draws
     have no part, but where the gradient is 0. A change beyond the budget is cut back to it; images
-    that the model then has right come back as they were. The model is treated as by
-    :func:`robust.adversarial.pgd`.
+    that the model then has right come back as they were. The model, and images for which it gives
+    no gradient, are treated as by :func:`robust.adversarial.pgd`.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K).
@@ -32,6 +39,7 @@ def minimum_norm(
         labels: the true classes, int64 (N,).
         budget: norm and bound.
         steps: number of gradients, 1 or more.
+        on_missing: as in :func:`robust.adversarial.pgd`.
 
     Raises:
         InputError: foolbox is not installed; and as :func:`robust.adversarial.pgd`.
@@ -44,25 +52,65 @@ def minimum_norm(
     limits.whole("steps", steps, 1, limits.STEPS)
     foolbox = importlib.import_module("foolbox")
     with attacked(model, images, labels) as (clean, labels), _frozen(model):
-        classes = model(clean[:1]).shape[1]
-        if labels.max() >= classes:
-            raise InputError(
-                f"label {labels.max().item()} is none of the model's {classes} classes"
-            )
-        if budget.epsilon == 0:
-            return clean
+        _, missing = ascent(model, clean, labels, images.dtype)
+        if budget.epsilon == 0 or missing.all():
+            tell(missing, on_missing)
+            return images.detach().clone()
+        watched = _Watched(model, labels, images.dtype, missing, flat=budget.norm == "l2")
         if budget.norm == "linf":
             attack = foolbox.attacks.LInfFMNAttack(steps=steps)
         else:
             # From the bound on: what matters is on which side of it the smallest change is.
             attack = foolbox.attacks.DDNAttack(init_epsilon=budget.epsilon, steps=steps)
-        target = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
+        target = foolbox.PyTorchModel(watched.eval(), bounds=(0, 1), device=images.device)
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(0)  # DDN moves images without a gradient at random
             nearest, _, _ = attack(target, clean, labels, epsilons=None)
-        moved = budget.project(nearest, clean)
+        whole = nearest.isfinite().flatten(1).all(1)[:, None, None, None]
+        moved = narrowed(budget.project(torch.where(whole, nearest, clean), clean), images)
         errs = model(moved).argmax(1) != labels
-    return torch.where(errs[:, None, None, None], moved, clean).detach()
+        found = torch.where(errs[:, None, None, None], moved, narrowed(clean, images)).detach()
+    tell(watched.missing, on_missing)
+    return found
+
+
+class _Watched(nn.Module):
+    """The model as foolbox sees it: it takes float32, and notes where there is no gradient.
+
+    Args:
+        model: images (N, 3, H, W) to logits (N, K).
+        labels: of the images, which foolbox asks about all at once.
+        dtype: what the model takes.
+        missing: bool (N,), where there was no gradient; a copy is gone on with.
+        flat: whether the attack follows the cross-entropy, which is flat where the model is sure.
+    """
+
+    def __init__(
+        self, model: nn.Module, labels: Tensor, dtype: torch.dtype, missing: Tensor, *, flat: bool
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.labels = labels
+        self.dtype = dtype
+        self.missing = missing.clone()
+        self.flat = flat
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits (N, K)."""
+        if images.requires_grad:
+            images.register_hook(self._watch)
+        logits: Tensor = self.model(images.to(self.dtype)).to(images.dtype)
+        # Both attacks normalise gradients, so that their scale cancels, but squares overflow.
+        size = logits.detach().abs().amax(1, keepdim=True)
+        usual = ((size > 1e-4) & (size < 1e4)) | (size == 0)
+        logits = torch.where(usual, logits, logits / size)
+        return in_range(logits, self.labels) if self.flat else logits
+
+    def _watch(self, gradient: Tensor) -> Tensor:
+        greatest = gradient.abs().flatten(1).amax(1)
+        without = ~(greatest.isfinite() & (greatest > 0))
+        self.missing |= without
+        return gradient.masked_fill(without[:, None, None, None], 0)
 
 
 def check_foolbox() -> None:

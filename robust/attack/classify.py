@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.attack.plan import choose_severities
+from robust.attack.plan import check_used, choose_severities
 from robust.device import choose_device
 from robust.suites import SUITES, SuiteOptions
 from robust.suites.job import SuiteJob
@@ -49,7 +49,9 @@ def classifier_job(
         raise unknown_name("phase", phase, list(PHASES))
     if not models:
         raise InputError("classifiers do not ship; name some that `robust train` made (--model)")
-    choose_severities(noise, severities)  # an unknown noise or severity shows before files are read
+    severe = choose_severities(noise, severities)  # what is unknown shows before files are read
+    if phase == "test":
+        check_used(severe, granularity=granularity, repeats=repeats)
     subjects = open_subjects(models)
     if phase == "train":
         if severities or granularity is not None:

@@ -13,7 +13,7 @@ from asr_core.checkpoint import load_meta
 from asr_core.errors import InputError
 from robust.attack.folder import RunFolder
 from robust.attack.job import AttackJob
-from robust.attack.plan import AttackPlan, choose_severities
+from robust.attack.plan import AttackPlan, check_used, choose_severities
 from robust.device import choose_device
 from robust.noise import BatchNoise
 from styletransfer.images.drawn import STYLES, draw_style
@@ -41,9 +41,9 @@ def job_from_options(
     train_seeds: int | None,
     repeats: int | None,
     size: int,
-    batch_size: int,
+    batch_size: int | None,
     statistics: str,
-    granularity: str,
+    granularity: str | None,
     full: bool,
     vgg_weights: str | None,
     max_pixels: int,
@@ -62,6 +62,12 @@ def job_from_options(
         chosen = tuple(
             s for s in chosen if not (isinstance(s, BatchNoise) and s.size > _QUICK_LARGEST_BATCH)
         )
+    check_used(chosen, granularity=granularity, repeats=repeats)
+    if batch_size is not None and statistics != "batch":
+        raise InputError(
+            f"--batch-size {batch_size} is n of --statistics batch, not of {statistics!r}; leave "
+            "it out (batch noise has its n from --severity)"
+        )
     networks = _networks(models, style, norms, train_seeds)
     plan = AttackPlan(
         networks=networks,
@@ -69,9 +75,9 @@ def job_from_options(
         draws=repeats if repeats is not None else _FULL_DRAWS if full else _DRAWS,
         seed=seed,
         size=size,
-        granularity=granularity,
+        granularity=granularity or "layer",
         statistics=statistics,
-        batch_size=batch_size,
+        batch_size=4 if batch_size is None else batch_size,
     )
     if images:
         find_images(images)

@@ -72,10 +72,9 @@ class AttackPlan:
 
     def draws_of(self, severity: Severity, norm: str) -> int:
         """How many draws a severity takes: one where chance has no part."""
-        by_chance = severity.noise != "constant" and not severity.is_control
         if isinstance(severity, BatchNoise) and norm == "in":
             return 1  # instance norm never sees its companions
-        return self.draws if by_chance else 1
+        return self.draws if _by_chance(severity) else 1
 
     @property
     def outputs_per_image(self) -> int:
@@ -126,6 +125,27 @@ class AttackPlan:
             },
             "batch_size": self.batch_size,
         }
+
+
+def check_used(
+    severities: Sequence[Severity], *, granularity: str | None = None, repeats: int | None = None
+) -> None:
+    """Refuse options that the chosen noises would ignore; None is an option not given.
+
+    Raises:
+        InputError: an unknown granularity, one without random noise, or repeats without anything of chance.
+    """
+    if granularity is not None and granularity not in GRANULARITIES:
+        raise unknown_name("granularity", granularity, list(GRANULARITIES))
+    said = ", ".join(f"{severity.noise} {severity.text}" for severity in severities)
+    if granularity is not None and not any(s.noise == "random" for s in severities):
+        raise InputError(f"--granularity is of random noise, not of {said}; leave it out")
+    if repeats not in (None, 1) and not any(_by_chance(severity) for severity in severities):
+        raise InputError(f"--repeats {repeats}: nothing depends on chance in {said}; leave it out")
+
+
+def _by_chance(severity: Severity) -> bool:
+    return severity.noise != "constant" and not severity.is_control
 
 
 def choose_severities(noise: str, texts: Sequence[str]) -> tuple[Severity, ...]:

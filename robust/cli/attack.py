@@ -131,9 +131,6 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
                 f"{path} is a folder, and style networks are files; for a classifier's run add "
                 "--task classify"
             )
-    if chosen["batch_size"] is None:
-        chosen["batch_size"] = 4
-    chosen["granularity"] = chosen["granularity"] or "layer"
     job = job_from_options(**chosen, command=["robust", *sys.argv[1:]])
     say(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:

@@ -10,10 +10,12 @@ from robust.cli.output import say, say_json
 from robust.cli.progress import progress_bar
 from robust.cli.table import aligned
 from robust.noise import RUNNING
+from robust.suites.cohort import cohorts
 from robust.suites.condition import Condition
 from robust.suites.job import SuiteJob
 from robust.suites.report import lines, write_report
 from robust.suites.subject import Subject
+from robust.suites.tables import unproved
 
 
 def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_json: bool) -> None:
@@ -61,6 +63,7 @@ def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
         results = job.run(on_condition=tell)
     written = [] if job.folder is None else write_report(job.folder, results, job.suite)
     if as_json:
+        say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])
         return
     rows, below = lines(results, job.suite)

@@ -18,11 +18,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from asr_core.targets import Targets
 from robust.noise.draws import Key, check_seed, generator, uniform
+from robust.noise.groups import grouped_statistics
 from robust.noise.layers import (
     channel_axis,
     check_plain_affine,
@@ -30,7 +32,6 @@ from robust.noise.layers import (
     require_norm_layers,
 )
 from robust.noise.severity import BatchNoise, ConstantNoise, RandomNoise, Severity
-from robust.noise.statistics import batch_statistics
 
 GRANULARITIES = ("layer", "channel", "sample")
 
@@ -40,7 +41,7 @@ class Attack:
 
     Attributes:
         severity: the noise and its strength.
-        layers: the dotted names of the layers under noise.
+        layers: the dotted names of the layers under noise; of batch noise, BatchNorms alone.
     """
 
     def __init__(
@@ -54,10 +55,15 @@ class Attack:
     ) -> None:
         if granularity not in GRANULARITIES:
             raise unknown_name("granularity", granularity, list(GRANULARITIES))
+        if isinstance(severity, BatchNoise):
+            _check_batch_noise(severity, granularity)
         _check_hookable(model)
         self._targets = require_norm_layers(model, layers)
         for name, layer in self._targets.items():
             check_plain_affine(layer, name)
+        if isinstance(severity, BatchNoise):
+            # The others take no statistics from the batch.
+            self._targets = {n: m for n, m in self._targets.items() if isinstance(m, _BatchNorm)}
         self.severity = severity
         self.layers = tuple(self._targets)
         self._model = model
@@ -77,7 +83,8 @@ class Attack:
         self._calls = {}
         with contextlib.ExitStack() as stack:
             if isinstance(self.severity, BatchNoise):
-                stack.enter_context(batch_statistics(self._model, self._layers))
+                size = self.severity.size
+                stack.enter_context(grouped_statistics(self._model, size, self._layers))
             else:
                 before = self._model.register_forward_pre_hook(self._start_forward)
                 stack.callback(before.remove)
@@ -173,9 +180,10 @@ def attack(
 ) -> Attack:
     """Noise on the norm layers of ``model``, as a context manager: ``with attack(...) as noise:``.
 
-    Constant and random noise replace x̂ by Na ⊙ x̂ + Nb in every norm layer; batch noise makes
-    BatchNorm use the batch at hand (:func:`robust.noise.run_in_batch` adds the companions). The
-    model is never changed; train and eval mode, autograd and running statistics work as without
+    Constant and random noise replace x̂ by Na ⊙ x̂ + Nb in every norm layer. Batch noise of size n
+    makes BatchNorm normalise each n images in a row by their own statistics: the caller puts the
+    companions into the batch, as :func:`robust.noise.run_under` does for each image. The model is
+    never changed; train and eval mode, autograd and running statistics work as without
     noise. Attacks nest: the inner one's noise comes first.
 
     Random draws depend on the seed, the layer's name, the draw index, the count of that layer's
@@ -187,20 +195,35 @@ def attack(
     Args:
         model: the network; not compiled, scripted or wrapped for parallel training.
         severity: from :func:`robust.noise.parse_severity` or one of the classes.
-        seed: of the random draws.
+        seed: of the random draws; constant and batch noise draw nothing.
         granularity: one random draw per "layer", per "channel", or per "sample" (the first axis of
-            each layer's output); constant noise is the same for all.
+            each layer's output); constant noise is the same for all, batch noise takes none.
         layers: which norm layers, by name, glob or callable; None for all.
 
     Raises:
-        InputError: no norm layer, an unknown granularity, a seed that is no whole number, or a
-            wrapped model.
+        InputError: no norm layer, an unknown granularity, a seed that is no whole number, a
+            wrapped model, or batch noise with noise images as companions, which have to be made
+            (:func:`robust.noise.run_under`); in a forward, a batch that is no multiple of n.
         TargetError: ``layers`` matches nothing, or a norm layer whose forward does more than
             normalise.
 
     Source: Liang et al., IEBN (arXiv 1908.04008), which trains under such noise.
     """
     return Attack(model, severity, seed=seed, granularity=granularity, layers=layers)
+
+
+def _check_batch_noise(severity: BatchNoise, granularity: str) -> None:
+    """Refuse what batch noise on a batch of the caller's could only ignore."""
+    if granularity != "layer":
+        raise InputError(
+            f"batch noise {severity.text} has no granularity {granularity!r}: nothing is drawn in "
+            "its layers; leave it out"
+        )
+    if severity.companions != "photos":
+        raise InputError(
+            f"batch noise {severity.text} makes noise images, but here the batch is taken as it "
+            f"comes: call run_under, or put them in yourself and give {severity.size}"
+        )
 
 
 def _draw_pair(severity: RandomNoise, size: int, *key: Key) -> Tensor:

@@ -11,6 +11,7 @@ from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.noise.attack import attack
 from robust.noise.draws import Key, check_seed, generator
+from robust.noise.layers import require_norm_layers
 from robust.noise.severity import COMPANIONS, BatchNoise, Severity
 from robust.noise.statistics import batch_statistics
 
@@ -93,14 +94,14 @@ def run_under(
         keys: one name or number per image, which its draws follow.
         draw: the index of the draw, 0, 1, 2, ...
         pool: (P, 3, H, W), where batch noise takes its companions.
-        granularity: of random noise.
+        granularity: of random noise; batch noise has none.
 
     Returns:
         (N, ...), each image's output.
 
     Raises:
-        InputError: keys and images differ in number, or batch noise has no pool; and all of
-            :func:`attack` and :func:`companions`.
+        InputError: keys and images differ in number, no norm layer, or batch noise has no pool;
+            and all of :func:`attack` and :func:`companions`.
     """
     if len(keys) != len(images):
         raise InputError(f"{len(keys)} keys for {len(images)} images: give one key per image")
@@ -109,6 +110,7 @@ def run_under(
             noise.pin(draw=draw, samples=keys)
             output: Tensor = model(images)
         return output
+    require_norm_layers(model)  # none would pass for robustness
     if pool is None:
         if severity.size > 1:
             raise InputError(f"batch noise {severity.text} needs a pool of companions: give pool=")

@@ -51,19 +51,42 @@ def batch_statistics(model: nn.Module, layers: Targets | None = None) -> Iterato
 
     Raises:
         TargetError: a pattern of ``layers`` matches no norm layer.
+        InputError: in a forward, where a BatchNorm gets one value a channel: it has no variance.
     """
     saved = []
+    hooks = []
     try:
         for layer in _tracking(model, layers):
             saved.append((layer, layer.track_running_stats, [layer._buffers[b] for b in _BUFFERS]))
             layer.track_running_stats = False
             for name in _BUFFERS:
                 layer._buffers[name] = None
+            if isinstance(layer, _BatchNorm):
+                hooks.append(layer.register_forward_pre_hook(_check_input))
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for layer, tracks, buffers in saved:
             layer.track_running_stats = tracks
             layer._buffers.update(zip(_BUFFERS, buffers, strict=True))
+
+
+def check_values(features: Tensor, groups: int = 1) -> None:
+    """Refuse features (N, C, ...) that have one value a channel in each of ``groups``.
+
+    Raises:
+        InputError: it is so; BatchNorm would divide by a variance of 0.
+    """
+    if features.numel() <= features.shape[1] * groups:
+        raise InputError(
+            f"BatchNorm gets features of shape {tuple(features.shape)}, in which one value a "
+            "channel shares statistics with no other: take a larger batch"
+        )
+
+
+def _check_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    check_values(inputs[0])
 
 
 @contextlib.contextmanager

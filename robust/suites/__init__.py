@@ -16,11 +16,12 @@ from robust.suites import (  # noqa: F401  (they enter their names)
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult, load_result
 from robust.suites.runner import run_suite
-from robust.suites.suite import SUITES, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
 
 __all__ = [
     "CLEAN",
     "SUITES",
+    "Answers",
     "Condition",
     "Outcome",
     "Suite",

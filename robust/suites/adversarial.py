@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from asr_core.errors import InputError
@@ -15,10 +16,13 @@ from robust.adversarial.minimum_norm import check_foolbox
 from robust.corruptions import table_for
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
-from robust.suites.suite import SUITES, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
 
 STEPS = 10
 """Of PGD, of 2.5 ε / 10 each: for ε = 8/255 the customary 2/255."""
+
+LOSS = "cross-entropy, its logits kept in range"
+"""As :func:`robust.adversarial.gradients.in_range` says."""
 
 SHARES = (Fraction(1, 4), Fraction(1, 2), Fraction(1))
 """Of the standard bound, from mild to strong."""
@@ -93,10 +97,11 @@ class Adversarial(Suite):
         *,
         indices: Tensor,
         labels: Tensor,
-    ) -> Tensor:
-        """The logits for the attacked images."""
+    ) -> Answers:
+        """The logits for the attacked images, and which of them gave no gradient."""
         kind = ATTACKS[condition.kind]
         budget = Budget(kind.norm, float(Fraction(str(condition.severity))))
+        missing = torch.zeros_like(labels, dtype=torch.bool)
         if kind.by_chance:
             moved = pgd(
                 model,
@@ -106,18 +111,19 @@ class Adversarial(Suite):
                 steps=STEPS,
                 indices=[f"{index}/{condition.repeat}" for index in indices.tolist()],
                 seed=self._options.seed,
+                on_missing=missing.copy_,
             )
         else:
-            moved = fgsm(model, images, labels, budget=budget)
-        logits: Tensor = model(moved)
-        return logits
+            moved = fgsm(model, images, labels, budget=budget, on_missing=missing.copy_)
+        return Answers(model(moved), missing)
 
     def settings(self) -> dict[str, Any]:
-        """Seed, repeats, PGD's steps and the standard bounds."""
+        """Seed, repeats, the loss, PGD's steps and the standard bounds."""
         return {
             "seed": self._options.seed,
             "repeats": self._options.repeats,
             "data": self._options.data.name,
+            "loss": LOSS,
             "pgd_steps": STEPS,
             "pgd_step_size": f"2.5 epsilon / {STEPS}",
             "standard_epsilon": {
@@ -172,25 +178,43 @@ class AdversarialStrong(Suite):
         *,
         indices: Tensor,
         labels: Tensor,
-    ) -> Tensor:
-        """The logits for the attacked images."""
+    ) -> Answers:
+        """The logits for the attacked images, and on which an attack had no gradient."""
         budget = Budget(STRONG[condition.kind][0], float(Fraction(str(condition.severity))))
         seed = self._options.seed
-        moved = pgd(model, images, labels, budget=budget, steps=STEPS, indices=indices, seed=seed)
+        missing = torch.zeros_like(labels, dtype=torch.bool)
+        moved = pgd(
+            model,
+            images,
+            labels,
+            budget=budget,
+            steps=STEPS,
+            indices=indices,
+            seed=seed,
+            on_missing=missing.copy_,
+        )
         logits: Tensor = model(moved)
         left = logits.argmax(1) == labels
         if left.any():
+            second: list[Tensor] = []
             moved[left] = minimum_norm(
-                model, images[left], labels[left], budget=budget, steps=STRONG_STEPS
+                model,
+                images[left],
+                labels[left],
+                budget=budget,
+                steps=STRONG_STEPS,
+                on_missing=second.append,
             )
+            missing[left] |= second[0]
             logits = model(moved)
-        return logits
+        return Answers(logits, missing)
 
     def settings(self) -> dict[str, Any]:
-        """Seed, and the numbers of steps."""
+        """Seed, the loss, and the numbers of steps."""
         return {
             "seed": self._options.seed,
             "data": self._options.data.name,
+            "loss": LOSS,
             "pgd_steps": STEPS,
             "second_steps": STRONG_STEPS,
         }

@@ -51,6 +51,11 @@ class Cohort:
             ]
         )
 
+    def no_gradient(self, conditions: Sequence[Condition]) -> int:
+        """How many right answers to ``conditions`` are of samples that were not attacked."""
+        found = [o for r in self.results for each in conditions for o in r.of(each)]
+        return sum(o.no_gradient or 0 for o in found)
+
     def _of(self, seed: int) -> SuiteResult:
         return self.results[self.seeds.index(seed)]
 

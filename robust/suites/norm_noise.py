@@ -24,6 +24,7 @@ from robust.noise import (
 )
 from robust.noise.groups import grouped_statistics
 from robust.noise.layers import require_norm_layers
+from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
@@ -151,6 +152,27 @@ class NormNoise(Suite):
             "granularity": options.granularity,
             "companions": "the other images under test, dealt by chance; or noise images",
         }
+
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """Which networks batch noise cannot reach, and how many layers the others' noise does."""
+        lines = []
+        if any(isinstance(severity, BatchNoise) for severity in self.severities):
+            lines += [
+                f"{title} has no BatchNorm: batch noise cannot reach it, by construction"
+                for title, count in _norms(groups, "batch_norms").items()
+                if count == 0
+            ]
+        counts = _norms(groups, "norm_layers")
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{title} {count}" for title, count in counts.items())
+            lines.append(f"norm layers under noise: {listed} (others have none, or were folded)")
+        return lines
+
+
+def _norms(groups: Sequence[Cohort], key: str) -> dict[str, int]:
+    """What each variant's results say of its norm layers; nothing where they are silent."""
+    found = {group.title: group.results[0].meta.get(key) for group in groups}
+    return {title: count for title, count in found.items() if isinstance(count, int)}
 
 
 def _statistics(severity: Severity) -> str:

@@ -7,10 +7,18 @@ from pathlib import Path
 
 from asr_core.files import write_text
 from robust import escape
-from robust.suites.cohort import cohorts
+from robust.suites.cohort import Cohort, cohorts
 from robust.suites.results import SuiteResult
 from robust.suites.suite import Suite
-from robust.suites.tables import caption, grid, latex, markdown, sentences, tidy_csv
+from robust.suites.tables import (
+    caption,
+    grid,
+    latex,
+    markdown,
+    sentences,
+    tidy_csv,
+    unproved,
+)
 from robust.suites.verdicts import verdicts
 
 
@@ -18,7 +26,7 @@ def lines(results: Sequence[SuiteResult], suite: Suite) -> tuple[list[list[str]]
     """The table's rows, the header first, and the lines below it."""
     groups = cohorts(results)
     header, rows = grid(groups)
-    return [header, *rows], [caption(groups), *suite.notes(groups), *sentences(verdicts(groups))]
+    return [header, *rows], [caption(groups), *_said(groups, suite)]
 
 
 def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> list[Path]:
@@ -31,7 +39,7 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
     from robust.suites.curves import draw_curves, save_curves
 
     groups = cohorts(results)
-    said = map(escape.markdown, [*suite.notes(groups), *sentences(verdicts(groups))])
+    said = map(escape.markdown, _said(groups, suite))
     texts = {
         ".md": "\n".join([markdown(groups), *said]).rstrip() + "\n",
         ".csv": tidy_csv(groups),
@@ -42,3 +50,7 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
         written.append(folder / (suite.name + suffix))
         write_text(written[-1], text)
     return written + save_curves(draw_curves(groups), folder / f"{suite.name}.png")
+
+
+def _said(groups: Sequence[Cohort], suite: Suite) -> list[str]:
+    return [*suite.notes(groups), *unproved(groups), *sentences(verdicts(groups))]

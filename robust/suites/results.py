@@ -40,6 +40,8 @@ class Outcome:
         correct: which samples it has right, bool (n,), in the split's order.
         seconds: that the pass took.
         top5: share of samples whose class is among the greatest five logits; of the clean pass.
+        no_gradient: of an attack by gradients, how many of the samples that the model has right
+            gave it none to follow: ``top1`` is an upper bound unless this is 0.
     """
 
     condition: Condition
@@ -48,6 +50,7 @@ class Outcome:
     correct: Tensor
     seconds: float
     top5: float | None = None
+    no_gradient: int | None = None
 
     @property
     def error(self) -> float:
@@ -120,6 +123,7 @@ class SuiteResult:
                     # JSON knows no NaN and no infinity
                     "loss": o.loss if math.isfinite(o.loss) else None,
                     **({} if o.top5 is None else {"top5": o.top5}),
+                    **({} if o.no_gradient is None else {"no_gradient": o.no_gradient}),
                     "seconds": round(o.seconds, 3),
                     "correct": packed(o.correct),
                 }
@@ -147,6 +151,8 @@ class _Meta:
     model: Text | None = None
     gates: int | None = None
     trained_under: Text | None = None
+    norm_layers: int | None = None
+    batch_norms: int | None = None
     variant: Text | None = None
     mode: Text | None = None
     attention: Text | None = None
@@ -171,6 +177,7 @@ class _Condition:
     seconds: Annotated[Number, Field(ge=0)]
     correct: str
     top5: _Share | None = None
+    no_gradient: Annotated[int, Field(ge=0)] | None = None
 
 
 @record
@@ -215,7 +222,9 @@ def _outcome(entry: _Condition, n: int) -> Outcome:
     correct = unpacked(entry.correct, n)
     loss = math.nan if entry.loss is None else entry.loss
     condition = Condition(entry.kind, entry.severity, entry.repeat, entry.statistics)
-    found = Outcome(condition, entry.top1, loss, correct, entry.seconds, entry.top5)
+    found = Outcome(
+        condition, entry.top1, loss, correct, entry.seconds, entry.top5, entry.no_gradient
+    )
     if not math.isclose(correct.double().mean().item(), found.top1, abs_tol=1e-9):
         raise InputError(f"{condition.kind}: top-1 {found.top1} is not that of its samples")
     return found

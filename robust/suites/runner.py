@@ -14,7 +14,7 @@ from asr_core.parity import evaluating
 from asr_core.training.evaluate import evaluate, top
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult
-from robust.suites.suite import Suite
+from robust.suites.suite import Answers, Suite
 
 OnBatch = Callable[[Condition, int], None]
 
@@ -72,11 +72,16 @@ def _outcome(
     correct = torch.zeros(n, dtype=torch.bool)
     losses, seen = torch.zeros(n), torch.zeros(n, dtype=torch.bool)
     batches = suite.batches(condition, n, batch_size)
+    unproved: Tensor | None = None
     with suite.context(condition, model):
         for indices, images in zip(batches, split.test_stream(batches), strict=True):
             labels = split.labels[indices].to(images.device)
-            logits = suite.apply(condition, model, images, indices=indices, labels=labels)
+            found = suite.apply(condition, model, images, indices=indices, labels=labels)
+            logits = found.logits if isinstance(found, Answers) else found
             right, loss = _answers(logits.detach().float(), labels)
+            if isinstance(found, Answers):
+                unproved = torch.zeros_like(correct) if unproved is None else unproved
+                unproved[indices] = (right & found.no_gradient).cpu()
             correct[indices], losses[indices], seen[indices] = right.cpu(), loss.cpu(), True
             if on_batch:
                 on_batch(condition, len(indices))
@@ -88,6 +93,7 @@ def _outcome(
         losses.double().mean().item(),
         correct,
         time.perf_counter() - start,
+        no_gradient=None if unproved is None else int(unproved.sum()),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.checkpoint import sha256
 from asr_core.data import ImageSet, open_data
@@ -18,6 +19,7 @@ from asr_core.schema import Text, parse, record
 from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
 from robust.model_files import SavedModel, open_model
+from robust.noise import norm_layers
 from robust.train_noise import parse_train_noise
 
 
@@ -57,7 +59,7 @@ class Subject:
     @property
     def meta(self) -> dict[str, Any]:
         """What a result says of the model, JSON-able."""
-        config = self.config
+        config, norms = self.config, norm_layers(self.model).values()
         found: dict[str, Any] = {
             "name": self.name,
             "file": in_utf8(self.file),
@@ -65,6 +67,8 @@ class Subject:
             "model": self.opened.stock.name,
             "gates": self.opened.gates,
             "trained_under": self.trained_under,
+            "norm_layers": len(norms),
+            "batch_norms": sum(isinstance(norm, _BatchNorm) for norm in norms),
         }
         if config is not None:
             found |= {

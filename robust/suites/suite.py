@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from robust.suites.cohort import Cohort
 
 SPLITS = ("test", "validation", "train")
+
+
+class Answers(NamedTuple):
+    """What a model says under a condition.
+
+    Attributes:
+        logits: (N, K).
+        no_gradient: bool (N,), the images on which an attack had no gradient to follow, so that it
+            shows nothing if the model still has them right.
+    """
+
+    logits: Tensor
+    no_gradient: Tensor
 
 
 class Suite(ABC):
@@ -50,8 +63,8 @@ class Suite(ABC):
         *,
         indices: Tensor,
         labels: Tensor,
-    ) -> Tensor:
-        """The model's logits (N, K) for ``images`` under ``condition``.
+    ) -> Tensor | Answers:
+        """The model's logits (N, K) for ``images`` under ``condition``, or :class:`Answers`.
 
         The model is in eval mode, and must be left as it was, also by an exception.
 

@@ -18,7 +18,7 @@ from robust.suites.verdicts import Verdict
 CAPTION = "{what} in %, mean over training seeds and draws ± half of the 95 % interval over {over}"
 _COLUMNS = (
     "variant", "trained_under", "seeds", "samples", "kind", "severity", "statistics", "repeats",
-    "top1", "low", "high", "error", "loss", "over",
+    "top1", "low", "high", "error", "loss", "over", "no_gradient",
 )  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def tidy_csv(groups: Sequence[Cohort]) -> str:
                     _number(1 - found.mean),
                     _number(loss),
                     found.over,
+                    group.no_gradient([condition]),
                 ]
             )
     return file.getvalue()
@@ -95,11 +96,31 @@ def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
             condition.kind,
             condition.label,
             condition.statistics,
-            *(percent(accuracy(group, condition)) for group in groups),
+            *(_cell(group, condition) for group in groups),
         ]
         for condition in conditions
     ]
     return header, rows
+
+
+def unproved(groups: Sequence[Cohort]) -> list[str]:
+    """A warning about each variant and condition whose accuracy is an upper bound alone."""
+    found = []
+    for group in groups:
+        for condition in group.results[0].cells():
+            if count := group.no_gradient([condition]):
+                right = sum(int(o.correct.sum()) for r in group.results for o in r.of(condition))
+                found.append(
+                    f"warning: {group.title}, {condition.kind} {condition.label}: the attack had "
+                    f"no gradient (0, or not finite) for {count} of the {right} right answers; "
+                    "that they are right shows nothing, and the accuracy (≤) is an upper bound"
+                )
+    return found
+
+
+def _cell(group: Cohort, condition: Condition) -> str:
+    found = percent(accuracy(group, condition))
+    return f"≤ {found}" if group.no_gradient([condition]) else found
 
 
 def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:

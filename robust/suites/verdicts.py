@@ -54,7 +54,8 @@ def verdicts(
 ) -> list[Verdict]:
     """Each variant against each of :data:`RIVALS` of the same training, by situation.
 
-    Where there is no rival but several variants, all are compared with the first.
+    Where there is no rival but several variants, all are compared with the first. What an attack
+    without gradients left right is not compared.
 
     Args:
         groups: cohorts of one suite.
@@ -71,6 +72,8 @@ def verdicts(
                     mutual = group in rivals and alike.index(group) < alike.index(rival)
                     if group is rival or mutual or not seeds:
                         continue
+                    if group.no_gradient(conditions) or rival.no_gradient(conditions):
+                        continue  # an upper bound cannot be compared
                     comparison = compare(
                         group.right(conditions, seeds),
                         rival.right(conditions, seeds),

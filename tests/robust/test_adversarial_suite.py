@@ -120,6 +120,7 @@ def test_the_strong_suite_breaks_all_that_pgd_breaks_and_more():
     assert found.settings == {
         "seed": 0,
         "data": "pictures",
+        "loss": "cross-entropy, its logits kept in range",
         "pgd_steps": 10,
         "second_steps": 100,
     }
