@@ -133,7 +133,8 @@ def check_used(
     """Refuse options that the chosen noises would ignore; None is an option not given.
 
     Raises:
-        InputError: an unknown granularity, one without random noise, or repeats without anything of chance.
+        InputError: an unknown granularity, one without random noise, or repeats where nothing
+            depends on chance.
     """
     if granularity is not None and granularity not in GRANULARITIES:
         raise unknown_name("granularity", granularity, list(GRANULARITIES))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asr_core.errors import InputError
-from robust.attack.plan import AttackPlan, choose_severities
+from robust.attack.plan import AttackPlan, check_used, choose_severities
 from robust.noise import BatchNoise, ConstantNoise, RandomNoise
 from styletransfer.zoo import StyleCheckpoint
 
@@ -81,3 +81,26 @@ def test_severities_come_from_text_or_from_the_noise_and_all_is_every_noise() ->
         choose_severities("bacth", [])
     with pytest.raises(InputError, match="--noise all"):
         choose_severities("all", ["0.2"])
+
+
+@pytest.mark.parametrize(
+    ("noise", "texts", "options", "message"),
+    [
+        ("batch", [], {"granularity": "channel"}, "--granularity is of random noise, not of batch"),
+        ("constant", [], {"granularity": "layer"}, "--granularity is of random noise"),
+        ("constant", [], {"repeats": 3}, "--repeats 3: nothing depends on chance in constant"),
+        ("batch", ["1"], {"repeats": 2}, "--repeats 2: nothing depends on chance in batch 1"),
+        ("random", [], {"granularity": "pixel"}, "unknown granularity 'pixel'"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    noise: str, texts: list[str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_used(choose_severities(noise, texts), **options)
+
+
+def test_options_that_have_an_effect_are_taken() -> None:
+    check_used(choose_severities("all", []), granularity="channel", repeats=3)
+    check_used(choose_severities("batch", []), repeats=3)
+    check_used(choose_severities("constant", []), repeats=1)

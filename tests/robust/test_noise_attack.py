@@ -244,3 +244,70 @@ def test_pins_are_checked():
         noise.pin(samples=["a", "b"])
         with pytest.raises(InputError, match="2 sample keys are pinned for a batch of 3"):
             model(images(3))
+
+
+# --- batch noise ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_batch_noise_takes_the_statistics_of_as_many_images_as_it_says(size):
+    """Against torch's own batch norm on each group of so many."""
+    model, x = net().double(), images(6).double()
+    with torch.no_grad(), attack(model, BatchNoise(size), seed=0) as noise:
+        found = model(x)
+    twin = copy.deepcopy(model)
+    for norm in (twin[1], twin[4]):
+        norm.running_mean = norm.running_var = None
+    with torch.no_grad():
+        expected = torch.cat([twin(part) for part in x.split(size)])
+        whole = twin(x)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert size == 6 or not torch.allclose(found, whole, atol=1e-3)
+    assert noise.layers == ("1", "4")
+
+
+def test_a_batch_of_another_size_is_refused():
+    model = net()
+    with (
+        attack(model, BatchNoise(4), seed=0),
+        pytest.raises(InputError, match="a batch of 6 images is no multiple of groups of 4"),
+    ):
+        model(images(6))
+
+
+def test_layers_that_see_several_rows_an_image_are_grouped_by_images():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            rows = x.flatten(2).transpose(1, 2)  # (N, 64, 3)
+            return self.norm(rows.flatten(0, 1)).reshape(rows.shape)
+
+    model, x = Tokens().double().eval(), images(4).double()
+    with attack(model, BatchNoise(2), seed=0):
+        found = model(x)
+    parts = [p.flatten(2).transpose(1, 2).reshape(-1, 3) for p in x.split(2)]
+    expected = [(p - p.mean(0)) / (p.var(0, correction=0) + 1e-5).sqrt() for p in parts]
+    assert torch.allclose(found.reshape(-1, 3), torch.cat(expected), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("severity", "options", "message"),
+    [
+        (BatchNoise(4, "noise"), {}, "batch noise 4:noise makes noise images.*run_under"),
+        (BatchNoise(4), {"granularity": "channel"}, "batch noise 4 has no granularity 'channel'"),
+    ],
+)
+def test_what_batch_noise_would_ignore_is_refused(severity, options, message):
+    with pytest.raises(InputError, match=message):
+        attack(net(), severity, seed=0, **options)
+
+
+def test_a_batch_norm_of_one_value_a_channel_is_refused():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192)).eval()
+    with attack(model, BatchNoise(1), seed=0):
+        for count in (1, 3):
+            with pytest.raises(InputError, match=r"one value a channel.*take a larger batch"):
+                model(images(count))

@@ -160,6 +160,10 @@ def test_batches_hold_one_image_and_its_companions():
             "batch noise 2 needs a pool",
         ),
         (
+            lambda: run_under(nn.Flatten(), images(2), BatchNoise(1), seed=0, keys="ab", draw=0),
+            "Flatten has no normalisation layer to attack",
+        ),
+        (
             lambda: run_under(net(), images(2), RandomNoise(0.1), seed=0, keys="a", draw=0),
             "1 keys for 2 images",
         ),
