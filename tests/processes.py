@@ -31,7 +31,7 @@ def together(count: int, function: Callable[..., Any], folder: Path, *args: Any)
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(1200)
         if worker.exitcode is None:
             worker.kill()
     failed = [path.read_text() for path in sorted(folder.glob("error-*.txt"))]

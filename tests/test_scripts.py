@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+HANGS = 1200
+"""Seconds: a process of its own that takes longer hangs, on any machine."""
 TOOLS = [
     *("bash", "cat", "cmp", "cp", "dirname", "env", "grep", "kill", "mkdir", "mv"),
     *("readlink", "rm", "sleep", "tail", "touch"),
@@ -116,7 +118,7 @@ class Clone:
         self, *command: str, pip: str = "", cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         process = self.start(*command, pip=pip, cwd=cwd)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
@@ -292,7 +294,7 @@ def deadline() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
     timers: list[threading.Timer] = []
 
     def watch(process: subprocess.Popen[str]) -> None:
-        timers.append(threading.Timer(60, process.kill))
+        timers.append(threading.Timer(HANGS, process.kill))
         timers[-1].start()
 
     yield watch
@@ -333,7 +335,7 @@ def test_a_run_does_not_hold_the_lock(clone: Clone) -> None:
     assert result.returncode == 0
     assert "waiting" not in result.stderr
     (clone.fakes / "go").touch()
-    long.communicate(timeout=60)
+    long.communicate(timeout=HANGS)
 
 
 def test_no_python_is_one_line(clone: Clone) -> None:

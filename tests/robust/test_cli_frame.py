@@ -18,6 +18,8 @@ from asr_core.errors import CheckpointError, InputError, ParityError, TargetErro
 from robust.cli import COMMANDS, Lazy, LazyGroup, main
 from robust.cli.errors import explain, report
 
+HANGS = 1200
+"""Seconds: a process of its own that takes longer hangs, on any machine."""
 HEAVY = ["torch", "torchvision", "numpy", "scipy", "skimage", "rich", "kornia", "matplotlib", "PIL"]
 OURS = ["asr_core", "styletransfer"]
 
@@ -27,7 +29,7 @@ def python(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, *args],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS,
         check=False,
         env={**os.environ, **env},
     )

@@ -15,6 +15,9 @@ from finished import result
 from robust.cli.progress import progress_bar
 from robust.sweep import Cell, cells, run_missing
 
+HANGS = 1200
+"""Seconds: who waits longer waits for ever."""
+
 
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -56,8 +59,8 @@ def test_after_ctrl_c_no_other_run_begins(tmp_path: Path, monkeypatch: pytest.Mo
 
         def run(self, command: Sequence[str]) -> str:
             begun.append(command)
-            assert leaving.wait(60)
-            assert told.wait(60)
+            assert leaving.wait(HANGS)
+            assert told.wait(HANGS)
             return "interrupted"
 
         def interrupt(self) -> None:
