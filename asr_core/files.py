@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_DRAFT = ".draft-"
 _MOST_LETTERS = 24
 """Of a stem or a suffix in a temporary name, each of up to four bytes."""
 
@@ -27,7 +28,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix if len(path.suffix) <= _MOST_LETTERS else ""
-    prefix = f".{path.stem[:_MOST_LETTERS]}."
+    prefix = f".{path.stem[:_MOST_LETTERS]}{_DRAFT}"
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -44,6 +45,11 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # of a full disk Python does not say which file
         raise
+
+
+def drafts(folder: Path | str) -> list[Path]:
+    """Temporary files of :func:`atomic_path` in ``folder``: being written, or left by a kill."""
+    return [path for path in Path(folder).glob(f".*{_DRAFT}*") if not path.is_dir()]
 
 
 def in_utf8(name: Path | str) -> str:

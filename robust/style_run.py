@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from asr_core.errors import InputError
+from asr_core.exclusive import contents, exclusive
 from asr_core.files import write_text
 from robust.noise import RUNNING
 from robust.train_noise import NO_NOISE, TrainNoise
@@ -58,9 +59,17 @@ class StyleRun:
             raise InputError(f"{self.folder} is a file; --out names a folder")
         if overwrite or not self.folder.exists() or (self.folder / RESUME).exists():
             return
-        if any(self.folder.iterdir()):
+        if contents(self.folder) and not self._only_begun():
             holds = "a finished run" if (self.folder / NETWORK).exists() else "other files"
             raise InputError(f"{self.folder} holds {holds}; choose another --out, or --overwrite")
+
+    def _only_begun(self) -> bool:
+        """Whether there is nothing but the log of a run that was killed before it was saved."""
+        log = self.folder / LOG
+        if contents(self.folder) != [log] or not log.is_file():
+            return False
+        with log.open("rb") as file:
+            return file.readline(100).strip() == ",".join(_StepLog.COLUMNS).encode()
 
     def photographs(
         self, *, max_pixels: int, on_skip: Callable[[Path, str], None]
@@ -90,11 +99,27 @@ class StyleRun:
             on_step: called with the number of finished steps and a line on loss and speed.
 
         Raises:
-            InputError: as :meth:`check`; or the interrupted run had other options.
+            InputError: as :meth:`check`; the interrupted run had other options, or another
+                process holds the folder.
             KeyboardInterrupt: with a note on how to go on.
         """
         self.check(overwrite=overwrite)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.folder):
+            self.check(overwrite=overwrite)  # another run may have ended since
+            return self._train(
+                loss, style, photographs, device=device, overwrite=overwrite, on_step=on_step
+            )
+
+    def _train(
+        self,
+        loss: PerceptualLoss,
+        style: Tensor,
+        photographs: Sequence[Tensor],
+        *,
+        device: torch.device,
+        overwrite: bool,
+        on_step: Callable[[int, str], None],
+    ) -> Path:
         resume = self.folder / RESUME
         if overwrite:
             resume.unlink(missing_ok=True)
@@ -123,11 +148,12 @@ class StyleRun:
                 save_every=SAVE_EVERY,
                 on_step=record,
             )
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
+        except KeyboardInterrupt as error:
+            error.args = (
                 f"the same command (without --overwrite) goes on from the last multiple of "
-                f"{SAVE_EVERY} steps, kept in {self.folder}"
-            ) from None
+                f"{SAVE_EVERY} steps, kept in {self.folder}",
+            )
+            raise
         self._write(network.cpu(), loss.cpu(), style)
         resume.unlink(missing_ok=True)
         return self.folder / NETWORK
@@ -168,6 +194,8 @@ class StyleRun:
 class _StepLog:
     """Losses by step, as CSV; a resumed run continues the file of the interrupted one."""
 
+    COLUMNS = ("step", "loss", "content", "style")
+
     def __init__(self, path: Path, *, resumed: bool) -> None:
         self._path = path
         self._rows: dict[int, list[str]] = {}
@@ -185,7 +213,7 @@ class _StepLog:
     def write(self) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["step", "loss", "content", "style"])
+        writer.writerow(self.COLUMNS)
         writer.writerows([step, *values] for step, values in sorted(self._rows.items()))
         write_text(self._path, text.getvalue())
 

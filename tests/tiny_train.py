@@ -22,9 +22,8 @@ ROOT = Path(__file__).parent.parent
 def python_with_tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `sys.executable` know them, in a script that it writes to ``folder``."""
     script = folder / "python"
-    script.write_text(
-        f'#!/usr/bin/env bash\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "{__file__}" "$@"\n'
-    )
+    command = f'exec "{sys.executable}" "{__file__}" "$@"'
+    script.write_text(f'#!/usr/bin/env bash\nPYTHONPATH="{ROOT}:{ROOT}/tests" {command}\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_core.data import ImageSet, steps_per_epoch
 from asr_core.errors import CheckpointError, InputError
+from asr_core.exclusive import exclusive
 from asr_core.files import write_json
 from asr_core.training.config import TrainConfig
 from asr_core.training.facts import DataFacts
@@ -40,8 +42,9 @@ def train(
     """Train as ``config`` says, evaluate, fuse, check and write a :class:`.folder.RunFolder`.
 
     A run that was interrupted in ``folder`` is gone on with; on a CPU it ends with the same
-    weights and the same ``metrics.csv``, bit for bit, as one that never was. Ctrl-C saves at the
-    end of the step under way; a second one ends at once, leaving what was saved last.
+    weights and the same ``metrics.csv``, bit for bit, as one that never was. Ctrl-C, SIGTERM and
+    SIGHUP save at the end of the step under way; a second one ends at once, leaving what was saved
+    last. The folder is held meanwhile (:func:`asr_core.exclusive.exclusive`).
 
     Among several processes each takes its share of every batch, and the first alone writes; to be
     gone on with, the folder must be visible to all. Batch norms take the statistics of a
@@ -70,37 +73,57 @@ def train(
         CheckpointError: ``last.pt`` is damaged, or of a run with other options.
         ParityError: the fused model does not give what the gated one gives.
         OSError: the disk is full; the last state that was saved is whole.
-        KeyboardInterrupt: saying how to go on.
+        Interrupted: a KeyboardInterrupt, saying how to go on.
     """
     place, facts = RunFolder(folder), DataFacts.of(data)
     _check(config, data, accelerator)
-    place.check(overwrite=overwrite)
     learner = Learner(config, facts, accelerator)
     identity = _identity(config, facts, setting)
     main = accelerator.is_main_process
-    accelerator.wait_for_everyone()  # nobody looks into the folder after the first writes
-    if main:
-        place.open(overwrite=overwrite)
-    accelerator.wait_for_everyone()
-    history = _resume(place, identity, learner)
-    if main:
-        write_json(folder / CONFIG, {"schema": SCHEMA, **identity})
-        history.write(folder)
-    loop = Loop(
-        config=config,
-        data=data.to(accelerator.device),
-        learner=learner,
-        history=history,
-        accelerator=accelerator,
-        place=place,
-        identity=identity,
-        noise=noise,
-        save_seconds=save_seconds,
-        on_step=on_step,
-        on_epoch=on_epoch,
-    )
-    loop.run()
-    return finish(learner.evaluated, config, loop.data, history, place, accelerator)
+    with _claimed(place, learner, accelerator, overwrite=overwrite):
+        history = _resume(place, identity, learner)
+        if main:
+            write_json(folder / CONFIG, {"schema": SCHEMA, **identity})
+            history.write(folder)
+        loop = Loop(
+            config=config,
+            data=data.to(accelerator.device),
+            learner=learner,
+            history=history,
+            accelerator=accelerator,
+            place=place,
+            identity=identity,
+            noise=noise,
+            save_seconds=save_seconds,
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+        loop.run()
+        return finish(learner.evaluated, config, loop.data, history, place, accelerator)
+
+
+@contextlib.contextmanager
+def _claimed(
+    place: RunFolder, learner: Learner, accelerator: Accelerator, *, overwrite: bool
+) -> Iterator[None]:
+    """The folder held by the first process and made ready; all processes hear of a refusal."""
+    main = accelerator.is_main_process
+    with contextlib.ExitStack() as stack:
+        problem: InputError | OSError | None = None
+        try:
+            place.check(overwrite=overwrite)
+            if main:
+                stack.enter_context(exclusive(place.path))
+                place.check(overwrite=overwrite)  # another run may have ended since
+        except (InputError, OSError) as error:
+            problem = error
+        # Nobody looks into the folder after the first writes.
+        if learner.anyone(problem is not None):
+            raise problem or InputError(f"{place.path} cannot be used; the first process says why")
+        if main:
+            place.open(overwrite=overwrite)
+        accelerator.wait_for_everyone()
+        yield
 
 
 def _check(config: TrainConfig, data: ImageSet, accelerator: Accelerator) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asr_core.checkpoint import check_tensors, load_torch, save_torch
 from asr_core.errors import CheckpointError, InputError
+from asr_core.exclusive import contents
 from asr_core.schema import Name, Number, Text, parse, parse_fields, record
 from asr_core.text_files import read_json
 from asr_core.training.config import TrainConfig
@@ -140,28 +141,17 @@ class RunFolder:
                 f"{self.path} holds a finished run; choose another folder, or overwrite it "
                 "(--overwrite)"
             )
-        others = set(self.path.iterdir()) - set(self._drafts())
-        if others and not is_run(self.path):
+        if contents(self.path) and not is_run(self.path):
             raise InputError(
                 f"{self.path} holds other files; choose another folder, or overwrite ours in it "
                 "(--overwrite)"
             )
 
     def open(self, *, overwrite: bool) -> None:
-        """Make the folder; what an earlier run left there goes with ``overwrite``.
-
-        Half-written files that a killed run left behind go in any case; other files stay.
-        """
+        """Make the folder; what an earlier run left there goes with ``overwrite``, others stay."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for draft in self._drafts():
-            draft.unlink(missing_ok=True)
         for name in OURS if overwrite else ():
             (self.path / name).unlink(missing_ok=True)
-
-    def _drafts(self) -> list[Path]:
-        """Files that were being written when the process was killed."""
-        names = (Path(name) for name in OURS)
-        return [p for n in names for p in self.path.glob(f".{n.stem}.*{n.suffix}")]
 
     def save_state(self, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Replace ``last.pt``, atomically.

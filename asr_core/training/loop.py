@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from asr_core.training.config import TrainConfig
 from asr_core.training.evaluate import evaluate
 from asr_core.training.folder import LAST, RunFolder
 from asr_core.training.history import History, Row
-from asr_core.training.interrupt import postponed_interrupt
+from asr_core.training.interrupt import Interrupted, Interrupts, postponed_interrupt
 from asr_core.training.learner import Learner
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ class Loop:
                 self._steps(interrupted)
                 self._end_epoch()
                 if self.learner.anyone(interrupted()):
-                    raise self._interrupted()
+                    raise self._interrupted(interrupted)
         self.learner.share_buffers()
 
-    def _steps(self, interrupted: Callable[[], bool]) -> None:
+    def _steps(self, interrupted: Interrupts) -> None:
         """The rest of the epoch under way."""
         recipe, history, learner = self.config.recipe, self.history, self.learner
         epoch, before = history.epoch, time.perf_counter()
@@ -113,7 +114,7 @@ class Loop:
                 self.on_step(Step(epoch, history.step, self.steps, loss, speed))
             if figures.flagged:
                 self._save()
-                raise self._interrupted()
+                raise self._interrupted(interrupted)
             if now - self._saved >= self.save_seconds:
                 self._save()
 
@@ -165,9 +166,10 @@ class Loop:
             "with a lower learning rate, more warm-up, or clipping"
         )
 
-    def _interrupted(self) -> KeyboardInterrupt:
-        return KeyboardInterrupt(
-            f"the same command goes on from here; the state is {self.place.path / LAST}"
+    def _interrupted(self, interrupts: Interrupts) -> Interrupted:
+        return Interrupted(
+            f"the same command goes on from here; the state is {self.place.path / LAST}",
+            interrupts.signum or signal.SIGINT,  # of another process
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from PIL import Image
 
 from asr_core.errors import InputError
+from asr_core.exclusive import contents, exclusive
 from asr_core.files import atomic_path, write_json
 
 METRICS, SUMMARY, RUN, GRID = "metrics.csv", "summary.json", "run.json", "grid.png"
@@ -29,27 +30,34 @@ class RunFolder:
 
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
         self.path = Path(path)
+        self._overwrite = overwrite
+        self._check()
+
+    def _check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; --out names a folder")
-        self._made = not self.path.exists()
-        if not self._made and any(self.path.iterdir()) and not overwrite:
+        if self.path.exists() and contents(self.path) and not self._overwrite:
             raise InputError(f"{self.path} exists already; choose another --out, or --overwrite")
 
     @contextlib.contextmanager
-    def measurements(self) -> Iterator[TextIO]:
-        """A text file that becomes ``metrics.csv`` when the block ends well.
+    def held(self) -> Iterator[None]:
+        """The folder for this process alone.
 
-        An exception removes it, and the folder where this run made it.
+        Raises:
+            InputError: another process holds it, or has filled it since.
         """
-        try:
-            with (
-                atomic_path(self.path / METRICS) as temporary,
-                temporary.open("w", encoding="utf-8", newline="") as file,
-            ):
-                yield file
-        except BaseException:
-            self.discard()
-            raise
+        with exclusive(self.path):
+            self._check()
+            yield
+
+    @contextlib.contextmanager
+    def measurements(self) -> Iterator[TextIO]:
+        """A text file that becomes ``metrics.csv`` when the block ends well; else it goes."""
+        with (
+            atomic_path(self.path / METRICS) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            yield file
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write ``summary.json``."""
@@ -63,9 +71,3 @@ class RunFolder:
         """Write ``grid.png``."""
         with atomic_path(self.path / GRID) as temporary:
             grid.save(temporary)
-
-    def discard(self) -> None:
-        """Remove the folder if this run made it and nothing is in it."""
-        if self._made:
-            with contextlib.suppress(OSError):
-                self.path.rmdir()

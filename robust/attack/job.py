@@ -82,6 +82,7 @@ class AttackJob:
             on_skip: called with each unreadable file in a folder, and why.
 
         Raises:
+            InputError: another process holds the folder.
             KeyboardInterrupt: after what was finished has been written; it says how much that is.
         """
         skipped: dict[str, str] = {}
@@ -99,21 +100,31 @@ class AttackJob:
 
         stream = pictures()
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
+        with self.folder.held():
+            return self._run(stream, samples, skipped, on_output)
+
+    def _run(
+        self,
+        stream: Iterator[tuple[str, Tensor]],
+        samples: Samples,
+        skipped: dict[str, str],
+        on_output: Callable[[str], None],
+    ) -> Outcome:
         started = datetime.now(UTC)
-        interrupted = False
+        interrupt: KeyboardInterrupt | None = None
         with self.folder.measurements() as file:
             results = Results(file)
             try:
                 self._measure(stream, results, samples, on_output)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
                 if not results.images:
                     raise
-                interrupted = True
+                interrupt = error
         facts = {
             "command": self.command,
             "started": started.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-            "interrupted": interrupted,
+            "interrupted": interrupt is not None,
             "images": results.images,
             "skipped": skipped,
             "loss_network": self.loss.network.name,
@@ -124,10 +135,11 @@ class AttackJob:
         self.folder.write_summary(summary)
         self.folder.write_run(facts)
         self.folder.write_grid(samples.draw(title=self._title, footnote=self._footnote))
-        if interrupted:
-            raise KeyboardInterrupt(
-                f"{self.folder.path} keeps the {len(results.images)} finished images"
+        if interrupt is not None:
+            interrupt.args = (
+                f"{self.folder.path} keeps the {len(results.images)} finished images",
             )
+            raise interrupt
         return Outcome(summary, [GRID, METRICS, SUMMARY, RUN], skipped)
 
     def _measure(

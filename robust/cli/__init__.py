@@ -19,6 +19,7 @@ import click
 
 from robust.cli.errors import report
 from robust.cli.output import say
+from robust.cli.signals import ending_signals
 
 
 class Lazy(NamedTuple):
@@ -137,7 +138,7 @@ class LazyGroup(click.Group):
         if not standalone:
             return run()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), ending_signals():
                 warnings.showwarning = _show_warning
                 code = run()
         except (Exception, KeyboardInterrupt) as error:

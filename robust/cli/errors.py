@@ -1,7 +1,8 @@
 """What an exception becomes on the command line: one line on stderr and an exit code.
 
 Exit codes: 2 for something the user gave or can mend, 1 for models that do not agree and for
-defects of the program, 130 for Ctrl-C. stdout stays free for results (``--json``).
+defects of the program, 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. stdout stays free for
+results (``--json``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import errno
 import os
 import re
 import sys
+from signal import SIGINT
 
 import click
 
 from robust import escape
 from robust.cli.output import say
 
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED = 2, 1
 
 
 def report(error: BaseException) -> int:
@@ -36,7 +38,9 @@ def report(error: BaseException) -> int:
 def explain(error: BaseException) -> tuple[str, int]:
     """The message for ``error``, after the program's name, and the exit code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return _interrupted(error), INTERRUPTED
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        # As a shell says it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+        return _interrupted(cause), 128 + getattr(cause, "signum", SIGINT)
     if isinstance(error, click.ClickException):
         return f"error: {_click_message(error)}", USAGE
     if _is_ours(error, "ParityError"):
@@ -56,9 +60,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     )
 
 
-def _interrupted(error: BaseException) -> str:
+def _interrupted(cause: BaseException | None) -> str:
     """``interrupted`` and what the interrupt carries: its argument or notes say what was kept."""
-    cause = error.__cause__ if isinstance(error, click.Abort) else error
     said = [str(cause or ""), *getattr(cause, "__notes__", [])]
     return "; ".join(["interrupted", *filter(None, said)])
 

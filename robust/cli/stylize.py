@@ -51,6 +51,7 @@ def stylize(
     from pathlib import Path
 
     from asr_core.errors import InputError
+    from asr_core.exclusive import exclusive
     from robust.device import choose_device
     from styletransfer.images.names import unique_names
     from styletransfer.images.read import find_images, read_images, write_image
@@ -79,26 +80,28 @@ def stylize(
         skipped[str(file)] = reason
         say(f"skipped {file}: {reason}", err=True)
 
-    try:
-        for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
-            file = folder / f"{name}.{suffix}"
-            batch = image[None].to(target)
-            write_image(file, stylize(network, batch)[0])
-            written.append(str(file))
-            if instance is not None and speed is None:
-                part = batch[..., :_TIMED_SIDE, :_TIMED_SIDE]
-                slow, fast = speed_ratio(instance, network, part)
-                speed = {
-                    "height": part.shape[2],
-                    "width": part.shape[3],
-                    "in_seconds": slow,
-                    "fused_seconds": fast,
-                    "ratio": slow / fast,
-                }
-            if not as_json:
-                say(str(file))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{folder} keeps the {len(written)} finished pictures") from None
+    with exclusive(folder):
+        try:
+            for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
+                file = folder / f"{name}.{suffix}"
+                batch = image[None].to(target)
+                write_image(file, stylize(network, batch)[0])
+                written.append(str(file))
+                if instance is not None and speed is None:
+                    part = batch[..., :_TIMED_SIDE, :_TIMED_SIDE]
+                    slow, fast = speed_ratio(instance, network, part)
+                    speed = {
+                        "height": part.shape[2],
+                        "width": part.shape[3],
+                        "in_seconds": slow,
+                        "fused_seconds": fast,
+                        "ratio": slow / fast,
+                    }
+                if not as_json:
+                    say(str(file))
+        except KeyboardInterrupt as error:
+            error.args = (f"{folder} keeps the {len(written)} finished pictures",)
+            raise
     if skipped:
         say(f"files skipped: {len(skipped)}", err=True)
     if as_json:

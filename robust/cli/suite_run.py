@@ -53,7 +53,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
 def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
     """Run ``job``, write its folder, and print the table and the answer."""
     say(job.announcement, err=True)
-    with progress_bar(quiet=quiet) as bar:
+    with job.held(), progress_bar(quiet=quiet) as bar:
         task = bar.add_task("testing", total=job.total, note="")
 
         def tell(subject: Subject, condition: Condition) -> None:
@@ -61,7 +61,7 @@ def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
             bar.update(task, advance=1, note=note)
 
         results = job.run(on_condition=tell)
-    written = [] if job.folder is None else write_report(job.folder, results, job.suite)
+        written = [] if job.folder is None else write_report(job.folder, results, job.suite)
     if as_json:
         say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])

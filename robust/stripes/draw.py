@@ -10,6 +10,7 @@ from typing import Any
 from asr_core import limits
 from asr_core.data.split import Split
 from asr_core.errors import InputError
+from asr_core.exclusive import exclusive
 from asr_core.files import write_json
 from asr_core.report import listed
 from asr_core.stripes import AttentionRecord
@@ -60,11 +61,25 @@ def draw(
         beside: another run: of an ASR and a live one, v is drawn beside the mean gates.
 
     Raises:
-        InputError: numbers out of range, or no attention that could be drawn.
+        InputError: numbers out of range, no attention that could be drawn, or another process
+            writes to ``folder``.
     """
     limits.whole("images", images, 2, limits.PICTURED)
     limits.whole("channels", channels, 1, limits.PICTURED)
     gates = measure(source.model, split, images=images, seed=seed)
+    with exclusive(folder):
+        return _draw(source, gates, folder, channels, seed, threshold, beside)
+
+
+def _draw(
+    source: Source,
+    gates: Gates,
+    folder: Path,
+    channels: int,
+    seed: int,
+    threshold: float,
+    beside: Source | None,
+) -> Drawn:
     record = source.record
     recorded = record is not None and record.epochs > 1
     files: list[Path] = []

@@ -16,6 +16,7 @@ from asr_core import limits
 from asr_core.data import ImageSet
 from asr_core.data.split import Split
 from asr_core.errors import InputError
+from asr_core.exclusive import exclusive
 from asr_core.files import in_utf8
 from asr_core.registry import unknown_name
 from asr_core.training.evaluate import Evaluation, evaluate
@@ -87,11 +88,26 @@ class SuiteJob:
             on_condition: called with each pass, once its first batch is done.
 
         Raises:
-            InputError: a file of the folder holds another model's or other settings' result.
+            InputError: a file of the folder holds another model's or other settings' result, or
+                another process holds the folder.
             OSError: the folder cannot be made.
         """
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)  # before hours of work, not after
+        with self.held():
+            return self._run_missing(on_condition)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder for this process alone, made before hours of work and not after.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        with contextlib.nullcontext() if self.folder is None else exclusive(self.folder):
+            yield
+
+    def _run_missing(
+        self, on_condition: Callable[[Subject, Condition], None] | None
+    ) -> list[SuiteResult]:
         kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
         results = []
         for subject, found in zip(self.subjects, kept, strict=True):

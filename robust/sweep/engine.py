@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -32,42 +34,89 @@ class Engine(Protocol):
 
 
 class ThisMachine:
-    """Processes of this machine. Ctrl-C reaches them by itself, from the terminal."""
+    """Processes of this machine, each in a session of its own.
+
+    A terminal's signals reach this process alone, which passes them on, each once: training takes
+    a second one for the wish to end without saving.
+    """
 
     workers = 1
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: set[subprocess.Popen[str]] = set()
+        self._interrupted = False
+
     def run(self, command: Sequence[str]) -> str:
         """Run ``command`` to its end; what went wrong, in a line, or nothing."""
-        return failure(command)
+        with self._lock:
+            if self._interrupted:
+                return "interrupted"
+            process = _begin(command)
+            self._under_way.add(process)
+        try:
+            return _problem(process, _said(process))
+        finally:
+            with self._lock:
+                self._under_way.remove(process)
 
     def interrupt(self) -> None:
-        """Nothing is left to do."""
+        """Let what is under way end, resumable; nothing else begins."""
+        with self._lock:
+            self._interrupted = True
+            for process in self._under_way:
+                process.terminate()
 
 
 def failure(command: Sequence[str], *, folder: str | None = None) -> str:
     """Run ``command`` in a process of its own; what went wrong, in a line, or nothing.
 
-    One thread: runs side by side are faster than one run on many cores. An interrupt in the main
-    thread is passed on to the process and waited for: training saves its state then.
+    An interrupt in the main thread is passed on to the process as SIGTERM and waited for: training
+    saves its state then. (SIGINT is ignored by what is started in the background.)
 
     Args:
         command: program and arguments.
         folder: where it works; by default, here.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = _begin(command, folder=folder)
     try:
         said = _said(process)
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         _said(process)
         raise
+    return _problem(process, said)
+
+
+def environment() -> dict[str, str]:
+    """Of a Python that is started here: this one's, with the working folder off its path.
+
+    A ``torch.py`` there would be run in the place of torch. Where the sources are the working
+    folder, and not installed, they alone are put on it.
+    """
+    found = {**os.environ, "PYTHONSAFEPATH": "1"}
+    package = sys.modules.get("robust")
+    sources = Path(package.__file__ or "").resolve().parents[1] if package else None
+    if sources == Path.cwd():
+        paths = [os.environ.get("PYTHONPATH", ""), str(sources)]
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return found
+
+
+def _begin(command: Sequence[str], *, folder: str | None = None) -> subprocess.Popen[str]:
+    """On one thread: runs side by side are faster than one run on many cores."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**environment(), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _problem(process: subprocess.Popen[str], said: str) -> str:
     if process.returncode == 0:
         return ""
     # The last line is the error's; warnings may stand before it.
@@ -89,7 +138,7 @@ def failure_elsewhere(command: Sequence[str], folder: str, mark: str) -> str:
             "share"
         )
     # Ray's workers block it, and so would what they start.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         return failure(command, folder=folder)
     except OSError as error:

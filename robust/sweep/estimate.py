@@ -16,6 +16,7 @@ from asr_core.data import open_data, steps_per_epoch, train_batches
 from asr_core.errors import InputError
 from asr_core.training import DataFacts, TrainConfig, new_accelerator
 from asr_core.training.learner import Learner
+from robust.sweep.engine import environment
 
 Device = Literal["auto", "cpu"]
 
@@ -37,6 +38,7 @@ def estimated_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
         input=json.dumps(config.as_dict()),
         capture_output=True,
         text=True,
+        env=environment(),
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]

@@ -18,6 +18,9 @@ from typing import Any
 from asr_core.errors import InputError
 from robust.sweep import engine
 
+MARK = ".sweep-"
+"""What the names of :func:`_mark`'s files begin with."""
+
 
 class OnRay:
     """An :class:`robust.sweep.engine.Engine`: every run is a Ray task.
@@ -123,12 +126,14 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         try:
             try:
                 _check_answers(address)
-                ray.init(
-                    address=address,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
+                # Ray puts the working folder on its workers' path: let it be one that is there.
+                with contextlib.chdir(os.path.dirname(os.__file__)):
+                    ray.init(
+                        address=address,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                    )
             except (OSError, RuntimeError, ValueError, OverflowError) as error:
                 where = "here" if address is None else f"at {address!r}"
                 raise InputError(
@@ -166,7 +171,7 @@ def _mark(folder: Path) -> Iterator[Path]:
     """Yield a new file, by which a machine knows the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     # A name that nobody has asked for before: networked disks remember what was not there.
-    mark = folder.resolve() / f".sweep-{uuid.uuid4().hex}"
+    mark = folder.resolve() / f"{MARK}{uuid.uuid4().hex}"
     mark.touch()
     try:
         yield mark

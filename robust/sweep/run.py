@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from asr_core import limits
 from asr_core.errors import InputError
+from asr_core.exclusive import exclusive
 from asr_core.files import write_json, write_text
 from asr_core.training import TrainConfig
 from robust import escape
@@ -18,7 +19,7 @@ from robust.sweep.claims import Answer, answers, said
 from robust.sweep.engine import Engine, ThisMachine
 from robust.sweep.estimate import estimated_seconds
 from robust.sweep.grid import Run, Sweep
-from robust.sweep.on_ray import on_ray
+from robust.sweep.on_ray import MARK, on_ray
 from robust.sweep.results import Results
 from robust.sweep.table import latex, markdown, table_of
 
@@ -96,13 +97,31 @@ def run_sweep(
 
     Raises:
         InputError: workers out of range, a finished run was made with other options, the data
-            cannot be opened, an address without Ray, or the cluster cannot be used.
+            cannot be opened, an address without Ray, the cluster cannot be used, or another process
+            holds the folder.
         KeyboardInterrupt: saying what is kept; the same call goes on.
     """
     if workers is not None:
         limits.whole("workers", workers, 1, limits.WORKERS)
     if address is not None and engine != "ray":
         raise InputError(f"address is {address!r}, of a Ray cluster; choose engine 'ray' as well")
+    with exclusive(folder):
+        return _run_sweep(sweep, folder, workers, data_folder, device, engine, address, quiet, tell)
+
+
+def _run_sweep(
+    sweep: Sweep,
+    folder: Path,
+    workers: int | None,
+    data_folder: str | None,
+    device: Literal["auto", "cpu"],
+    engine: Literal["local", "ray"],
+    address: str | None,
+    quiet: bool,
+    tell: Callable[[str], None],
+) -> Outcome:
+    for mark in folder.glob(f"{MARK}*"):
+        mark.unlink(missing_ok=True)  # of a sweep that was killed
     runs = sweep.runs(folder, data_folder=data_folder)
     for run in runs:
         _check(run)
@@ -131,11 +150,12 @@ def run_sweep(
                     quiet=quiet,
                     engine=found,
                 )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             done = sum(run.cell.done for run in runs)
-            raise KeyboardInterrupt(
-                f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on"
-            ) from None
+            error.args = (
+                f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on",
+            )
+            raise
     results = Results(sweep, tuple(runs))
     outcome = Outcome(results, answers(results), failures)
     _write(folder, outcome)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr_core.training.interrupt import postponed_interrupt
+from asr_core.training.interrupt import Interrupted, postponed_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +15,33 @@ def pythons_handler() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_process_are_as_ctrl_c(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with postponed_interrupt() as interrupted:
+            signal.raise_signal(number)
+            assert interrupted()
+            assert interrupted.signum == number
+            with pytest.raises(Interrupted) as caught:
+                signal.raise_signal(number)
+        assert caught.value.signum == number
+        assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)  # as under nohup
+        with postponed_interrupt() as interrupted:
+            signal.raise_signal(number)
+            assert not interrupted()
+    finally:
+        signal.signal(number, before)
+
+
+def test_systems_without_sighup_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "SIGHUP")
+    with postponed_interrupt() as interrupted:
+        press()
+        assert interrupted()
 
 
 def press() -> None:

@@ -174,13 +174,20 @@ def test_killed_by_the_system_while_it_saves_it_goes_on_to_the_same_end(
     whole: Path, tmp_path: Path, seconds: float
 ) -> None:
     folder = tmp_path / "run"
+
+    def linger(step: Step) -> None:
+        if (step.epoch, step.step) == (1, 4):
+            signal.pause()  # however late it is killed, it has not ended
+        time.sleep(0.02)
+
     victim = multiprocessing.get_context("fork").Process(
         target=run,
         args=(config(), folder),
-        kwargs={"save_seconds": 0, "on_step": lambda step: time.sleep(0.02)},
+        kwargs={"save_seconds": 0, "on_step": linger},
     )
     victim.start()
     while not (folder / "last.pt").exists():
+        assert victim.is_alive()
         time.sleep(0.002)
     time.sleep(seconds)
     os.kill(victim.pid or 0, signal.SIGKILL)
@@ -209,7 +216,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             run(config(), folder, save_seconds=0)
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert not list(folder.glob(".*"))
     press = Interrupter(set())
     run(config(), folder, on_step=press)
     if full_from > 4:

@@ -33,7 +33,8 @@ def test_an_empty_folder_may_be_used_and_a_file_may_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_a_failed_run_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def fail() -> None:
-        with RunFolder(tmp_path / "new").measurements() as file:
+        folder = RunFolder(tmp_path / "new")
+        with folder.held(), folder.measurements() as file:
             file.write("half a li")
             assert any((tmp_path / "new").iterdir())
             raise error

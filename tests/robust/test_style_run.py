@@ -1,7 +1,10 @@
 """robust.style_run: a folder that holds one run, finished or to be gone on with."""
 
 import csv
+import multiprocessing
 import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,11 +164,48 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     assert not (run.folder / "resume.pt").exists()
 
 
+def test_killed_while_writing_it_leaves_nothing_behind_once_it_has_gone_on(
+    run: StyleRun, tmp_path: Path
+) -> None:
+    """By the system, in a process of its own, at the rename of each kind of file."""
+    whole, rename, names = replace(run, folder=tmp_path / "whole"), os.replace, []
+
+    def noting(source: Path, target: Path) -> None:
+        names.append(Path(target).name)
+        rename(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", noting)
+        train(whole)
+    assert {"log.csv", "resume.pt", "style.png", "network.safetensors"} <= set(names)
+
+    def dying(name: str) -> Callable[[Path, Path], None]:
+        def replace(source: Path, target: Path) -> None:
+            if Path(target).name == name:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rename(source, target)
+
+        return replace
+
+    for name in dict.fromkeys(names):
+        killed = replace(run, folder=tmp_path / name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", dying(name))
+            victim = multiprocessing.get_context("fork").Process(target=train, args=(killed,))
+            victim.start()
+            victim.join()
+        assert victim.exitcode == -signal.SIGKILL
+        assert [path for path in killed.folder.glob(".*") if "draft" in path.name]
+        train(killed)
+        assert sorted(os.listdir(killed.folder)) == sorted(os.listdir(whole.folder))
+        assert equal(weights(killed.folder), weights(whole.folder))
+
+
 def test_interrupted_before_anything_was_saved_it_starts_again(
     run: StyleRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(run, monkeypatch, 0)
-    assert os.listdir(run.folder) == []
+    assert not run.folder.exists()
     assert len(train(run)) == 3
 
 
@@ -234,6 +274,13 @@ def test_a_finished_run_stays_unless_it_is_to_be_overwritten(run: StyleRun) -> N
     train(replace(run, recipe=replace(RECIPE, seed=5)), overwrite=True)
     assert not equal(weights(run.folder), before)
     assert load_network(run.folder / "network.safetensors")[1]["seed"] == 5
+
+
+def test_another_log_is_not_written_over(run: StyleRun) -> None:
+    run.folder.mkdir()
+    (run.folder / "log.csv").write_text("step,voltage\n")
+    with pytest.raises(InputError, match="holds other files; choose another --out"):
+        train(run)
 
 
 def test_other_files_are_not_written_among(run: StyleRun) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from robust.sweep.engine import ThisMachine, failure, failure_elsewhere
 
 INTERRUPTIBLE = """
 cd "$1"
-trap 'sleep 0.3; echo saved >state; exit 130' INT
+trap 'sleep 0.3; echo saved >state; exit 143' TERM
 touch begun
-for i in {1..600}; do sleep 0.1; done
+for i in {1..12000}; do sleep 0.1; done
 """
 
 
@@ -61,14 +62,33 @@ def test_an_interrupt_is_passed_on_and_waited_for(tmp_path: Path) -> None:
     assert (tmp_path / "state").read_text() == "saved\n"
 
 
+def test_all_that_is_under_way_is_interrupted_once_and_nothing_else_begins(tmp_path: Path) -> None:
+    """Each is in a session of its own: what a terminal sends does not reach it a second time."""
+    machine, folders = ThisMachine(), [tmp_path / name for name in ("a", "b")]
+    counting = INTERRUPTIBLE.replace("echo saved >", "echo saved >>")
+    with ThreadPoolExecutor(2) as pool:
+        for folder in folders:
+            folder.mkdir()
+        jobs = [pool.submit(machine.run, shell(counting, folder)) for folder in folders]
+        while not all((folder / "begun").exists() for folder in folders):
+            assert not any(job.done() for job in jobs)
+            time.sleep(0.01)
+        machine.interrupt()
+        assert [job.result() for job in jobs] == ["exit 143"] * 2
+    assert [(folder / "state").read_text() for folder in folders] == ["saved\n"] * 2
+    assert machine.run(shell(INTERRUPTIBLE, tmp_path)) == "interrupted"
+    assert not (tmp_path / "begun").exists()
+    assert failure(["bash", "-c", '[ "$(ps -o sid= $$)" -eq $$ ]']) == ""
+
+
 def test_elsewhere_a_run_can_be_interrupted(tmp_path: Path) -> None:
-    """Where SIGINT is blocked, as in a Ray worker, what is started would never get it."""
+    """Where signals are blocked, as in a Ray worker, what is started would never get it."""
     blocked = [
         sys.executable,
         "-c",
-        "import signal as s; exit(s.SIGINT in s.pthread_sigmask(0,[]))",
+        "import signal as s; exit(bool({s.SIGINT, s.SIGTERM} & s.pthread_sigmask(0, [])))",
     ]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         assert failure(blocked) == "exit 1"
         (tmp_path / "mark").touch()
