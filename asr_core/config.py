@@ -16,8 +16,9 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
     """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the model's structure.
 
     ``insert_asr(fresh, **asr_config(model))`` makes of a fresh stock model one that loads
-    ``model.state_dict()`` strictly. ``targets`` are the resolved names of the gated layers,
-    ``shared`` the groups of them that have one gate, or None.
+    ``model.state_dict()`` strictly. ``targets`` and ``inputs`` are the resolved names of the layers
+    with a gate on their outputs and on their inputs, ``shared`` the groups of them that have one
+    gate, or None.
 
     Raises:
         InputError: the model has no ASR, or its gates came from insertions with different
@@ -35,4 +36,10 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
                 f"the gates at {first!r} and {name!r} were inserted with different arguments "
                 f"({config} and {other}): describe each with its own insert_asr call"
             )
-    return {**config, "targets": list(configs), "shared": groups_of(gates)}
+    return {
+        **config,
+        "targets": [name for name, gate in gates.items() if gate.stock.side == "output"],
+        "inputs": [name for name, gate in gates.items() if gate.stock.side == "input"],
+        "create_affine": any(gate.stock.created for gate in gates.values()),
+        "shared": groups_of(gates),
+    }

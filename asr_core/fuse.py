@@ -16,6 +16,7 @@ from asr_core.parity import check_parity
 from asr_core.probe import (
     TOLERANCE,
     accepted,
+    difference,
     disagreement,
     precision,
     synthetic_inputs,
@@ -28,10 +29,13 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
     """The plain model, with every gate's v multiplied into its layer's parameters.
 
     Module classes, state-dict keys and their order, shapes, dtypes and devices are the stock
-    model's; parameters are leaves that keep ``requires_grad``. A model without ASR comes back
-    as it is (as a copy, unless ``inplace``). Nothing changes before all of this holds: the fused
-    tensors are finite and bit-equal to those that the gated layers use; each gated layer's output
-    is its stock output times v, to 1e-12 in float64; the whole model's output on ``example``.
+    model's, but for γ and β that :func:`asr_core.insert_asr` created on request
+    (``create_affine``): those stay, and the result is no longer the stock model. Parameters are
+    leaves that keep ``requires_grad``. A model without ASR comes back as it is (as a copy, unless
+    ``inplace``). Nothing changes before all of this holds: the fused tensors are finite and
+    bit-equal to those that the gated layers use; each gated layer's output is its stock output
+    times v (or that on its input times v), to 1e-12 in float64; the whole model's output on
+    ``example``.
 
     Args:
         model: a model that :func:`asr_core.insert_asr` was applied to, in any mode, which is
@@ -121,12 +125,15 @@ def _check_output(
     slots = {tensor: scale.slot for tensor, scale in scales(layer).items()}
     scaled = {tensor: slots[tensor].scaled(value, v) for tensor, value in raw.items()}
     pair = twin(layer, raw, dtype), twin(layer, scaled, dtype)
-    outputs = accepted(pair, synthetic_inputs(layer, gate.stock.kind, dtype))
+    stock = gate.stock
+    entering = (v, stock.axis) if stock.side == "input" else None
+    outputs = accepted(pair, synthetic_inputs(layer, stock.kind, dtype), entering)
     if outputs is None:
         raise ParityError(f"{name!r} takes none of the inputs tried; nothing was fused")
-    error = disagreement(*outputs, v, gate.stock.axis)
+    error = difference(*outputs) if entering else disagreement(*outputs, v, stock.axis)
     if not error <= TOLERANCE[dtype]:
+        wanted = "the stock output on input × v" if entering else "stock output × v"
         raise ParityError(
-            f"the output of {name!r} with v in its parameters differs from stock output × v by "
+            f"the output of {name!r} with v in its parameters differs from {wanted} by "
             f"{error:.3g} (tolerance {TOLERANCE[dtype]:g} in {dtype}); nothing was fused"
         )

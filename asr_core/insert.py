@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asr_core.affine import add_affine, remove_affine
+from asr_core.attention.base import NON_NEGATIVE
 from asr_core.errors import InputError
 from asr_core.fuse import reparameterize
 from asr_core.gate import Gate
@@ -37,6 +39,8 @@ def insert_asr(
     *,
     targets: Targets = "auto",
     exclude: Targets = (),
+    inputs: Targets = (),
+    create_affine: bool = False,
     delta: int = 1,
     psi: float = 0.1,
     activation: str = "sigmoid",
@@ -48,9 +52,13 @@ def insert_asr(
     """Multiply the targeted layers' output channels by v = attention(ψ), in place, all or nothing.
 
     No forward changes: v multiplies the layers' own parameters (paper, supplementary, eq. 1-6),
-    by ``torch.nn.utils.parametrize``. :func:`asr_core.fuse_asr` folds it away. The order that
-    works is: initialise or load the weights, convert to SyncBatchNorm, insert, build the
-    optimizer, then compile or wrap for parallel training.
+    by ``torch.nn.utils.parametrize``. :func:`asr_core.fuse_asr` folds it away. A norm without γ
+    has no parameter for v, and erases a scale before it. There "auto" moves v into the input
+    channels of the layers that read the norm, where that is exact: what lies between passes a
+    factor on (ReLU does for v ≥ 0, so for sigmoid and hardsigmoid). Elsewhere it refuses the norm.
+
+    The order that works is: initialise or load the weights, convert to SyncBatchNorm, insert,
+    build the optimizer, then compile or wrap for parallel training.
 
     Args:
         model: the plain model, in any mode, dtype and on any device.
@@ -63,6 +71,11 @@ def insert_asr(
             of these. A MultiheadAttention stands for its ``out_proj``; one without it takes the
             gate in W_V.
         exclude: the same, for layers to leave out.
+        inputs: the same as names, for convolutions and linear layers whose *input* channels v
+            multiplies: layer(x ⊙ v). With it ``targets`` may be empty.
+        create_affine: give targeted norms without γ and β such parameters (1 and 0, frozen). The
+            fused model then has keys that the stock model lacks: it is no longer the stock
+            model. Files of :func:`asr_core.save_model` record that.
         delta: δ, gates per position, multiplied with each other.
         psi: the value that every element of ψ starts from.
         activation: what ends each attention module: "sigmoid", "tanh" or "hardsigmoid".
@@ -82,12 +95,21 @@ def insert_asr(
     Raises:
         TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
             no layer that can take a gate; a layer that has a gate; a named layer that is shared,
-            or parametrized already; a model that is wrapped or compiled. The model is as before.
+            parametrized already, or a norm without γ (see ``create_affine``); a model that is
+            wrapped or compiled. The model is as before.
         InputError: unknown names, δ, ψ, layers of several widths to share a gate, or a v that
             ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)
-    found = find_sites(model, targets, exclude, example=example)
+    found = find_sites(
+        model,
+        targets,
+        exclude,
+        inputs=inputs,
+        create_affine=create_affine,
+        positive=activation in NON_NEGATIVE,
+        example=example,
+    )
     options = {
         "delta": delta,
         "psi": psi,
@@ -96,6 +118,12 @@ def insert_asr(
     }
     groups = found.shared if shared is None else shared
     led_by = leaders(groups, {site.name: site.channels for site in found.sites})
+    for moved in found.moved:
+        if len({led_by.get(name, name) for name in moved.layers}) > 1:
+            raise InputError(
+                f"the layers {moved.layers} read one norm and must share its gate; "
+                f"shared={shared!r} separates them"
+            )
     gates: dict[str, Gate] = {}
     plans = []
     for site in found.sites:
@@ -118,6 +146,8 @@ def insert_asr(
             plan.gate,
             tuple(plan.site.created),
             _start(plan.gate).mean().item(),
+            plan.site.side,
+            tuple(n for m in found.moved if plan.site.name in m.layers for n in m.norms),
         )
         for plan in plans
     )
@@ -167,11 +197,8 @@ def _apply(plans: list[_Plan], *, preserve: bool) -> None:
 def _attach(plan: _Plan) -> None:
     site, layer = plan.site, plan.site.layer
     slots = site.slots
-    for name, parameter in site.created.items():
-        layer.register_parameter(name, parameter)
-    if site.created:
-        setattr(layer, site.kind.affine, True)
-    stock = Stock(tuple(layer._parameters), tuple(site.created), site.kind, site.axis)
+    add_affine(layer, site.kind, site.created)
+    stock = Stock(tuple(layer._parameters), tuple(site.created), site.kind, site.axis, site.side)
     attach(layer, plan.gate, slots, stock)
     type(layer).reparameterize = reparameterize  # type: ignore[attr-defined]
     plan.gate.mark_start()
@@ -185,7 +212,5 @@ def _undo(plan: _Plan) -> None:
         detach(site.layer, {})
     if site.host is not None:
         remove_hooks(site.host)
-    for name in site.created:
-        site.layer.register_parameter(name, None)
     if site.created:
-        setattr(site.layer, site.kind.affine, False)
+        remove_affine(site.layer, site.kind)

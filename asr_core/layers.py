@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
+
+Side = Literal["output", "input"]
+"""What of a layer v multiplies."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Slot:
 
     Attributes:
         tensor: its name ("weight").
-        dim: the axis that holds output channels.
+        dim: the axis that holds the channels.
         groups: with more than one, ``dim`` holds the channels of one group and axis 0 is split
             into the groups (ConvTranspose).
         start: rows of ``dim`` before the first gated one (W_V behind W_Q and W_K).
@@ -41,7 +44,7 @@ class Slot:
         return v.reshape(shape)
 
     def scaled(self, tensor: Tensor, v: Tensor) -> Tensor:
-        """``tensor`` with its output channels multiplied by v; strides are kept."""
+        """``tensor`` with its channels multiplied by v; strides are kept."""
         return tensor * self.factor(tensor, v)
 
 
@@ -55,6 +58,10 @@ def _weight(layer: Any) -> tuple[Slot, ...]:
 
 def _transposed(layer: Any) -> tuple[Slot, ...]:
     return (Slot("weight", dim=1, groups=layer.groups), Slot("bias"))
+
+
+def _columns(layer: Any) -> tuple[Slot, ...]:
+    return (Slot("weight", dim=1, groups=getattr(layer, "groups", 1)),)
 
 
 def _values(layer: Any) -> tuple[Slot, ...]:
@@ -82,8 +89,10 @@ class LayerKind:
         axis: the channel axis of the layer's output.
         channels: number of output channels of a layer.
         slots: the tensors to multiply; those that are None are left alone.
-        affine: name of the flag that says whether the layer has γ and β; with it off they are
-            created. Empty where there is no such flag.
+        in_channels: number of input channels of a layer, which are on ``axis`` of its input.
+        inputs: the tensors to multiply for v on the layer's input; none: it has no place there.
+        affine: name of the flag that says whether the layer has γ and β. Empty where there is no
+            such flag.
         refusal: why a layer of this kind can take no gate after all; empty: it can.
     """
 
@@ -92,6 +101,8 @@ class LayerKind:
     axis: int
     channels: Callable[[Any], int]
     slots: Callable[[Any], tuple[Slot, ...]] = _weight_and_bias
+    in_channels: Callable[[Any], int] = lambda layer: 0
+    inputs: Callable[[Any], tuple[Slot, ...]] = lambda layer: ()
     affine: str = ""
     refusal: Callable[[Any], str] = lambda layer: ""
 
@@ -104,25 +115,43 @@ class Stock:
         parameters: names of its parameters in their order, those that are None included.
         created: the ones among them that were made for the gate.
         kind: how it takes a gate.
-        axis: the channel axis of its output.
+        axis: the channel axis of what v multiplies.
+        side: what that is, the layer's "output" or "input".
     """
 
     parameters: tuple[str, ...]
     created: tuple[str, ...]
     kind: LayerKind
     axis: int
+    side: Side = "output"
 
 
 KINDS: tuple[LayerKind, ...] = (
-    LayerKind("conv", (nn.Conv1d, nn.Conv2d, nn.Conv3d), 1, lambda m: m.out_channels),
+    LayerKind(
+        "conv",
+        (nn.Conv1d, nn.Conv2d, nn.Conv3d),
+        1,
+        lambda m: m.out_channels,
+        in_channels=lambda m: m.in_channels,
+        inputs=_columns,
+    ),
     LayerKind(
         "conv transpose",
         (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
         1,
         lambda m: m.out_channels,
         _transposed,
+        in_channels=lambda m: m.in_channels,
+        inputs=_weight,  # (in, out / groups, ...)
     ),
-    LayerKind("linear", (nn.Linear,), -1, lambda m: m.out_features),
+    LayerKind(
+        "linear",
+        (nn.Linear,),
+        -1,
+        lambda m: m.out_features,
+        in_channels=lambda m: m.in_features,
+        inputs=_columns,
+    ),
     LayerKind(
         "batch norm",
         (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -183,10 +212,18 @@ def gated_layer(name: str, module: nn.Module) -> tuple[str, nn.Module]:
     return name, module
 
 
-def present(layer: nn.Module, kind: LayerKind, created: Container[str] = ()) -> tuple[Slot, ...]:
+def lacks_scale(layer: nn.Module) -> bool:
+    """Whether ``layer`` is a norm without γ, in which v has no place."""
+    kind = kind_of(layer)
+    return kind is not None and bool(kind.affine) and getattr(layer, "weight", None) is None
+
+
+def present(
+    layer: nn.Module, kind: LayerKind, created: Container[str] = (), side: Side = "output"
+) -> tuple[Slot, ...]:
     """The slots of ``kind`` whose tensor ``layer`` has, or that is among the ``created``."""
     return tuple(
         slot
-        for slot in kind.slots(layer)
+        for slot in (kind.slots(layer) if side == "output" else kind.inputs(layer))
         if slot.tensor in created or getattr(layer, slot.tensor, None) is not None
     )

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from asr_core.activations import is_activation
 from asr_core.errors import TargetError
-from asr_core.layers import LayerKind, present
+from asr_core.layers import LayerKind, Side, present
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 LARGE = 2**24
@@ -64,11 +64,20 @@ def output(layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     return result[0] if isinstance(result, tuple) else result
 
 
+def along(v: Tensor, axis: int, ndim: int) -> Tensor:
+    """v (C,) in a shape that broadcasts against a tensor of ``ndim`` axes with C on ``axis``."""
+    shape = [1] * ndim
+    shape[axis] = -1
+    return v.reshape(shape)
+
+
 def disagreement(stock: Tensor, folded: Tensor, v: Tensor, axis: int) -> float:
     """Greatest |folded − stock × v|, relative to the greatest |stock × v| where that is over 1."""
-    shape = [1] * stock.ndim
-    shape[axis] = -1
-    expected = stock * v.reshape(shape)
+    return difference(stock * along(v, axis, stock.ndim), folded)
+
+
+def difference(expected: Tensor, folded: Tensor) -> float:
+    """Greatest |folded − expected|, relative to the greatest |expected| where that is over 1."""
     return ((folded - expected).abs().max() / expected.abs().max().clamp_min(1.0)).item()
 
 
@@ -97,28 +106,31 @@ def synthetic_inputs(
         yield from ((x,) for x in ((first, last) if kind.axis == 1 else (last, first)))
 
 
-def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]) -> int:
-    """The axis of the layer's output along which its parameters scale.
+def scaled_axis(
+    layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor], side: Side = "output"
+) -> int:
+    """The axis of the layer's output, or input, along which v in its parameters scales.
 
     A stock layer's is known. The forward of a subclass may be anything, so it is tried, on random
     parameters and a random v.
 
     Raises:
-        TargetError: the output is not the stock output times v along any axis.
+        TargetError: the output is not the stock output times v, or that on the input times v.
     """
     if type(layer) in kind.types:
         return kind.axis
     random = torch.Generator("cpu").manual_seed(0)
-    slots = present(layer, kind, created)
+    slots = present(layer, kind, created, side)
     # All of them: an own parameter that starts at 0 hides what the forward does with the others.
     raw = _random({**layer._parameters, **created}, random)
-    channels = kind.channels(layer)
+    channels = (kind.channels if side == "output" else kind.in_channels)(layer)
     v = torch.rand(channels, generator=random, dtype=torch.float64, device="cpu") + 0.5
     scaled = {slot.tensor: slot.scaled(raw[slot.tensor], v) for slot in slots}
     pair = tuple(twin(layer, tensors, torch.float64) for tensors in (raw, {**raw, **scaled}))
     for plain in pair:
         _randomise_children(plain)
-    found = accepted(pair, synthetic_inputs(layer, kind, torch.float64))
+    entering = (v, kind.axis) if side == "input" else None
+    found = accepted(pair, synthetic_inputs(layer, kind, torch.float64), entering)
     name = f"{type(layer).__name__} (a subclass of {_stock_type(layer, kind).__name__})"
     if found is None:
         raise TargetError(
@@ -126,6 +138,13 @@ def output_axis(layer: nn.Module, kind: LayerKind, created: Mapping[str, Tensor]
             "so that its gate cannot be proved: exclude it"
         )
     stock, folded = found
+    if side == "input":
+        if difference(stock, folded) <= TOLERANCE[torch.float64]:
+            return kind.axis
+        raise TargetError(
+            f"the input of {name} does not scale with its weight, so that a gate could not be "
+            "folded into that: exclude it"
+        )
     for axis in dict.fromkeys([kind.axis % stock.ndim, *range(stock.ndim)]):
         fits = stock.shape[axis] == channels
         if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
@@ -152,12 +171,18 @@ def _randomise_children(plain: nn.Module) -> None:
 
 
 def accepted(
-    pair: tuple[nn.Module, ...], candidates: Iterator[tuple[Tensor, ...]]
+    pair: tuple[nn.Module, ...],
+    candidates: Iterator[tuple[Tensor, ...]],
+    entering: tuple[Tensor, int] | None = None,
 ) -> tuple[Tensor, Tensor] | None:
-    """The outputs of both modules on the first inputs that the first module takes, or None."""
+    """The outputs of both modules on the first inputs that the first module takes, or None.
+
+    With ``entering``, v and its axis, the first module's input is multiplied by v.
+    """
     for inputs in candidates:
         try:
-            first = output(pair[0], inputs)
+            x = inputs[0] if entering is None else inputs[0] * along(*entering, inputs[0].ndim)
+            first = output(pair[0], (x, *inputs[1:]))
         except Exception:  # What a forward raises on an input that is not for it is its own affair.
             continue
         return first, output(pair[1], inputs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from asr_core.gate import Gate
+from asr_core.layers import Side
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Position:
     Attributes:
         name: dotted name of the layer in the model.
         kind: kind of layer ("batch norm").
-        axis: channel axis of its output.
+        axis: channel axis of what v multiplies.
         channels: C, the length of v.
         gate: the gate itself; ``gate.scale()`` is v.
         created: parameters that the layer lacked and that were made for the gate, frozen.
         start: mean of v at insertion.
+        side: what v multiplies, the layer's "output" or "input".
+        norms: with "input", the norms without γ whose output that is, where "auto" found it.
     """
 
     name: str
@@ -31,6 +34,14 @@ class Position:
     gate: Gate = field(repr=False)
     created: tuple[str, ...]
     start: float
+    side: Side = "output"
+    norms: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name for tables, with the side where that is the input."""
+        name = self.name or "(the model)"
+        return f"{name} (input)" if self.side == "input" else name
 
     @property
     def gate_parameters(self) -> int:
@@ -52,6 +63,14 @@ def listed(refusals: Iterable[Refusal]) -> str:
     for refusal in refusals:
         names.setdefault(refusal.reason, []).append(repr(refusal.name))
     return "; ".join(f"{', '.join(those)}: {reason}" for reason, those in names.items())
+
+
+def created_affine(names: Iterable[str]) -> str:
+    """What it means that the norms ``names`` got γ and β."""
+    return (
+        f"γ and β were created for {', '.join(map(repr, names))}: the fused model has parameters "
+        "that the stock model lacks, so it is no longer the stock model"
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +101,17 @@ class Report:
             "consider preserve=True"
         )
 
+    @property
+    def remarks(self) -> list[str]:
+        """What norms without γ and β led to, in sentences."""
+        moved = [
+            f"v of {', '.join(map(repr, p.norms))}, without γ, is in the inputs of {p.name!r}"
+            for p in self.positions
+            if p.norms
+        ]
+        created = [p.name for p in self.positions if p.created]
+        return [*moved, created_affine(created)] if created else moved
+
     def __repr__(self) -> str:
         config = self.positions[0].gate.config
         head = ", ".join(f"{name}={value!r}" for name, value in config.items())
@@ -90,10 +120,10 @@ class Report:
         ]
         for p in self.positions:
             numbers = (str(p.axis), str(p.channels), f"{p.gate_parameters:,}")
-            rows.append((p.name or "(the model)", p.kind, *numbers, ", ".join(p.created) or "-"))
+            rows.append((p.label, p.kind, *numbers, ", ".join(p.created) or "-"))
         total = f"{sum(p.gate_parameters for p in self.positions):,}"
         rows.append((f"{len(self.positions)} in all", "", "", "", total, ""))
-        lines = [f"ASR({head})", *_aligned(rows), self.note]
+        lines = [f"ASR({head})", *_aligned(rows), self.note, *self.remarks]
         lines += [f"no gate on {r.name!r}: {r.reason}" for r in self.refusals]
         return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from pydantic import Field, PlainValidator
 from torch import Tensor, nn
 
 from asr_core import limits
+from asr_core.affine import create_affine, with_created_affine
 from asr_core.checkpoint import load_checkpoint, load_meta, load_strictly, save_checkpoint
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError
@@ -98,7 +99,10 @@ class StockModel:
 @record
 @dataclass(frozen=True, kw_only=True)
 class Insertion:
-    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates."""
+    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates.
+
+    Those with defaults are not in old files, whose gates had γ and β created unasked.
+    """
 
     attention: Name
     delta: Annotated[int, Field(ge=1, le=limits.DELTA)]
@@ -106,6 +110,8 @@ class Insertion:
     activation: Name
     attention_init: Number | None
     targets: list[Text]
+    inputs: list[Text] = field(default_factory=list)
+    create_affine: bool = True
     shared: list[list[Text]] | None
 
 
@@ -120,6 +126,7 @@ class Facts:
         stock: the stock model's name; then what else :class:`StockModel` holds.
         frozen: live gates that are constant.
         asr: how the gates are put in; None without.
+        created: norms with γ and β that the stock model lacks, where no gate of now created them.
         merged: blocks whose branches are one convolution.
         folded: (conv, bn) pairs that are one layer.
     """
@@ -134,6 +141,7 @@ class Facts:
     std: list[Any] | None
     frozen: list[Text]
     asr: Insertion | None
+    created: list[Text] = field(default_factory=list)
     merged: list[Text]
     folded: list[tuple[Text, Text]]
 
@@ -152,6 +160,8 @@ def save_model(
     folded: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write ``model``, gated or plain, with the facts from which :func:`load_model` rebuilds it.
+
+    They name the norms that got γ and β by ``insert_asr(create_affine=True)``.
 
     Args:
         path: ends in .safetensors.
@@ -185,6 +195,7 @@ def save_model(
         "std": None if stock.std is None else list(stock.std),
         "frozen": list(frozen),
         "asr": asr_config(model) if gated else None,
+        "created": with_created_affine(model),
         "merged": list(merged),
         "folded": [list(pair) for pair in folded],
     }
@@ -236,6 +247,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
         model = build(stock.name, stock.arguments)
         model = model.to(dtype=_main_dtype(tensors))
         try:
+            create_affine(model, facts.created)
             if facts.frozen:
                 model = restore_frozen(model, facts.frozen, tensors)
             if facts.asr is not None:

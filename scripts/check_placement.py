@@ -112,7 +112,9 @@ def multiply_outputs(model: nn.Module, report: Report) -> None:
             sizes[axis] = -1
             return value * v.reshape(sizes)
 
-        if own is None:
+        if p.side == "input":
+            layer.register_forward_pre_hook(lambda module, args, f=times: (f(args[0]), *args[1:]))
+        elif own is None:
             layer.register_forward_hook(lambda module, args, output, f=times: f(output))
         else:  # the gate stands before it
             own.register_forward_pre_hook(lambda module, args, f=times: f(args))

@@ -16,6 +16,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "hardsigmoid": nn.functional.hardsigmoid,
 }
+NON_NEGATIVE = ("sigmoid", "hardsigmoid")
+"""Those that give no negative factor."""
 
 
 class Attention(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from asr_core.errors import InputError, TargetError
 from asr_core.freeze.constant import Constant, take_out
 from asr_core.freeze.gates import GateSite
 from asr_core.freeze.reach import NoFoldError, Reach, Seeker
-from asr_core.layers import kind_of, present
+from asr_core.layers import Side, kind_of, present
 from asr_core.placement.graph import Forward
 from asr_core.placement.trace import trace
 
@@ -59,31 +59,24 @@ def scale_outputs(name: str, layer: nn.Module, v: Tensor) -> None:
     Raises:
         InputError: the result is not finite.
     """
-    kind = kind_of(layer)
-    for slot in present(layer, kind) if kind is not None else ():
-        tensor: Tensor = getattr(layer, slot.tensor)
-        _write(f"{name}.{slot.tensor}", tensor, slot.scaled(tensor, v))
+    _scale(name, layer, v, "output")
 
 
 @torch.no_grad()
 def scale_inputs(name: str, layer: nn.Module, v: Tensor) -> None:
     """Multiply the weight of each input channel of ``layer`` by v (C,), in place.
 
-    Convolutions and linear layers have (out, in / groups, ...), of group i in the i-th part of
-    ``out``; transposed convolutions (in, out / groups, ...).
-
     Raises:
         InputError: the result is not finite.
     """
-    source: Any = layer
-    weight: Tensor = source.weight
-    if getattr(layer, "transposed", False):
-        factor = v
-    else:
-        groups = getattr(layer, "groups", 1)
-        factor = v.reshape(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
-    shape = [*factor.shape, *[1] * (weight.ndim - factor.ndim)]
-    _write(f"{name}.weight", weight, weight * factor.reshape(shape))
+    _scale(name, layer, v, "input")
+
+
+def _scale(name: str, layer: nn.Module, v: Tensor, side: Side) -> None:
+    kind = kind_of(layer)
+    for slot in present(layer, kind, side=side) if kind is not None else ():
+        tensor: Tensor = getattr(layer, slot.tensor)
+        _write(f"{name}.{slot.tensor}", tensor, slot.scaled(tensor, v))
 
 
 def _write(name: str, tensor: Tensor, scaled: Tensor) -> None:

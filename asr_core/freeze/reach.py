@@ -7,7 +7,7 @@ for v ≥ 0, which holds for no SiLU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import fx, nn
@@ -21,11 +21,16 @@ _PRODUCT = ("mul", "imul", "rmul", "multiply")
 _SUM = ("add", "iadd", "radd")
 _LINEAR = ("identity", "dropout", "contiguous", "clone", "stochasticdepth", "droppath")
 """f(v x) = v f(x), in eval mode."""
-_POSITIVE = ("relu", "leakyrelu", "prelu", "maxpool")
+_SPATIAL = (
+    *("avgpool", "adaptiveavgpool", "interpolate", "upsample"),
+    *("reflectionpad", "replicationpad", "zeropad", "circularpad"),
+)
+"""The same where the channels are axis 1: they work on the axes behind it."""
+_POSITIVE = ("relu", "leakyrelu", "prelu")
 """The same for v ≥ 0."""
+_SPATIAL_POSITIVE = ("maxpool", "adaptivemaxpool")
 # They do with their parameters what their stock class does.
 _AS_STOCK = ("NonDynamicallyQuantizableLinear", "Conv2dSame", "BatchNormAct2d")
-_READING = ("conv", "conv transpose", "linear")
 
 
 class NoFoldError(Exception):
@@ -56,12 +61,14 @@ class Seeker:
         modules: by all their names.
         axis: the channel axis of what the constant multiplies.
         positive: whether no factor is negative.
+        channels: number of factors; with it they pass a flatten whose output has as many.
     """
 
     forward: Forward
     modules: dict[str, nn.Module]
     axis: int
     positive: bool
+    channels: int | None = None
 
     def reach(self, name: str) -> Reach:
         """The layers before the :class:`Constant` called ``name``, or else the one behind it.
@@ -116,28 +123,62 @@ class Seeker:
         else:
             raise NoFoldError(f"{_called(node)} is no layer and lets no factor through")
 
+    def behind(self, node: fx.Node) -> Reach:
+        """The layers that read the value of ``node``; all of them take the factor.
+
+        Raises:
+            NoFoldError: one of them cannot.
+        """
+        found = Reach("input")
+        self._behind(node, found)
+        return found
+
     def _behind(self, node: fx.Node, found: Reach) -> None:
-        """Add the layer that reads ``node``, which nothing else may read."""
+        """Add the layers that read ``node``."""
         readers = self.forward.readers(node)
-        if len(readers) != 1:
-            raise NoFoldError(f"{len(readers)} steps read its output")
-        reader = readers[0]
+        if not readers:
+            raise NoFoldError("nothing reads its output")
+        for reader in readers:
+            self._into(reader, node, found)
+
+    def _into(self, reader: fx.Node, node: fx.Node, found: Reach) -> None:
+        """Add ``reader``, or what reads it."""
         if self.forward.data(reader) != [node]:
             raise NoFoldError(f"{_called(reader)} reads something else as well")
+        op = self.forward.op(reader)
         if name := self.forward.layer(reader):
             layer = self._layer(reader, name)
             kind = kind_of(self.modules[layer])
-            if kind is None or kind.name not in _READING or kind.axis != self.axis:
+            if kind is None or not kind.inputs(self.modules[layer]) or kind.axis != self.axis:
                 raise NoFoldError(f"{layer!r} has no weight for each of these channels")
+            # After a flatten: as many inputs as channels, so one value of each channel.
+            if self.channels not in (None, kind.in_channels(self.modules[layer])):
+                raise NoFoldError(f"{layer!r} has several inputs for each of these channels")
             found.layers.append(layer)
-        elif self._lets_through(self.forward.op(reader)):
+        elif self._lets_through(op):
             self._pass(reader, found)
             self._behind(reader, found)
+        elif op == "flatten" and self.axis == 1 and self.channels and self._keeps_samples(reader):
+            self._pass(reader, found)
+            replace(self, axis=-1)._behind(reader, found)
+        elif op in _POSITIVE + _SPATIAL_POSITIVE and not self.positive:
+            raise NoFoldError(f"{_called(reader)} lets no negative factor through")
         else:
             raise NoFoldError(f"{_called(reader)} is no layer and lets no factor through")
 
+    def _keeps_samples(self, flatten: fx.Node) -> bool:
+        """Whether a flatten is one of (N, C, ...) to (N, features)."""
+        if flatten.op == "call_module":
+            module: Any = self.modules[str(flatten.target)]
+            return (module.start_dim, module.end_dim) == (1, -1)
+        given = dict(zip(("start_dim", "end_dim"), flatten.args[1:], strict=False))
+        dims = {"start_dim": 0, "end_dim": -1, **given, **flatten.kwargs}
+        return (dims["start_dim"], dims["end_dim"]) == (1, -1)
+
     def _lets_through(self, op: str) -> bool:
-        return op in _LINEAR or (op in _POSITIVE and self.positive)
+        always = _LINEAR + (_SPATIAL if self.axis == 1 else ())
+        if_positive = _POSITIVE + (_SPATIAL_POSITIVE if self.axis == 1 else ())
+        return op in always or (self.positive and op in if_positive)
 
     def _is_attentions_output(self, node: fx.Node) -> bool:
         (attention,) = self.forward.data(node)

@@ -13,12 +13,25 @@ from typing import Any
 from torch import fx, nn
 
 from asr_core.errors import TargetError
-from asr_core.layers import gated_layer, kind_of, refusal_of
+from asr_core.layers import gated_layer, kind_of, lacks_scale, refusal_of
 from asr_core.placement.graph import Forward
 from asr_core.placement.trace import follow, how_to
 from asr_core.report import Refusal, listed
 
 _RANKS = {"conv": "conv", "conv transpose": "conv", "linear": "linear", "values": "linear"}
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A gate on the output of norms without γ, whose v goes into the layers behind them.
+
+    Attributes:
+        norms: dotted names of the norm, or of those whose sum it is for.
+        layers: dotted names of the layers whose input channels take v, all the same.
+    """
+
+    norms: list[str]
+    layers: list[str]
 
 
 @dataclass
@@ -28,15 +41,73 @@ class Placement:
     Attributes:
         names: dotted names of the layers that take a gate.
         shared: those among them that take one gate together, on their sum.
+        moved: gates on norms without γ, which other layers take.
         refusals: layers, or modules that hold a branch, that were meant but take none, and why.
     """
 
     names: list[str] = field(default_factory=list)
     shared: list[list[str]] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
 
-def place(model: nn.Module, *, example: Any = None) -> Placement:
+class _Search(Forward):
+    """The graph, with what decides on norms without γ."""
+
+    def __init__(
+        self, model: nn.Module, graph: fx.Graph, *, positive: bool, create_affine: bool
+    ) -> None:
+        super().__init__(model, graph)
+        self._all = dict(model.named_modules(remove_duplicate=False))
+        self._positive, self._create_affine = positive, create_affine
+
+    def lacks_scale(self, name: str) -> bool:
+        """Whether the layer ``name`` is a norm without γ, which has no place for v."""
+        return lacks_scale(self.modules[name]) and not self._create_affine
+
+    def move(self, norms: list[str], node: fx.Node, placement: Placement) -> None:
+        """Find the layers that take v instead of ``norms``, whose output or sum ``node`` is."""
+        # Freezing builds on insertion, which builds on this module.
+        from asr_core.freeze.reach import NoFoldError, Seeker
+
+        try:
+            axis, channels = self._output(norms)
+            seeker = Seeker(self, self._all, axis, self._positive, channels=channels)
+            moved = Moved(norms, seeker.behind(node).layers)
+        except NoFoldError as error:
+            lacking = [repr(norm) for norm in norms if self.lacks_scale(norm)]
+            subject = "it" if len(norms) == 1 else lacking[0]
+            reason = (
+                f"{subject} has no γ for v, which cannot go into the layers behind it: {error}; "
+                "create_affine=True creates γ and β"
+            )
+            for name in norms:
+                _refuse(self, name, reason, placement)
+            return
+        if moved not in placement.moved:
+            placement.moved.append(moved)
+
+    def _output(self, norms: list[str]) -> tuple[int, int]:
+        """The channel axis of what the layers ``norms`` give, and its number of channels."""
+        from asr_core.freeze.reach import NoFoldError
+
+        found = set()
+        for name in norms:
+            layer = self.modules[name]
+            kind = kind_of(layer)
+            if kind is None or type(layer) not in kind.types:
+                raise NoFoldError(
+                    f"{name!r} is a {type(layer).__name__}, which may do more than it"
+                )
+            found.add((kind.axis, kind.channels(layer)))
+        if len(found) > 1:
+            raise NoFoldError("their outputs have their channels on several axes")
+        return found.pop()
+
+
+def place(
+    model: nn.Module, *, example: Any = None, positive: bool = True, create_affine: bool = False
+) -> Placement:
     """Find the places for ASR in the graph of ``model``'s forward; nothing is computed.
 
     From each residual add the branch is followed back, through what leaves each channel to itself
@@ -46,29 +117,37 @@ def place(model: nn.Module, *, example: Any = None) -> Placement:
     a network without residual adds, or with a refusal at each, it is the norm before each
     activation, or the norms whose sum is before it, with one gate for all of them (RepVGG); where
     there are none, the convolution; then the linear layer. A norm that ends in an activation of
-    its own (timm's BatchNormAct2d) takes the gate before that. A layer is refused where its output
-    also goes elsewhere than into that sum or activation, or where it is used several times: its
-    gate would act there too.
+    its own (timm's BatchNormAct2d) takes the gate before that. A norm without γ has no parameter
+    for v; there v goes into the input channels of the layers that read it, where that is the same
+    function (:class:`asr_core.freeze.reach.Seeker`), and else the norm is refused. A layer is
+    refused where its output also goes elsewhere than into that sum or activation, or where it is
+    used several times: its gate would act there too.
 
     Args:
         model: the plain model, in any mode; it is left as it is.
         example: an input, or a tuple of them, whose shapes the forward is followed with; needed
             only where it depends on them (:func:`asr_core.placement.trace.follow`).
+        positive: whether no v will be negative: ReLU lets only such factors through.
+        create_affine: whether norms without γ will be given one, and take v like others.
 
     Raises:
         TargetError: the model cannot be traced, or has no such layer. It is as before.
     """
-    forward = Forward(model, follow(model, example))
+    graph = follow(model, example)
+    forward = _Search(model, graph, positive=positive, create_affine=create_affine)
     placement = Placement()
     for node in forward.nodes:
         if forward.is_sum(node) and forward.outer(node) is None:
             _before_sum(forward, node, placement)
     if not placement.names:
         _before_activations(forward, placement)
-    if not placement.names:
+    if not (placement.names or placement.moved):
         raise no_place(model, placement.refusals)
     # Refused at one sum, and fit for another that all its ways lead to.
-    placement.refusals = [r for r in placement.refusals if r.name not in placement.names]
+    norms = {name for moved in placement.moved for name in moved.norms}
+    placement.refusals = [
+        r for r in placement.refusals if r.name not in norms.union(placement.names)
+    ]
     return placement
 
 
@@ -81,7 +160,7 @@ def no_place(model: nn.Module, refusals: Sequence[Refusal]) -> TargetError:
     )
 
 
-def _before_sum(forward: Forward, node: fx.Node, placement: Placement) -> None:
+def _before_sum(forward: _Search, node: fx.Node, placement: Placement) -> None:
     terms = forward.terms(node)
     ends = [forward.back(term) for term in terms]
     identity = next(
@@ -113,7 +192,7 @@ def _before_sum(forward: Forward, node: fx.Node, placement: Placement) -> None:
             _refuse(forward, name, _reason(forward, end, node) or reason, placement)
 
 
-def _before_activations(forward: Forward, placement: Placement) -> None:
+def _before_activations(forward: _Search, placement: Placement) -> None:
     """Norms; where there are none convolutions, whose like also make up live attention."""
     found = {"norm": Placement(), "conv": Placement(), "linear": Placement()}
     for node in forward.nodes:
@@ -125,11 +204,12 @@ def _before_activations(forward: Forward, placement: Placement) -> None:
             elif forward.is_sum(end) and not forward.escapes(end, node):
                 ends = [forward.back(term) for term in forward.terms(end)]
                 if group := _group(forward, ends, end):
-                    _together(forward, group, found[_rank(forward, group[0])])
+                    _together(forward, group, end, found[_rank(forward, group[0])])
     for candidates in found.values():
-        if not placement.names:
+        if not (placement.names or placement.moved):
             placement.names += candidates.names
             placement.shared += candidates.shared
+            placement.moved += candidates.moved
             placement.refusals += candidates.refusals
 
 
@@ -149,13 +229,16 @@ def _group(forward: Forward, ends: list[fx.Node], target: fx.Node) -> list[str]:
     return names if fits else []
 
 
-def _together(forward: Forward, group: list[str], placement: Placement) -> None:
+def _together(forward: _Search, group: list[str], node: fx.Node, placement: Placement) -> None:
+    if any(map(forward.lacks_scale, group)):
+        forward.move(group, node, placement)
+        return
     names = [gated_layer(name, forward.modules[name])[0] for name in group]
     placement.names += names
     placement.shared.append(names)
 
 
-def _take(forward: Forward, branch: fx.Node, target: fx.Node, placement: Placement) -> None:
+def _take(forward: _Search, branch: fx.Node, target: fx.Node, placement: Placement) -> None:
     """Put the last layer of ``branch``, which ends in ``target``, among the names or refusals."""
     end = forward.back(branch)
     name = forward.layer(end)
@@ -167,6 +250,8 @@ def _take(forward: Forward, branch: fx.Node, target: fx.Node, placement: Placeme
         return
     if reason := _reason(forward, end, target):
         _refuse(forward, name, reason, placement)
+    elif forward.lacks_scale(name):
+        forward.move([name], end, placement)
     elif (name := gated_layer(name, forward.modules[name])[0]) not in placement.names:
         placement.names.append(name)
 

@@ -41,7 +41,9 @@ def export(
     """
     from dataclasses import asdict
 
+    from asr_core.affine import with_created_affine
     from asr_core.export import export_onnx, export_pt2, require_onnx
+    from asr_core.report import created_affine
     from robust.model_files import UNFOLDED, new_file, open_model
 
     path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
@@ -62,3 +64,5 @@ def export(
     merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
     folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
     say(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")
+    if created := with_created_affine(final):
+        say(created_affine(created))

@@ -22,7 +22,9 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     """
     from dataclasses import asdict
 
+    from asr_core.affine import with_created_affine
     from asr_core.errors import InputError
+    from asr_core.report import created_affine
     from robust.model_files import new_file, open_model
     from robust.speed import side_by_side
 
@@ -34,12 +36,15 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     inputs = opened.examples()[0]
     before, after = side_by_side((opened.model, plain), inputs)
     opened.save(path, plain)
+    created = with_created_affine(plain)
     if as_json:
         speed = {"shape": list(inputs.shape), "before_seconds": before, "after_seconds": after}
-        figures = {"out": str(path), "gates": opened.gates, "parity": asdict(parity)}
-        say_json({**figures, "speed": speed})
+        figures = {"out": str(path), "gates": opened.gates, "created": created}
+        say_json({**figures, "parity": asdict(parity), "speed": speed})
         return
     say(f"{path}: {opened.gates} gates fused; {parity.message}")
+    if created:
+        say(created_affine(created))
     say(
         f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
         f"{before / after:.2f} times as fast (medians, side by side, inputs "

@@ -21,6 +21,7 @@ from robust.cli.table import aligned
     help="Repeatable name or glob of the layers that get a gate.",
 )
 @click.option("--exclude", multiple=True, help="Repeatable name or glob of layers to leave out.")
+@click.option("--create-affine", is_flag=True, help="Create γ and β where a norm lacks them.")
 @click.option("--delta", type=int, default=1, show_default=True, help="Gates per position.")
 @click.option("--num-classes", type=int, help="Passed to the model's builder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -29,6 +30,7 @@ def inspect_model(
     attention: str,
     targets: tuple[str, ...],
     exclude: tuple[str, ...],
+    create_affine: bool,
     delta: int,
     num_classes: int | None,
     as_json: bool,
@@ -48,7 +50,11 @@ def inspect_model(
         name: sum(p.numel() for p in module.parameters())
         for name, module in network.named_modules()
     }
-    options: dict[str, Any] = {"exclude": list(exclude), "delta": delta}
+    options: dict[str, Any] = {
+        "exclude": list(exclude),
+        "create_affine": create_affine,
+        "delta": delta,
+    }
     automatic = targets == ("auto",)
     if automatic and model.startswith(PREFIX):
         report = backbone_of(model).insert(network, attention, **options)
@@ -64,6 +70,8 @@ def inspect_model(
             {
                 "name": position.name,
                 "kind": position.kind,
+                "side": position.side,
+                "norms": list(position.norms),
                 "axis": position.axis,
                 "channels": position.channels,
                 "created": list(position.created),
@@ -83,16 +91,17 @@ def inspect_model(
     if as_json:
         say_json(listing)
     else:
-        say(*_table(listing))
+        labels = [position.label for position in report.positions]
+        say(*_table(listing, labels, report.remarks))
 
 
-def _table(listing: dict[str, Any]) -> list[str]:
+def _table(listing: dict[str, Any], labels: list[str], remarks: list[str]) -> list[str]:
     rows = [("position", "kind", "channels", "parameters in training", "after fusing")]
-    for position in listing["positions"]:
+    for label, position in zip(labels, listing["positions"], strict=True):
         counts = position["parameters"]
         rows.append(
             (
-                position["name"] or "(the model)",
+                label,
                 position["kind"],
                 str(position["channels"]),
                 f"{counts['training']:,}",
@@ -110,5 +119,6 @@ def _table(listing: dict[str, Any]) -> list[str]:
         )
     )
     lines = aligned(rows, words=2)
+    lines += remarks
     lines += [f"no gate on {r['name']!r}: {r['reason']}" for r in listing["refusals"]]
     return lines

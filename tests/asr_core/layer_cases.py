@@ -149,7 +149,9 @@ class Case:
     def gated(self):
         """The same layer with a gate of random values, and the v that the gate gives."""
         layer = self.stock()
-        report = insert_asr(layer, self.attention, targets=is_root, delta=self.delta)
+        report = insert_asr(
+            layer, self.attention, targets=is_root, create_affine=True, delta=self.delta
+        )
         (position,) = report.positions
         layer.to(self.dtype)  # a norm without γ and β has no dtype of its own
         v = torch.zeros(position.channels)

@@ -16,11 +16,12 @@ def test_a_fresh_model_loads_the_state_strictly(attention, delta):
     model = net()
     model.add_module("7", nn.Unflatten(1, (5, 1)))
     options = {"activation": "tanh", "psi": 0.3, "delta": delta, "attention_init": 0.2}
-    insert_asr(model, attention, targets=["*"], exclude="0", **options)
+    insert_asr(model, attention, targets=["*"], exclude="0", create_affine=True, **options)
     randomise(model, std=0.3)
     config = json.loads(json.dumps(asr_config(model)))
     targets = ["1", "3", "4", "6"]
-    assert config == {"attention": attention, "targets": targets, "shared": None, **options}
+    places = {"targets": targets, "inputs": [], "create_affine": True, "shared": None}
+    assert config == {"attention": attention, **places, **options}
 
     fresh = net()
     fresh.add_module("7", nn.Unflatten(1, (5, 1)))
@@ -100,6 +101,6 @@ def test_what_one_call_cannot_give_is_refused():
         asr_config(net())
     model = net()
     insert_asr(model, targets="1")
-    insert_asr(model, "ie", targets="4")
-    with pytest.raises(InputError, match="gates at '1' and '4' were inserted with different"):
+    insert_asr(model, "ie", targets="3")
+    with pytest.raises(InputError, match="gates at '1' and '3' were inserted with different"):
         asr_config(model)

@@ -6,7 +6,7 @@ from asr_core import insert_asr
 def test_report():
     model = net()
     before = sum(p.numel() for p in model.parameters())
-    report = insert_asr(model, targets=["1", "4", "6"])
+    report = insert_asr(model, targets=["1", "4", "6"], create_affine=True)
     assert report.names == ["1", "4", "6"]
     assert [p.kind for p in report.positions] == ["batch norm", "batch norm", "linear"]
     assert [p.axis for p in report.positions] == [1, 1, -1]
@@ -24,7 +24,7 @@ def test_report():
 
 
 def test_report_is_a_plain_table():
-    report = insert_asr(net(), "const", targets="*", delta=2)
+    report = insert_asr(net(), "const", targets="*", create_affine=True, delta=2)
     lines = repr(report).splitlines()
     assert lines[0] == (
         "ASR(attention='const', delta=2, psi=0.1, activation='sigmoid', attention_init=None)"
@@ -34,7 +34,8 @@ def test_report_is_a_plain_table():
     assert lines[5].split() == ["4", "batch", "norm", "1", "6", "0", "weight,", "bias"]
     assert lines[7].split() == ["5", "in", "all", "0"]
     assert lines[8].startswith("gated outputs start at 0.276 of their scale on average; for a ")
-    assert lines[9] == (
+    assert lines[9].startswith("γ and β were created for '4': the fused model has parameters that ")
+    assert lines[10] == (
         "no gate on '2': a ReLU has no output-channel parameters to fold a gate into"
     )
     assert "preserve=True" in report.note

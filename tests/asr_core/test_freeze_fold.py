@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from layer_cases import randomise
 from live_nets import Gated, images, ready, squeeze
 from torch import nn
 
+from asr_core.attention import ATTENTIONS
 from asr_core.freeze import freeze_attention
+from asr_core.models.live import Attended
 
 TOLERANCE = 1e-12
 
@@ -74,6 +77,9 @@ INPUTS = {
     "reflected": lambda: nn.Conv2d(8, 4, 3, padding=1, padding_mode="reflect"),
     "transposed": lambda: nn.ConvTranspose2d(8, 6, 3, groups=2, stride=2),
     "through relu": lambda: whole(nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, 4, 1)),
+    "through padding": lambda: whole(nn.ReflectionPad2d(1), nn.ZeroPad2d(1), nn.Conv2d(8, 4, 3)),
+    "through pooling": lambda: whole(nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(2), nn.Conv2d(8, 4, 1)),
+    "upsampled": lambda: whole(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(8, 4, 3)),
 }
 
 
@@ -84,6 +90,22 @@ def test_the_layer_behind_takes_it_where_an_activation_stands_before(behind):
     (gate,) = frozen(model, images()).gates
     assert gate.side == "input"
     assert gate.layers[0].startswith("behind")
+
+
+def test_all_layers_behind_take_it():
+    (gate,) = frozen(ready(Two()), images()).gates
+    assert (gate.layers, gate.side) == (("a", "b"), "input")
+
+
+def test_what_works_on_the_axis_of_the_channels_is_not_passed():
+    """Pooling and padding keep channels apart where these are axis 1, and not on the last axis."""
+    for step in (nn.MaxPool1d(3, 1, 1), nn.AvgPool1d(3, 1, 1), nn.AdaptiveAvgPool1d(8)):
+        attended = Attended(ATTENTIONS["se"](8), -1)
+        model = whole(nn.Linear(5, 8), nn.SiLU(), attended, step, nn.Linear(8, 4))
+        randomise(model, std=0.5)
+        (gate,) = frozen(model.double().eval(), torch.rand(4, 6, 5, dtype=torch.float64)).gates
+        assert gate.layers == ()
+        assert "'3' is no layer and lets no factor through" in gate.reason
 
 
 def test_all_terms_of_a_sum_take_it():
@@ -173,12 +195,12 @@ class Repeated(nn.Module):
 
 
 class Two(nn.Module):
-    """Two layers read what the gate gives, an activation stands before."""
+    """Two steps read what the gate gives, an activation stands before."""
 
-    def __init__(self):
+    def __init__(self, b=None):
         super().__init__()
         self.conv, self.gate = conv(), squeeze()
-        self.a, self.b = nn.Conv2d(8, 2, 1), nn.Conv2d(8, 2, 1)
+        self.a, self.b = nn.Conv2d(8, 8, 1), b or nn.Conv2d(8, 8, 1)
 
     def forward(self, x):
         x = self.gate(nn.functional.silu(self.conv(x)))
@@ -226,7 +248,7 @@ class Doubled(nn.Conv2d):
 KEPT = {
     "read elsewhere": (Read, "'conv' is also read elsewhere"),
     "run twice": (Repeated, "'conv' is used 2 times"),
-    "two readers": (Two, "2 steps read its output"),
+    "two readers, one of them no layer": (lambda: Two(nn.GELU()), "'b' is no layer"),
     "joined": (Joined, "reads something else as well"),
     "tied": (tied, "shared parameter"),
     "weight norm": (weight_normed, "hooks"),

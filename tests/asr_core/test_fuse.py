@@ -22,7 +22,7 @@ def gated(dtype=torch.float32, targets=ALL, **options):
     model = net()
     randomise(model, std=0.3)
     model.to(dtype)
-    report = insert_asr(model, targets=targets, **options)
+    report = insert_asr(model, targets=targets, create_affine=True, **options)
     for position in report.positions:
         randomise(position.gate, std=0.4)
     return model
@@ -148,7 +148,7 @@ def test_the_root_may_be_a_gated_layer():
 def test_v_on_the_wrong_axis_is_found_on_the_output_side(groups, inplace):
     torch.manual_seed(0)
     model = nn.Sequential(nn.ConvTranspose2d(8, 8, 3, groups=groups), nn.BatchNorm2d(8))
-    insert_asr(model, targets="*")
+    insert_asr(model, targets="*", create_affine=True)
     randomise(model)
     fuse_asr(model)  # sound so far
     # As many input channels as output channels: the factor fits on either axis.
@@ -206,7 +206,7 @@ def test_end_to_end_check(inplace):
 def test_untrained_gates_are_worth_a_warning():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    insert_asr(model, targets="*")
+    insert_asr(model, targets="*", create_affine=True)
     model(images()).sum().backward()
     optimizer.step()  # it never heard of the gates
     with pytest.warns(UserWarning, match="was the optimizer built before it"):
@@ -217,7 +217,7 @@ def test_untrained_gates_are_worth_a_warning():
         warnings.simplefilter("error")
         fuse_asr(model)
         control = net()
-        insert_asr(control, "const", targets="*")
+        insert_asr(control, "const", targets="*", create_affine=True)
         fuse_asr(control)  # the control has nothing to train
         fuse_asr(net())
 
@@ -298,3 +298,17 @@ def test_exported_program_is_the_plain_one():
     program = torch.export.export(model, (images(),))
     assert torch.allclose(program.module()(images()), model(images()), atol=1e-6)
     assert not any("asr" in key or "parametrizations" in key for key in program.state_dict)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_v_of_the_input_on_the_axis_of_the_output_is_found(groups):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=groups))
+    insert_asr(model, targets=[], inputs="0")
+    randomise(model)
+    fuse_asr(model)  # sound so far
+    model[0].parametrizations.weight[0].slot = Slot("weight", dim=0)
+    before = snapshot(model)
+    with pytest.raises(ParityError, match="differs from the stock output on input × v by"):
+        fuse_asr(model, inplace=True)
+    assert_unchanged(model, before)

@@ -24,7 +24,7 @@ def test_the_control_starts_where_asr_nominally_does():
 
 def test_training_moves_every_gate():
     model = net()
-    report = insert_asr(model, targets=["0", "1", "4", "6"], delta=2)
+    report = insert_asr(model, targets=["0", "1", "4", "6"], create_affine=True, delta=2)
     starts = [position.gate.scale().detach() for position in report.positions]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     for _ in range(2):
@@ -37,7 +37,7 @@ def test_training_moves_every_gate():
 
 def test_created_parameters_are_frozen_and_belong_to_the_layer():
     model = net().double()
-    (position,) = insert_asr(model, targets="4").positions
+    (position,) = insert_asr(model, targets="4", create_affine=True).positions
     layer = model[4]
     originals = {n: layer.parametrizations[n].original for n in ("weight", "bias")}
     assert layer.affine
@@ -71,7 +71,8 @@ def test_preserve_keeps_the_output(delta):
     randomise(model)
     x = images(dtype=torch.float64)
     before = model(x)
-    report = insert_asr(model, targets=["0", "1", "3", "4", "6"], delta=delta, preserve=True)
+    options = {"create_affine": True, "delta": delta, "preserve": True}
+    report = insert_asr(model, targets=["0", "1", "3", "4", "6"], **options)
     assert report.preserved
     assert "unchanged" in report.note
     after = model(x)
@@ -167,7 +168,7 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch, number, stag
 
     monkeypatch.setattr(asr_core.insert, "attach", failing)
     with pytest.raises(KeyboardInterrupt):
-        insert_asr(model, targets=["1", "4", "attn"])
+        insert_asr(model, targets=["1", "4", "attn"], create_affine=True)
     assert_unchanged(model, before)
     assert not model[4].affine
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())

@@ -127,7 +127,7 @@ def test_amp_trains_the_gates():
 @pytest.mark.parametrize("training", [True, False])
 def test_compiled_after_insertion(training):
     model = net()
-    report = insert_asr(model, targets=["1", "4", "6"])
+    report = insert_asr(model, targets=["1", "4", "6"], create_affine=True)
     model.train(training)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     out = compiled(images())

@@ -10,8 +10,8 @@ from asr_core.probe import (
     accepted,
     disagreement,
     output,
-    output_axis,
     precision,
+    scaled_axis,
     synthetic_inputs,
     twin,
 )
@@ -77,19 +77,19 @@ def test_disagreement_is_relative_to_large_outputs_only():
     assert not disagreement(stock, broken, v, -1) <= 1
 
 
-def test_output_axis_of_stock_layers_and_subclasses():
-    assert output_axis(nn.Conv2d(3, 4, 1), kind_of(nn.Conv2d(3, 4, 1)), {}) == 1
+def test_scaled_axis_of_stock_layers_and_subclasses():
+    assert scaled_axis(nn.Conv2d(3, 4, 1), kind_of(nn.Conv2d(3, 4, 1)), {}) == 1
     channels_last = nn.LayerNorm(6)
-    assert output_axis(channels_last, kind_of(channels_last), {}) == -1
+    assert scaled_axis(channels_last, kind_of(channels_last), {}) == -1
     for channels in (4, 5, 6, 7, 12):
         channels_first = LayerNorm2d(channels)
-        assert output_axis(channels_first, kind_of(channels_first), {}) == 1
+        assert scaled_axis(channels_first, kind_of(channels_first), {}) == 1
 
     class Turned(nn.Linear):
         def forward(self, x):
             return super().forward(x).movedim(-1, 0)
 
-    assert output_axis(Turned(3, 4), kind_of(Turned(3, 4)), {}) == 0
+    assert scaled_axis(Turned(3, 4), kind_of(Turned(3, 4)), {}) == 0
 
 
 def test_a_norm_without_affine_in_a_subclass():
@@ -98,14 +98,14 @@ def test_a_norm_without_affine_in_a_subclass():
 
     layer = Mine(3, affine=False)
     created = {"weight": nn.Parameter(torch.ones(3)), "bias": nn.Parameter(torch.zeros(3))}
-    assert output_axis(layer, kind_of(layer), created) == 1
+    assert scaled_axis(layer, kind_of(layer), created) == 1
 
     class Deaf(nn.BatchNorm2d):
         def forward(self, x):
             return nn.functional.batch_norm(x, self.running_mean, self.running_var)
 
     with pytest.raises(TargetError, match=r"the output of Deaf \(a subclass of BatchNorm2d\)"):
-        output_axis(Deaf(3), kind_of(Deaf(3)), {})
+        scaled_axis(Deaf(3), kind_of(Deaf(3)), {})
 
 
 def test_large_layers_are_checked_in_single_precision():
@@ -135,7 +135,7 @@ def test_a_gain_of_zero_hides_no_subclass(child):
     out = layer(torch.rand(2, 3, 4, 4))
     assert torch.equal(out, layer.bias[:, None, None].expand_as(out))  # which scales with the bias
     with pytest.raises(TargetError, match="the output of Gained"):
-        output_axis(layer, kind_of(layer), {})
+        scaled_axis(layer, kind_of(layer), {})
     assert not any(p.any() for p in layer.parameters() if p.shape[1:] == (1,))
 
 
@@ -153,7 +153,7 @@ class WithActivation(nn.BatchNorm2d):
 @pytest.mark.parametrize("act", [nn.ReLU(), nn.SiLU(), nn.PReLU(), nn.Identity()])
 def test_a_norm_that_ends_in_an_activation_is_tried_before_it(act):
     layer = WithActivation(4, act)
-    assert output_axis(layer, kind_of(layer), {}) == 1
+    assert scaled_axis(layer, kind_of(layer), {}) == 1
     x = torch.randn(2, 4, 3, 3, dtype=torch.float64)
     plain = twin(layer, {}, torch.float64)
     assert torch.equal(output(plain, (x,)), output(twin(nn.BatchNorm2d(4), {}, x.dtype), (x,)))
@@ -163,4 +163,4 @@ def test_a_norm_that_ends_in_an_activation_is_tried_before_it(act):
 def test_any_other_step_behind_a_norm_is_no_activation():
     layer = WithActivation(4, nn.Softmax2d())
     with pytest.raises(TargetError, match="the output of WithActivation"):
-        output_axis(layer, kind_of(layer), {})
+        scaled_axis(layer, kind_of(layer), {})

@@ -36,7 +36,7 @@ def build(name: str, arguments: Any) -> nn.Module:
 def trained(**options: Any) -> nn.Module:
     """The small network with gates and statistics that are nobody's initial ones."""
     model = net()
-    insert_asr(model, **{"targets": TARGETS, **options})
+    insert_asr(model, **{"targets": TARGETS, "create_affine": True, **options})
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for value in model.state_dict().values():
@@ -89,8 +89,11 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
             "activation": "sigmoid",
             "attention_init": None,
             "targets": TARGETS,
+            "inputs": [],
+            "create_affine": True,
             "shared": None,
         },
+        "created": [],
         "merged": [],
         "folded": [],
     }
@@ -364,7 +367,7 @@ def test_a_file_does_not_have_more_built_than_it_holds(saved: Path) -> None:
 def test_gates_of_two_insertions_have_no_one_description(tmp_path: Path) -> None:
     model = net()
     insert_asr(model, targets="1")
-    insert_asr(model, "eca", targets="4")
+    insert_asr(model, "eca", targets="6")
     with pytest.raises(InputError, match="inserted with different arguments"):
         save_model(tmp_path / "model.safetensors", model, STOCK)
     assert list(tmp_path.iterdir()) == []
@@ -391,3 +394,16 @@ def test_what_the_builder_says_is_passed_on(saved: Path) -> None:
 
     with pytest.raises(InputError, match="unknown model 'small-net'"):
         load_model(saved, unknown)
+
+
+def test_a_file_from_before_norms_said_what_was_created_for_them(saved: Path) -> None:
+    """Then γ and β were created wherever a gate needed them."""
+    wanted = load_model(saved, build)(images())
+    meta = load_meta(saved)
+    asr = {k: v for k, v in meta["asr"].items() if k not in ("inputs", "create_affine")}
+    assert len(asr) == len(meta["asr"]) - 2
+    change_facts(saved, asr=asr, created=...)
+    assert torch.equal(load_model(saved, build)(images()), wanted)
+    change_facts(saved, asr={**meta["asr"], "create_affine": False})
+    with pytest.raises(CheckpointError, match="create_affine=True"):
+        load_model(saved, build)

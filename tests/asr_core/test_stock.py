@@ -18,7 +18,7 @@ def trained():
 
 def gated():
     model = net()
-    insert_asr(model, targets=TARGETS)
+    insert_asr(model, targets=TARGETS, create_affine=True)
     return model.eval()
 
 
@@ -31,7 +31,9 @@ def test_stock_weights_go_where_the_gated_layers_keep_their_originals():
     after = model.state_dict()
     assert all(torch.equal(after[key], value) for key, value in gates.items())
     expected = trained()
-    insert_asr(expected, targets=TARGETS)  # loading first and inserting then is the same
+    insert_asr(
+        expected, targets=TARGETS, create_affine=True
+    )  # loading first and inserting then is the same
     expected.load_state_dict({**expected.state_dict(), **gates})
     assert torch.equal(model(images()), expected(images()))
 

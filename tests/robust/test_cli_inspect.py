@@ -135,7 +135,7 @@ def test_parameters_that_a_gate_creates_stay_after_fusing(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    found = listing("own_plain_norm:make", "--targets", "1")
+    found = listing("own_plain_norm:make", "--targets", "1", "--create-affine")
     (position,) = found["positions"]
     assert position["created"] == ["weight", "bias"]
     assert position["parameters"] == {"training": 128 + se(64), "fused": 128}

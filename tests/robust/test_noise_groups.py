@@ -69,7 +69,7 @@ def test_groups_of_one_make_it_an_instance_norm() -> None:
 
 def test_a_gated_net_gives_what_the_fused_one_gives() -> None:
     model = net()
-    insert_asr(model, targets="4")
+    insert_asr(model, targets="4", create_affine=True)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("psi"):
