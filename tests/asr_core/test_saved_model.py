@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from header import change_facts
+from header import as_old_pair, change_facts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layer_cases import randomise
@@ -404,6 +404,9 @@ def test_a_file_from_before_norms_said_what_was_created_for_them(saved: Path) ->
     assert len(asr) == len(meta["asr"]) - 2
     change_facts(saved, asr=asr, created=...)
     assert torch.equal(load_model(saved, build)(images()), wanted)
+    as_old_pair(saved)
+    assert torch.equal(load_model(saved, build)(images()), wanted)
+    save_model(saved, trained(), STOCK)
     change_facts(saved, asr={**meta["asr"], "create_affine": False})
     with pytest.raises(CheckpointError, match="create_affine=True"):
         load_model(saved, build)
