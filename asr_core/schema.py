@@ -20,7 +20,7 @@ import json
 import reprlib
 from collections.abc import Mapping
 from functools import cache, wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import ConfigDict, Field, PlainValidator, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -86,7 +86,8 @@ def record(cls: type[T]) -> type[T]:
             raise InputError(_said(error, cls)) from None
 
     checked.__init__ = __init__
-    return checked  # type: ignore[no-any-return]
+    made: type[T] = checked
+    return made
 
 
 def parse(
@@ -118,7 +119,8 @@ def parse(
             raise error(f"{start}missing: {', '.join(missing)}")
     try:
         # As JSON, since a strict check takes no mapping for a record among Python's objects.
-        return _adapter(kind).validate_json(json.dumps(value))
+        found: T = _adapter(cast(Any, kind)).validate_json(json.dumps(value))
+        return found
     except ValidationError as problem:
         raise error(start + _said(problem, kind)) from None
 
@@ -142,7 +144,7 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     if dataclasses.is_dataclass(kind):
         return TypeAdapter(kind)
     return TypeAdapter(kind, config=_CONFIG)

@@ -88,7 +88,8 @@ def load_record(path: Path | str) -> AttentionRecord:
     record = AttentionRecord(arrays[_IMAGES], live, asr)
     check_tensors(path, arrays)
     for name, values in arrays.items():
-        known, dtype = (record.epochs,), torch.float32
+        known: tuple[int, ...] = (record.epochs,)
+        dtype = torch.float32
         if name == _IMAGES:
             known, dtype = (), torch.int64
         elif name.startswith(_LIVE):

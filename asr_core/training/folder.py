@@ -40,7 +40,7 @@ class RunConfig:
     config: TrainConfig
     data: DataFacts
     setting: dict[str, Any]
-    schema: Literal[1] = SCHEMA
+    schema: Literal[1] = 1
 
 
 @record
@@ -203,7 +203,7 @@ def read_state(path: Path) -> LastState | BestState:
     state = load_torch(path)
     if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
         raise CheckpointError(f"{path}: holds no run; remove it")
-    kind = BestState if "epoch" in state else LastState
+    kind: type[LastState | BestState] = BestState if "epoch" in state else LastState
     found = parse_fields(kind, state, where=str(path), error=CheckpointError)
     check_tensors(path, found.model)
     if isinstance(found, LastState) and found.average is not None:

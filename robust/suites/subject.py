@@ -104,8 +104,8 @@ def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
         place = folder.resolve().name
         name = place if path.is_dir() else f"{place}-{file.stem}"
         if (folder / CONFIG).is_file():
-            return Subject(name, file, opened, *_origin(folder / CONFIG))
-    return Subject(name, file, opened)
+            return Subject(in_utf8(name), file, opened, *_origin(folder / CONFIG))
+    return Subject(in_utf8(name), file, opened)
 
 
 def open_subjects(paths: Sequence[str], *, builder: str | None = None) -> list[Subject]:
