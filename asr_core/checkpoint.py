@@ -179,14 +179,18 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> 
     for index, own in found.items():
         if not isinstance(own, dict) or own.keys() != found[0].keys():
             raise CheckpointError(f"{where}: the optimizer state of parameter {index} is {own!r}")
-        tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
-        check_tensors(f"{where}: optimizer state {index}", tensors)
-        for name, value in tensors.items():
-            if value.shape not in ((), parameters[index].shape):
+        for name, value in own.items():
+            if value is None:  # a momentum that has not begun
+                continue
+            shape = () if name == "step" else tuple(parameters[index].shape)
+            if not isinstance(value, Tensor) or value.shape != shape:
+                said = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
                 raise CheckpointError(
-                    f"{where}: optimizer state {name} {index} is {tuple(value.shape)}, not "
-                    f"{tuple(parameters[index].shape)}"
+                    f"{where}: optimizer state {name} of parameter {index} is {said}, not {shape}"
                 )
+            check_tensors(f"{where}: optimizer state {index}", {name: value})
+            if name == "step" and value < 1:
+                raise CheckpointError(f"{where}: optimizer state {index} is after {value} steps")
     options = optimizer.state_dict()["param_groups"]
     try:
         optimizer.load_state_dict({"state": found, "param_groups": options})

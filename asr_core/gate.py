@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -54,8 +53,9 @@ class Gate(nn.Module):
         if module.asr_refusal:
             raise InputError(f"{attention!r} cannot be an ASR gate: {module.asr_refusal}")
         limits.whole("delta", delta, 1, limits.DELTA)
-        if not math.isfinite(psi):
-            raise InputError(f"psi, the start of ψ, must be finite; got {psi}")
+        for name, value in (("psi", psi), ("attention_init", attention_init)):
+            if value is not None and not abs(value) <= limits.FLOAT:
+                raise InputError(f"{name} is {value}; it must be finite, as float32 holds numbers")
         self.config: dict[str, Any] = {
             "attention": attention,
             "delta": delta,

@@ -12,6 +12,8 @@ from asr_core.errors import InputError
 
 SEED = 2**63 - 1
 """What torch's generators take; negative ones down to the same."""
+FLOAT = 3e38
+"""What float32 holds; torch refuses greater ones by errors of many kinds."""
 SIDE = 8192
 """Pixels of an image's side."""
 SAMPLE = 2**22

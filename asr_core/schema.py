@@ -51,8 +51,8 @@ _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("it must be a number")
-    if not -float("inf") < value < float("inf"):
-        raise ValueError("it must be a finite number")
+    if not abs(value) <= limits.FLOAT:
+        raise ValueError("it must be a finite number, as float32 holds them")
     return value
 
 

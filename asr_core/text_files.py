@@ -74,6 +74,8 @@ def check_plain(value: Any, where: str, *, error: type[InputError] = InputError)
         if isinstance(each, dict):
             waiting += [(part, (*place, name)) for name, part in each.items()]
             waiting += [(name, place) for name in each]
+            if odd := [name for name in each if not isinstance(name, str)]:
+                raise error(f"{where}: a table has the name {odd[0]!r}, which is no text")
         elif isinstance(each, list | tuple):
             waiting += [(part, (*place, index)) for index, part in enumerate(each)]
 

@@ -1,6 +1,6 @@
 """The lowest versions that pyproject.toml names, as constraints for pip: `name==version` lines.
 
-    python scripts/lowest.py [EXTRA ...]
+python scripts/lowest.py [EXTRA ...]
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from asr_core.checkpoint import (
 )
 from asr_core.errors import CheckpointError, InputError
 from asr_core.schema import parse_fields, record
+from asr_core.text_files import check_plain
 from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
@@ -183,6 +184,7 @@ def _restore(
     if not isinstance(saved, dict) or not isinstance(saved.get("recipe"), dict):
         raise CheckpointError(f"{path}: holds no interrupted run; remove it")
     state = parse_fields(_State, saved, where=str(path), error=CheckpointError)
+    check_plain(state.recipe, f"{path}: recipe", error=CheckpointError)
     differing = sorted(
         name for name in {*identity, *state.recipe} if state.recipe.get(name) != identity.get(name)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from asr_core.errors import InputError
 
 CHANNELS = 3
+_LEAST = 1e-30
 
 
 class Normalized(nn.Module):
@@ -64,5 +64,6 @@ def check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
             raise InputError(f"{name} must be three numbers, one a colour channel; got {values!r}")
     if not all(0 <= value <= 1 for value in mean):
         raise InputError(f"mean must be of images in [0, 1]; got {mean!r}")
-    if not all(value > 0 and math.isfinite(value) for value in std):
-        raise InputError(f"std must be finite and above 0; got {std!r}")
+    # In float32 others would be 0 or infinite.
+    if not all(_LEAST <= value <= 1 / _LEAST for value in std):
+        raise InputError(f"std must be finite and above 0 ({_LEAST} or more); got {std!r}")

@@ -83,18 +83,20 @@ def load_record(path: Path | str) -> AttentionRecord:
     arrays = load_arrays(path)
     if _IMAGES not in arrays:
         raise CheckpointError(f"{path}: not the record of a run's attention")
+    check_tensors(path, arrays)
+    for name, values in arrays.items():
+        ndim, dtype = (3 if name.startswith(_LIVE) else 2), torch.float32
+        if name == _IMAGES:
+            ndim, dtype = 1, torch.int64
+        if values.ndim != ndim or values.dtype != dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {values.dtype} {tuple(values.shape)}, not {dtype} of {ndim} "
+                "dimensions"
+            )
     live = {n.removeprefix(_LIVE): v for n, v in arrays.items() if n.startswith(_LIVE)}
     asr = {n.removeprefix(_ASR): v for n, v in arrays.items() if n.startswith(_ASR)}
     record = AttentionRecord(arrays[_IMAGES], live, asr)
-    check_tensors(path, arrays)
-    for name, values in arrays.items():
-        known: tuple[int, ...] = (record.epochs,)
-        dtype = torch.float32
-        if name == _IMAGES:
-            known, dtype = (), torch.int64
-        elif name.startswith(_LIVE):
-            known = (record.epochs, len(record.images))
-        if values.dtype != dtype or values.shape[:-1] != known:
-            form = f"{values.dtype} {tuple(values.shape)}"
-            raise CheckpointError(f"{path}: {name} is {form}, not {dtype} {(*known, '…')}")
+    lengths = {len(values) for values in [*live.values(), *asr.values()]}
+    if len(lengths) > 1 or any(v.shape[1] != len(record.images) for v in live.values()):
+        raise CheckpointError(f"{path}: its arrays are not of the same epochs and images")
     return record

@@ -14,7 +14,7 @@ from asr_core.checkpoint import check_tensors, load_torch, save_torch
 from asr_core.errors import CheckpointError, InputError
 from asr_core.exclusive import contents
 from asr_core.schema import Name, Number, Text, parse, parse_fields, record
-from asr_core.text_files import read_json
+from asr_core.text_files import check_plain, read_json
 from asr_core.training.config import TrainConfig
 from asr_core.training.facts import DataFacts
 from asr_core.training.history import METRICS, TIMING, Row
@@ -205,6 +205,7 @@ def read_state(path: Path) -> LastState | BestState:
         raise CheckpointError(f"{path}: holds no run; remove it")
     kind: type[LastState | BestState] = BestState if "epoch" in state else LastState
     found = parse_fields(kind, state, where=str(path), error=CheckpointError)
+    check_plain(found.identity, f"{path}: identity", error=CheckpointError)
     check_tensors(path, found.model)
     if isinstance(found, LastState) and found.average is not None:
         check_tensors(path, found.average)

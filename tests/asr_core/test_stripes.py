@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -29,6 +30,7 @@ from asr_core.stripes import (
     spatial_attention,
     stripe_score,
 )
+from asr_core.stripes import record as record_file
 from asr_core.stripes.convergence import settled_epochs
 from asr_core.training.loop import EpochEnd
 
@@ -323,6 +325,41 @@ def test_a_record_comes_back_as_it_was(tmp_path) -> None:
     assert torch.equal(again.images, record.images)
     assert torch.equal(again.live["a.file"], record.live["a.file"])
     assert torch.equal(again.asr["file"], record.asr["file"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.arange(3.0)}, "images is torch.float64"),
+        ({"images": np.zeros((1, 2), np.int64)}, "images is"),
+        ({"live/a": np.zeros((2, 2), np.float32)}, r"live/a is torch.float32 \(2, 2\), not"),
+        ({"live/a": np.zeros((2, 3, 4), np.float32)}, "not of the same epochs and images"),
+        ({"live/a": np.zeros((2, 2, 4))}, "live/a is torch.float64"),
+        ({"live/a": np.full((2, 2, 4), np.nan, np.float32)}, "live/a holds NaN"),
+        ({"asr/b": np.zeros((3, 4), np.float32)}, "not of the same epochs"),
+        ({"asr/b": np.zeros((), np.float32)}, r"asr/b is torch.float32 \(\), not"),
+        ({"asr/b": np.array(["x"])}, "damaged"),
+        ({"asr/b": np.array([None])}, "damaged"),
+        ({"asr/b": np.zeros(2, np.complex64)}, "asr/b is of type"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(tmp_path, change, message) -> None:
+    path = tmp_path / "attention.npz"
+    good = {"images": np.arange(2), "live/a": np.zeros((2, 2, 4), np.float32)}
+    np.savez(path, **good)
+    assert load_record(path).epochs == 2
+    np.savez(path, **{**good, **change})
+    with pytest.raises(CheckpointError, match=rf"attention\.npz: .*({message})"):
+        load_record(path)
+
+
+def test_a_record_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "attention.npz"
+    monkeypatch.setattr(record_file, "_LARGEST", 10**6)
+    save_record(path, AttentionRecord(torch.zeros(2 * 10**5, dtype=torch.int64)))
+    assert path.stat().st_size < 10**4
+    with pytest.raises(CheckpointError, match=r"1600\d\d\d bytes unpacked, of at most 1000000"):
+        load_record(path)
 
 
 def test_a_damaged_record_is_said(tmp_path) -> None:

@@ -155,7 +155,7 @@ def test_killed_at_any_kind_of_write_a_run_goes_on_to_the_same_end(
     assert names.count("last.pt") == STEPS + 2
     moments = [(names.index(name), False) for name in dict.fromkeys(names)]
     moments += [(names.index("last.pt", 3), True), (names.index("best.pt"), True)]
-    assert len(moments) == 11
+    assert len(moments) == 10
     for n, after in moments:
         folder = tmp_path / f"{n}-{after}"
         with pytest.MonkeyPatch.context() as patch:
@@ -280,6 +280,74 @@ def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:
     checkpoint.save_torch(tmp_path / "run" / "last.pt", {"step": 3})
     with pytest.raises(CheckpointError, match=r"last\.pt: holds no run; remove it"):
         run(config(), tmp_path / "run")
+
+
+def put(*place: Any) -> Callable[[Any], None]:
+    """Sets (or, at ..., removes) what stands at a place of nested containers."""
+
+    def spoil(state: Any) -> None:
+        *path, last, value = place
+        for name in path:
+            state = state[name]
+        if value is ...:
+            del state[last]
+        else:
+            state[last] = value(state.get(last)) if callable(value) else value
+
+    return spoil
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's remarks on sparse and quantised tensors
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (put("optimizer", ...), "missing: optimizer"),
+        (put("averaged", ...), "missing: averaged"),
+        (put("extra", lambda _: 1), "unknown field 'extra'"),
+        (put("averaged", True), "averaged is True"),
+        (put("averaged", -1), "averaged is -1"),
+        (put("model", [1]), r"model is \[1\]"),
+        (put("model", "fc.bias", ...), "missing: fc.bias"),
+        (put("model", "other", lambda _: torch.ones(1)), "unexpected: other"),
+        (put("model", "fc.bias", 1.5), "model.fc.bias is 1.5"),
+        (put("model", "fc.bias", lambda t: t[None]), r"of another form: fc.bias \(1, 6\)"),
+        (put("model", "fc.bias", lambda t: t.double()), "of another form: fc.bias"),
+        (put("model", "fc.bias", lambda t: t.to(torch.float8_e5m2)), "fc.bias is of type"),
+        (put("model", "fc.bias", lambda t: t.to(torch.complex64)), "fc.bias is of type"),
+        (put("model", "fc.bias", lambda t: t.to_sparse()), "fc.bias is no dense tensor"),
+        (put("model", "fc.bias", lambda t: t / 0), "fc.bias holds NaN or inf"),
+        (put("model", "fc.bias", lambda t: t[:1].expand(10**9)), "of fewer numbers repeated"),
+        (put("average", None), "lacks the average"),
+        (put("average", "fc.bias", ...), "not the average of its own run: missing: fc.bias"),
+        (put("optimizer", {}), "no optimizer state"),
+        (put("optimizer", "state", 0, ...), "no optimizer state"),
+        (put("optimizer", "state", 0, None), "state of parameter 0 is None"),
+        (put("optimizer", "state", 1, "exp_avg", ...), "state of parameter 1"),
+        (put("optimizer", "state", 0, "exp_avg", 3), "exp_avg of parameter 0 is 3"),
+        (put("optimizer", "state", 0, "exp_avg", lambda t: t[:1]), r"exp_avg of .* is \(1,"),
+        (put("optimizer", "state", 0, "step", lambda t: -t), "after -"),
+        (put("optimizer", "state", 0, "exp_avg", lambda t: t * torch.nan), "holds NaN"),
+        (put("history", "epoch", 7), "rows are not"),
+        (put("history", "loss", torch.nan), "loss is nan"),
+        (put("history", "step", "1"), "step is '1'"),
+        (put("history", "rows", ...), "missing: rows"),
+        (put("history", 3), "history is 3"),
+        (put("identity", "config", "seed", 2**70), "identity: config.seed is"),
+        (put("identity", "config", {5: 1}), "identity: a table has the name 5"),
+        (put("identity", "config", "seed", 4), r"differs in config.seed \(4, now 0\)"),
+    ],
+)
+def test_a_spoilt_state_is_refused(tmp_path: Path, spoil: Any, message: str) -> None:
+    interrupted(tmp_path / "run")
+    file = tmp_path / "run" / "last.pt"
+    state = torch.load(file, weights_only=True)
+    spoil(state)
+    torch.save(state, file)
+    before = file.read_bytes()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        run(config(), tmp_path / "run")
+    assert "last.pt" in str(caught.value) or "history" in str(caught.value)
+    assert file.read_bytes() == before
 
 
 def test_a_second_ctrl_c_ends_at_once_and_leaves_what_was_saved(

@@ -117,6 +117,34 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: object) -> N
         trained(tiny_recipe(), resume=tmp_path / "resume.pt")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": "1"}, "step is '1'"),
+        ({"step": -1}, "step is -1"),
+        ({"step": 10**26}, "step is 1"),
+        ({"network": {}}, "not the tensors of its own run: missing: conv1.conv2d.weight"),
+        ({"network": None}, "network is None"),
+        ({"optimizer": {"state": {0: 1}}}, "no optimizer state"),
+        ({"generator": torch.ones(3)}, "no state of a generator"),
+        ({"generator": 7}, "generator is 7"),
+        ({"more": 1}, "unknown field 'more'"),
+        ({"recipe": {3: 4}}, r"recipe\.3.* is 3"),
+    ],
+)
+def test_a_spoilt_state_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    resume = tmp_path / "resume.pt"
+    trained(tiny_recipe(), resume=resume)
+    state = torch.load(resume, weights_only=True)
+    torch.save({**state, **change}, resume)
+    with pytest.raises(CheckpointError, match=rf"resume\.pt: {message}"):
+        trained(tiny_recipe(), resume=resume)
+    del state["generator"]
+    torch.save(state, resume)
+    with pytest.raises(CheckpointError, match=r"resume\.pt: missing: generator"):
+        trained(tiny_recipe(), resume=resume)
+
+
 def test_a_full_disk_keeps_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, resume = tiny_recipe(), tmp_path / "resume.pt"
     fsync, calls = os.fsync, []
