@@ -1,7 +1,9 @@
 """The benchmark of training, on next to nothing: what it compares is what its page says."""
 
 import copy
-import importlib.util
+import importlib
+import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,14 @@ import torch
 
 from asr_core.parametrization import gated_layers
 
-PATH = Path(__file__).parent.parent / "scripts" / "bench_training.py"
+SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("bench_training", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("bench_training")
 
 
 def test_the_published_form_and_asr_are_one_function(bench):
@@ -58,29 +59,181 @@ def test_fused_and_folded_are_asr_without_its_gates(bench):
 
 
 def test_ratios_are_of_the_same_round(bench):
-    seconds = {"plain": [1.0, 2.0, 4.0], "ASR": [2.0, 2.0, 2.0]}
-    rows = bench.table("training step", seconds).splitlines()
+    rounds = [{"plain": 1.0, "ASR": 2.0}, {"plain": 2.0, "ASR": 2.0}, {"plain": 4.0, "ASR": 2.0}]
+    rows = bench.timed_table(bench.TRAINING, rounds).splitlines()
     assert rows[2] == "| plain | 2.000 | 1.000 | 1.000 | 1.000 |  |"
     assert rows[3] == "| ASR | 2.000 | 2.000 | 1.000 | 2.000 | ≤ 1.02 |"
 
 
-def test_each_round_starts_with_another(bench):
+def test_the_order_is_drawn_anew_each_round(bench):
     order = []
-    steps = {name: lambda name=name: order.append(name) for name in "abc"}
-    seconds = bench.in_turns(steps, 2)
-    assert order == list("abcbcacab")
-    assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abc", 2)
+    steps = {name: lambda name=name: order.append(name) for name in "abcdef"}
+    kept = []
+    seconds = bench.in_turns(steps, 20, on_round=kept.append)
+    rounds = ["".join(order[i : i + 6]) for i in range(0, len(order), 6)]
+    assert len(rounds) == 21  # with the one that does not count
+    assert {"".join(sorted(names)) for names in rounds} == {"abcdef"}
+    # Of 720 orders; that 21 draws give fewer than 11 has a chance below 1e-17.
+    assert len(set(rounds)) > 10
+    assert {name: len(values) for name, values in seconds.items()} == dict.fromkeys("abcdef", 20)
+    assert [list(seconds) for seconds in kept] == [list("abcdef")] * 20
+    assert [seconds["c"] for seconds in kept] == seconds["c"]
+
+
+def filled(bench, path, of=()):
+    """Counts and seconds that a line and ratios can be read off by hand."""
+    kept = bench.Kept(path, dict(of))
+    names = ["plain", "ASR"]
+    for turn in range(2):
+        for what in (bench.TRAINING, bench.INFERENCE):
+            for name, fixed, slope in (("plain", 100, 10), ("ASR", 122, 10)):
+                for batch in (1, 2, 4):
+                    # The second time all is a tenth more, ratios are the same.
+                    number = (fixed + slope * batch) * 10**6 * (10 + turn) // 10
+                    kept.counts["instructions"][turn][bench.unit(what, name, batch)] = number
+                for of, number in (("operators", 40), ("bytes", 10**6)):
+                    extra = number // 4 if name == "ASR" else 0
+                    kept.counts[of][turn][bench.unit(what, name, 200)] = number + extra
+    for what, rounds in ((bench.TRAINING, 2), (bench.INFERENCE, 6)):
+        kept.seconds[what] = [dict.fromkeys(names, 1.0)] * rounds
+    kept.seconds[bench.GATES] = [{bench.GATES: 0.01}] * 6
+    kept.loads = [1.0, 2.0, 9.0]
+    return kept
+
+
+def test_counts_are_ratios_to_plain(bench, tmp_path):
+    kept = filled(bench, tmp_path / "state.json")
+    rows = bench.counted_table(bench.TRAINING, kept, 200).splitlines()
+    assert rows[2:] == [
+        "| plain | 40 | 1.000 | 1.0 | 1.0000 |",
+        "| ASR | 50 | 1.250 | 1.2 | 1.2500 |",
+    ]
+
+
+def test_instructions_at_another_batch_are_on_the_line(bench, tmp_path):
+    kept = filled(bench, tmp_path / "state.json")
+    rows = bench.instruction_table(bench.TRAINING, kept, [1, 2, 4], 200).splitlines()
+    assert "ratio at 200, by the line" in rows[0]
+    # (122 + 10) / (100 + 10) = 1.2; (122 + 2000) / (100 + 2000) = 1.0105
+    assert rows[3] == (
+        "| ASR | 132.0 | 1.2000 | 142.0 | 1.1833 | 162.0 | 1.1571 | 122.0 | 10.00 | 1.0105 "
+        "| ≤ 1.02 |"
+    )
+    assert bench.misfit(kept, bench.TRAINING, [1, 2, 4]) < 1e-12
+
+
+def test_what_repeats_is_the_ratio(bench, tmp_path):
+    kept = filled(bench, tmp_path / "state.json")
+    assert bench.repeats(kept, "instructions") < 1e-12
+    second = kept.counts["instructions"][1]
+    second[bench.unit(bench.INFERENCE, "ASR", 2)] *= 1.25
+    assert bench.repeats(kept, "instructions") == pytest.approx(0.25)
+
+
+def test_a_bend_in_the_line_is_told(bench, tmp_path):
+    kept = filled(bench, tmp_path / "state.json")
+    kept.counts["instructions"][0][bench.unit(bench.TRAINING, "ASR", 2)] *= 2
+    assert bench.misfit(kept, bench.TRAINING, [1, 2, 4]) > 0.2
+
+
+def test_what_was_measured_is_measured_once(bench, tmp_path, capsys):
+    path = tmp_path / "state.json"
+    filled(bench, path, {"batch": 2}).save()
+    again = bench.Kept(path, {"batch": 2})
+    assert "goes on" in capsys.readouterr().err
+    asked = []
+    bench.take_turns(again, bench.TRAINING, {"plain": lambda: asked.append(1)}, 2)
+    assert not asked
+    bench.take_turns(again, bench.TRAINING, {"plain": lambda: asked.append(1)}, 5)
+    assert len(asked) == 1 + 3  # the warm-up, and the rounds that were missing
+    found = json.loads(path.read_text())
+    assert len(found["seconds"][bench.TRAINING]) == 5
+    assert len(found["loads"]) == 3 + 3
+
+
+def test_other_code_or_options_are_measured_anew(bench, tmp_path, capsys):
+    path = tmp_path / "state.json"
+    filled(bench, path, {"batch": 2}).save()
+    assert not bench.Kept(path, {"batch": 3}).seconds
+    assert str(path) in capsys.readouterr().err
+
+
+def test_both_turns_count_what_is_missing_in_either_order(bench, tmp_path, monkeypatch):
+    asked = []
+
+    def instructions(code, arguments, *, say):
+        asked.append(arguments[2:])
+        yield from ((name, 7) for name in arguments[2:])
+
+    monkeypatch.setattr(bench, "instructions", instructions)
+    kept = bench.Kept(tmp_path / "state.json", {})
+    names = list(bench.counted_steps(11, [1, 2]))
+    kept.counts["instructions"][0] = dict.fromkeys(names[:-3], 7)
+    bench.count_instructions(kept, 11, [1, 2])
+    assert asked == [names[-3:], names[::-1]]
+    assert [set(found) for found in kept.counts["instructions"]] == [set(names)] * 2
+
+
+def test_the_code_that_callgrind_runs(bench, tmp_path, monkeypatch):
+    """But for callgrind: the steps that are wanted, in their order, each twice."""
+    ran = []
+    monkeypatch.setattr(bench, "count_here", lambda steps: ran.extend(steps))
+    wanted = [bench.unit(bench.INFERENCE, "ASR, folded", 2), bench.unit(bench.TRAINING, "ASR", 1)]
+    bench.count_under_valgrind("11", "1,2", *wanted)
+    assert ran == wanted
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--count-batches", "4", "4"], ["--count-batches", "0", "1"], ["--rounds", "0"]]
+)
+def test_numbers_that_give_no_line_or_no_time(bench, arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        bench.parsed(arguments)
+    assert stopped.value.code == 2
+    assert "--count-batches" in capsys.readouterr().err
+
+
+TINY = ["--rounds", "1", "--batch", "2", "--depth", "11", "--count-batches"]
 
 
 def test_the_page(bench, tmp_path, capsys):
-    out = tmp_path / "page.md"
-    bench.main(["--rounds", "1", "--batch", "2", "--depth", "11", "--out", str(out)])
+    out, state = tmp_path / "page.md", tmp_path / "state.json"
+    bench.main([*TINY, "--out", str(out), "--state", str(state)])
     page = out.read_text(encoding="utf-8")
-    assert capsys.readouterr().out == page
+    said = capsys.readouterr()
+    assert said.out == page
+    # Without a terminal, too: each count and each round has its line.
+    assert said.err.count("operators and bytes") == 2 * 10
+    assert f"{bench.TRAINING}: round 1 of 1" in said.err
     rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if "|" in line]
-    trained = ["plain", "plain, again", "SE, live", "bn(x) × attention(ψ), as published", "ASR"]
-    head = ["training step", "|---|---|---|---|---|---|"]
-    assert rows[:7] == head + trained
-    folded = ["ASR, folded", "plain, channels last", "ASR, folded, channels last"]
-    assert rows[9:] == [*trained, "ASR, fused", *folded]
-    assert "ResNet11, 32×32, batch 2" in page
+    rows = [row for row in rows if not row.startswith("|--")]
+    counted = ["plain", "SE, live", "bn(x) × attention(ψ), as published", "ASR"]
+    timed = ["plain", "plain, again", *counted[1:]]
+    fused = ["ASR, fused", "ASR, folded"]
+    last = ["plain, channels last", "ASR, folded, channels last"]
+    assert rows == [
+        *("training step", *counted, "inference", *counted, *fused),
+        *("training step", *timed, "inference", *timed, *fused, *last),
+    ]
+    assert "ResNet11, batch 2" in page
+    assert "Instructions were not counted" in page
+    bench.main([*TINY, "--out", str(out), "--state", str(state)])
+    assert "round" not in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_says_how_to_go_on(bench, tmp_path, number, capsys, monkeypatch):
+    def stopped(*args):
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(bench, "allocated", lambda step: 1)
+    monkeypatch.setattr(bench, "measure_time", stopped)
+    state = tmp_path / "state.json"
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert bench.command([*TINY, "--state", str(state)]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "goes on" in capsys.readouterr().err.splitlines()[-1]
+    assert json.loads(state.read_text())["counts"]["bytes"][1]
