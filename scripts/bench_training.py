@@ -1,8 +1,8 @@
 """What ASR costs in a training step and in inference, counted and timed beside the plain net.
 
 Counted: operators, bytes from torch's allocator and, where valgrind is installed, instructions.
-These repeat. Instructions are counted at small batches of a net that may be smaller, and a straight
-line through them (a fixed cost and a cost per image) is extrapolated to the batch that is timed.
+These repeat. Instructions are counted at small batches of small nets, and what a step, a block, an
+image, and a block for each image cost is fitted to them, for the net and batch that are timed.
 
 Timed: all variants in one process, in turns, in an order drawn anew each round. The clock is the
 process's CPU time on one thread. "plain, again" is the plain net a second time: how far it is from
@@ -31,12 +31,12 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from step_counts import Step, allocated, count_here, instructions, line, operators
+from step_counts import Step, allocated, count_here, instructions, operators, plane
 from torch import Tensor, nn
 
 import asr_core
@@ -173,35 +173,48 @@ def in_turns(
     return seconds
 
 
-def unit(what: str, name: str, batch: int) -> str:
+Point = tuple[int, int]
+"""Depth of the net and batch size."""
+
+
+def unit(what: str, name: str, at: Point) -> str:
     """What the count of one step is kept under."""
-    return f"{what} / {name} / {batch}"
+    return " / ".join((what, name, *map(str, at)))
 
 
 def batch_of(size: int) -> tuple[Tensor, Tensor]:
     return torch.randn(size, 3, SIDE, SIDE), torch.randint(CLASSES, (size,))
 
 
-def counted_steps(depth: int, sizes: Sequence[int]) -> dict[str, Step]:
-    """The steps that are counted at these batch sizes, by :func:`unit`."""
+def counted_steps(points: Iterable[Point]) -> dict[str, Step]:
+    """The steps that are counted, by :func:`unit`."""
     torch.manual_seed(0)
-    trained, only_infer = variants(depth)
-    del trained[AGAIN]
+    models = {depth: variants(depth) for depth, _ in points}
     steps = {}
-    for size in sizes:
+    for depth, size in points:
         images, labels = batch_of(size)
-        for name, model in trained.items():
-            steps[unit(TRAINING, name, size)] = training_step(model, images, labels)
+        trained, only_infer = models[depth]
         for name, model in {**trained, **only_infer}.items():
-            steps[unit(INFERENCE, name, size)] = inference(model, images)
+            if name in trained and name != AGAIN:
+                steps[unit(TRAINING, name, (depth, size))] = training_step(model, images, labels)
+            if name != AGAIN:
+                steps[unit(INFERENCE, name, (depth, size))] = inference(model, images)
     return steps
 
 
-def count_under_valgrind(depth: str, sizes: str, *wanted: str) -> None:
+def count_under_valgrind(points: str, *wanted: str) -> None:
     """What the process that callgrind runs does: count the ``wanted`` units, in their order."""
     torch.set_num_threads(1)
-    steps = counted_steps(int(depth), [int(size) for size in sizes.split(",")])
+    steps = counted_steps([point(text) for text in points.split(",")])
     count_here({name: steps[name] for name in wanted})
+
+
+def point(text: str) -> Point:
+    """The point of "11x2": ResNet11 at batch 2."""
+    depth, batch = map(int, text.split("x"))
+    if depth < 11 or depth % 9 != 2 or batch < 1:
+        raise ValueError(f"{text!r} is not a depth of 9n + 2 and a batch size, as 11x2")
+    return depth, batch
 
 
 def code_digest() -> str:
@@ -244,9 +257,9 @@ class Kept:
         write_json(self.path, {name: getattr(self, name) for name in names})
 
 
-def count(kept: Kept, depth: int, batch: int) -> None:
-    """Operators and bytes of each step at the batch that is timed, twice."""
-    steps = counted_steps(depth, [batch])
+def count(kept: Kept, at: Point) -> None:
+    """Operators and bytes of each step, twice."""
+    steps = counted_steps([at])
     for turn in range(2):
         found = kept.counts["operators"][turn], kept.counts["bytes"][turn]
         for done, (name, step) in enumerate(steps.items(), start=1):
@@ -258,20 +271,21 @@ def count(kept: Kept, depth: int, batch: int) -> None:
                 say(f"operators and bytes, {turn + 1} of 2: {done} of {len(steps)} ({name})")
 
 
-def count_instructions(kept: Kept, depth: int, sizes: Sequence[int]) -> None:
-    """Instructions of each step at ``sizes``, in two processes, the second in reverse order."""
+def count_instructions(kept: Kept, points: Sequence[Point]) -> None:
+    """Instructions of each step at ``points``, in two processes, the second in reverse order."""
     code = "import sys; from bench_training import count_under_valgrind as f; f(*sys.argv[1:])"
-    names = list(counted_steps(depth, sizes))
+    names = list(counted_steps(points))
     for turn, order in enumerate((names, names[::-1])):
         found = kept.counts["instructions"][turn]
         missing = [name for name in order if name not in found]
         if missing:
-            arguments = [str(depth), ",".join(map(str, sizes)), *missing]
+            nets = ",".join(f"{depth}x{batch}" for depth, batch in points)
             say(f"instructions, {turn + 1} of 2: {len(missing)} steps; valgrind takes minutes")
-            for name, number in instructions(code, arguments, say=say):
+            for name, number in instructions(code, [nets, *missing], say=say):
                 found[name] = number
                 kept.save()
-                say(f"instructions, {turn + 1} of 2: {len(found)} of {len(names)} ({name})")
+                done = len(missing) - sum(name not in found for name in missing)
+                say(f"instructions, {turn + 1} of 2: {done} of {len(missing)} ({name})")
 
 
 def take_turns(kept: Kept, what: str, steps: Mapping[str, Step], rounds: int) -> None:
@@ -324,106 +338,102 @@ def timed_table(what: str, rounds: Sequence[Mapping[str, float]]) -> str:
     return rows([what, "median s", "fastest s", "ratio, median", "ratio, fastest", "bound"], body)
 
 
-def by_variant(counts: Mapping[str, int], what: str, batch: int) -> dict[str, int]:
-    """Of ``what`` at that batch size."""
+def by_variant(counts: Mapping[str, int], what: str, at: Point) -> dict[str, int]:
+    """The counts of ``what`` there."""
     found = {}
     for key, number in counts.items():
-        of, name, size = key.split(" / ")
-        if (of, int(size)) == (what, batch):
+        of, name, *there = key.split(" / ")
+        if of == what and there == [str(number) for number in at]:
             found[name] = number
     return found
 
 
-def counted_table(what: str, kept: Kept, batch: int) -> str:
+def counted_table(what: str, kept: Kept, at: Point) -> str:
     """Operators, bytes, and their ratios to plain."""
-    counts = {n: by_variant(kept.counts[n][0], what, batch) for n in ("operators", "bytes")}
+    of, size = (by_variant(kept.counts[name][0], what, at) for name in ("operators", "bytes"))
     body = []
-    for name in counts["bytes"]:
-        of, size = counts["operators"], counts["bytes"]
+    for name in size:
         cells = [f"{of[name]}", f"{of[name] / of['plain']:.3f}"]
         cells += [f"{size[name] / 1e6:.1f}", f"{size[name] / size['plain']:.4f}"]
         body.append([name, *cells])
     return rows([what, "operators", "ratio", "MB", "ratio"], body)
 
 
-def at(fixed_and_slope: tuple[float, float], size: float) -> float:
-    """The line's value at a batch size."""
-    fixed, slope = fixed_and_slope
-    return fixed + slope * size
+def fits(kept: Kept, what: str, points: Sequence[Point]) -> dict[str, Callable[..., float]]:
+    """(blocks in each stage, batch) -> instructions, of each variant."""
+    counts = {at: by_variant(kept.counts["instructions"][0], what, at) for at in points}
+    return {
+        name: plane({(blocks(depth), size): counts[depth, size][name] for depth, size in points})
+        for name in counts[points[0]]
+    }
 
 
-def lines(kept: Kept, what: str, sizes: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """(fixed, per image) instructions of each variant."""
-    counts = {size: by_variant(kept.counts["instructions"][0], what, size) for size in sizes}
-    names = counts[sizes[0]]
-    return {name: line({size: counts[size][name] for size in sizes}) for name in names}
+def blocks(depth: int) -> int:
+    return (depth - 2) // 9
 
 
-def instruction_table(what: str, kept: Kept, sizes: Sequence[int], batch: int) -> str:
-    """Millions of instructions at ``sizes``, the line through them, and what it says of others."""
-    fits = lines(kept, what, sizes)
+def instruction_table(what: str, kept: Kept, points: Sequence[Point], to: Point) -> str:
+    """Millions of instructions at ``points`` (ratio to plain), and what the fit says of ``to``."""
+    n, batch = blocks(to[0]), to[1]
+    fitted = fits(kept, what, points)
+    counts = [by_variant(kept.counts["instructions"][0], what, at) for at in points]
     body = []
-    for name, fit in fits.items():
-        cells = []
-        for size in sizes:
-            counts = by_variant(kept.counts["instructions"][0], what, size)
-            cells += [f"{counts[name] / 1e6:.1f}", f"{counts[name] / counts['plain']:.4f}"]
-        cells += [f"{fit[0] / 1e6:.1f}", f"{fit[1] / 1e6:.2f}"]
-        cells += [f"{at(fit, batch) / at(fits['plain'], batch):.4f}"]
-        body.append([name, *cells, BOUNDS.get((what, name), "")])
-    head = [cell for size in sizes for cell in (f"batch {size}", "ratio")]
-    return rows(
-        [what, *head, "fixed", "per image", f"ratio at {batch}, by the line", "bound"], body
-    )
+    for name, fit in fitted.items():
+        cells = [f"{of[name] / 1e6:.1f} ({of[name] / of['plain']:.4f})" for of in counts]
+        cells += [f"{fit(n, 0) / 1e6:.0f}", f"{(fit(n, 1) - fit(n, 0)) / 1e6:.1f}"]
+        ratio = fit(n, batch) / fitted["plain"](n, batch)
+        body.append([name, *cells, f"{ratio:.4f}", BOUNDS.get((what, name), "")])
+    head = [f"ResNet{depth}, batch {size}" for depth, size in points]
+    model = [f"ResNet{to[0]}: fixed", "per image", f"ratio at batch {batch}"]
+    return rows([what, *head, *model, "bound"], body)
 
 
 def repeats(kept: Kept, name: str) -> float:
     """The largest relative difference between the two counts of a unit's ratio to plain."""
-    first, second = kept.counts[name]
     worst = 0.0
-    for key in first:
-        what, _, size = key.split(" / ")
-        plain = unit(what, "plain", int(size))
-        ratios = [counts[key] / counts[plain] for counts in (first, second)]
-        worst = max(worst, abs(ratios[1] / ratios[0] - 1))
+    for key in kept.counts[name][0]:
+        what, _, *at = key.split(" / ")
+        plain = " / ".join((what, "plain", *at))
+        first, second = (counts[key] / counts[plain] for counts in kept.counts[name])
+        worst = max(worst, abs(second / first - 1))
     return worst
 
 
-def misfit(kept: Kept, what: str, sizes: Sequence[int]) -> float:
-    """The largest relative distance of a count from its line."""
-    fits, worst = lines(kept, what, sizes), 0.0
-    for size in sizes:
-        for name, number in by_variant(kept.counts["instructions"][0], what, size).items():
-            worst = max(worst, abs(at(fits[name], size) / number - 1))
+def misfit(kept: Kept, what: str, points: Sequence[Point]) -> float:
+    """The largest relative distance of a count from what the fit says there."""
+    fitted, worst = fits(kept, what, points), 0.0
+    for at in points:
+        for name, number in by_variant(kept.counts["instructions"][0], what, at).items():
+            worst = max(worst, abs(fitted[name](blocks(at[0]), at[1]) / number - 1))
     return worst
 
 
-def counted_page(kept: Kept, options: argparse.Namespace) -> list[str]:
+def counted_page(kept: Kept, to: Point, points: Sequence[Point]) -> list[str]:
+    depth, batch = to
     page = [
         "## Counted",
-        f"ResNet{options.depth}, batch {options.batch}: operators dispatched, and bytes taken from "
-        "torch's allocator, freed again or not. Counted twice: the ratios differ by at most "
+        f"ResNet{depth}, batch {batch}: operators dispatched, and bytes taken from torch's "
+        "allocator, freed again or not. Counted twice: the ratios differ by at most "
         f"{repeats(kept, 'operators'):.3%} and {repeats(kept, 'bytes'):.3%}.",
-        *(counted_table(what, kept, options.batch) for what in (TRAINING, INFERENCE)),
+        *(counted_table(what, kept, to) for what in (TRAINING, INFERENCE)),
     ]
     if not kept.counts["instructions"][0]:
         return [*page, "Instructions were not counted."]
-    sizes = options.count_batches
-    checked = ""
-    if len(sizes) > 2:
-        off = max(misfit(kept, what, sizes) for what in (TRAINING, INFERENCE))
-        checked = f" No count is further than {off:.2%} from its line."
-    fits = lines(kept, TRAINING, sizes)
-    halved = [at(fits[name], options.batch / 2) for name in ("ASR", "plain")]
+    fitted, n = fits(kept, TRAINING, points), blocks(depth)
+    # What vectors of twice the width could save at most: half of all that grows with the batch.
+    halved = [fitted[name](n, batch / 2) for name in ("ASR", "plain")]
+    off = max(misfit(kept, what, points) for what in (TRAINING, INFERENCE))
     return [
         *page,
-        f"ResNet{options.count_depth}: millions of instructions, counted by callgrind at batch "
-        f"{' and '.join(map(str, sizes))} in two processes, the second in reverse order; the "
-        f'ratios differ by at most {repeats(kept, "instructions"):.3%}. "Fixed" and "per '
-        'image" are those of the straight line through the counts, which is extrapolated to batch '
-        f"{options.batch}: a model, not a count.{checked} Callgrind has no AVX-512; with half "
-        f"the instructions an image, ASR's ratio would be {halved[0] / halved[1]:.4f}.",
-        *(instruction_table(what, kept, sizes, options.batch) for what in (TRAINING, INFERENCE)),
+        "Millions of instructions (ratio to plain), counted by callgrind in two processes, the "
+        "second in reverse order; the ratios differ by at most "
+        f"{repeats(kept, 'instructions'):.3%}. On a small batch the fixed cost of gates weighs "
+        "more than in training, so what a step, a block, an image, and a block for each image cost "
+        f"is fitted to the {len(points)} counts of a row, none of which is further than {off:.2%} "
+        f"from the fit. The columns of ResNet{depth} are extrapolated from that: a model, not a "
+        "count. Callgrind runs code for AVX2; with half the instructions for an image, which "
+        f"wider vectors may save, ASR's ratio would be {halved[0] / halved[1]:.4f}.",
+        *(instruction_table(what, kept, points, to) for what in (TRAINING, INFERENCE)),
     ]
 
 
@@ -450,20 +460,22 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--depth", type=int, default=164)
     parser.add_argument(
-        "--count-batches",
-        type=int,
+        "--count-at",
+        type=point,
         nargs="*",
-        default=[1, 2, 4],
-        help="batch sizes at which instructions are counted, two or more; none: not counted",
+        default=[(11, 2), (11, 4), (11, 8), (20, 2), (20, 4)],
+        metavar="DEPTHxBATCH",
+        help="where instructions are counted: two depths and two batch sizes, or more; none: not",
     )
-    parser.add_argument("--count-depth", type=int, default=83, help="the net that they are of")
     parser.add_argument("--state", type=Path, default=Path("runs/bench_training.json"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.batch < 1 or any(n < 1 for n in options.count_batches):
-        parser.error("rounds and batch sizes are 1 or more")
-    if len(set(options.count_batches)) == 1:
-        parser.error("a line needs two batch sizes, --count-batches 2 4")
+    if options.rounds < 1 or options.batch < 1:
+        parser.error("rounds and batch are 1 or more")
+    options.count_at = sorted(set(options.count_at))
+    several = (len({at[i] for at in options.count_at}) for i in range(2))
+    if options.count_at and (len(options.count_at) < 4 or min(several) < 2):
+        parser.error("a fit needs --count-at four nets, of two depths and two batch sizes or more")
     return options
 
 
@@ -471,21 +483,20 @@ def main(arguments: list[str] | None = None) -> None:
     options = parsed(arguments)
     torch.set_num_threads(1)
     version = torch.__version__.split("+")[0]
-    of = {name: getattr(options, name) for name in ("batch", "depth", "count_depth")}
-    kept = Kept(options.state, {**of, "torch": version, "code": code_digest()})
-    count(kept, options.depth, options.batch)
-    sizes = sorted(set(options.count_batches))
-    if sizes and not (shutil.which("valgrind") and shutil.which("vgdb")):
+    to, points = (options.depth, options.batch), options.count_at
+    kept = Kept(options.state, {"of": list(to), "torch": version, "code": code_digest()})
+    count(kept, to)
+    if points and not (shutil.which("valgrind") and shutil.which("vgdb")):
         say("valgrind is not installed: no instructions are counted")
-    elif sizes:
-        count_instructions(kept, options.count_depth, sizes)
+    elif points:
+        count_instructions(kept, points)
     measure_time(kept, options.depth, options.batch, options.rounds)
     page = [
         "# What ASR costs",
         f"{SIDE}×{SIDE}, SE gates after each block's last BatchNorm, float32, one thread of "
         f"{os.cpu_count()} cores {platform.machine()}, torch {version}. Made by "
         "`scripts/bench_training.py`.",
-        *counted_page(kept, options),
+        *counted_page(kept, to, points),
         *timed_page(kept, options),
     ]
     text = "\n\n".join(page)

@@ -73,10 +73,18 @@ def _quiet() -> Iterator[None]:
         os.close(null)
 
 
-def line(counts: Mapping[int, int]) -> tuple[float, float]:
-    """(fixed, per image) of the straight line through counts by batch size, least squares."""
-    slope, start = np.polyfit(list(counts), list(counts.values()), 1)
-    return float(start), float(slope)
+def plane(counts: Mapping[tuple[int, int], int]) -> Callable[[float, float], float]:
+    """(blocks, batch) -> instructions: a + b·blocks + c·batch + d·blocks·batch, least squares.
+
+    A step costs something, so does each block, so does each image, and each block for each image.
+
+    Args:
+        counts: by (blocks, batch), at two or more of either.
+    """
+    blocks, batch = np.array(list(counts), dtype=float).T
+    columns = np.stack([np.ones_like(blocks), blocks, batch, blocks * batch], axis=1)
+    a, b, c, d = np.linalg.lstsq(columns, np.array(list(counts.values()), dtype=float))[0].tolist()
+    return lambda blocks, batch: a + b * blocks + c * batch + d * blocks * batch
 
 
 def count_here(steps: Mapping[str, Step]) -> None:

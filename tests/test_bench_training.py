@@ -80,20 +80,27 @@ def test_the_order_is_drawn_anew_each_round(bench):
     assert [seconds["c"] for seconds in kept] == seconds["c"]
 
 
+POINTS = [(11, 2), (11, 4), (11, 8), (20, 2), (20, 4)]
+TO = (164, 200)
+
+
 def filled(bench, path, of=()):
-    """Counts and seconds that a line and ratios can be read off by hand."""
+    """Counts and seconds that a fit and ratios can be read off by hand."""
     kept = bench.Kept(path, dict(of))
     names = ["plain", "ASR"]
     for turn in range(2):
         for what in (bench.TRAINING, bench.INFERENCE):
-            for name, fixed, slope in (("plain", 100, 10), ("ASR", 122, 10)):
-                for batch in (1, 2, 4):
+            for name, block in (("plain", 3), ("ASR", 4)):
+                for depth, batch in POINTS:
+                    n = (depth - 2) // 9
                     # The second time all is a tenth more, ratios are the same.
-                    number = (fixed + slope * batch) * 10**6 * (10 + turn) // 10
-                    kept.counts["instructions"][turn][bench.unit(what, name, batch)] = number
+                    number = (90 + block * n + 5 * batch + 2 * n * batch) * 10**5 * (10 + turn)
+                    kept.counts["instructions"][turn][bench.unit(what, name, (depth, batch))] = (
+                        number
+                    )
                 for of, number in (("operators", 40), ("bytes", 10**6)):
                     extra = number // 4 if name == "ASR" else 0
-                    kept.counts[of][turn][bench.unit(what, name, 200)] = number + extra
+                    kept.counts[of][turn][bench.unit(what, name, TO)] = number + extra
     for what, rounds in ((bench.TRAINING, 2), (bench.INFERENCE, 6)):
         kept.seconds[what] = [dict.fromkeys(names, 1.0)] * rounds
     kept.seconds[bench.GATES] = [{bench.GATES: 0.01}] * 6
@@ -103,37 +110,35 @@ def filled(bench, path, of=()):
 
 def test_counts_are_ratios_to_plain(bench, tmp_path):
     kept = filled(bench, tmp_path / "state.json")
-    rows = bench.counted_table(bench.TRAINING, kept, 200).splitlines()
+    rows = bench.counted_table(bench.TRAINING, kept, TO).splitlines()
     assert rows[2:] == [
         "| plain | 40 | 1.000 | 1.0 | 1.0000 |",
         "| ASR | 50 | 1.250 | 1.2 | 1.2500 |",
     ]
 
 
-def test_instructions_at_another_batch_are_on_the_line(bench, tmp_path):
+def test_instructions_of_another_net_and_batch_are_of_the_fit(bench, tmp_path):
     kept = filled(bench, tmp_path / "state.json")
-    rows = bench.instruction_table(bench.TRAINING, kept, [1, 2, 4], 200).splitlines()
-    assert "ratio at 200, by the line" in rows[0]
-    # (122 + 10) / (100 + 10) = 1.2; (122 + 2000) / (100 + 2000) = 1.0105
-    assert rows[3] == (
-        "| ASR | 132.0 | 1.2000 | 142.0 | 1.1833 | 162.0 | 1.1571 | 122.0 | 10.00 | 1.0105 "
-        "| ≤ 1.02 |"
-    )
-    assert bench.misfit(kept, bench.TRAINING, [1, 2, 4]) < 1e-12
+    rows = bench.instruction_table(bench.TRAINING, kept, POINTS, TO).splitlines()
+    assert "ResNet164: fixed | per image | ratio at batch 200" in rows[0]
+    # n = 18: plain 90 + 54 + (5 + 36) 200, ASR 18 more.
+    assert rows[3].startswith("| ASR | 108.0 (1.0093) | 122.0 (1.0083) |")
+    assert rows[3].endswith(f"| 162 | 41.0 | {1 + 18 / (144 + 41 * 200):.4f} | ≤ 1.02 |")
+    assert bench.misfit(kept, bench.TRAINING, POINTS) < 1e-12
 
 
 def test_what_repeats_is_the_ratio(bench, tmp_path):
     kept = filled(bench, tmp_path / "state.json")
     assert bench.repeats(kept, "instructions") < 1e-12
     second = kept.counts["instructions"][1]
-    second[bench.unit(bench.INFERENCE, "ASR", 2)] *= 1.25
+    second[bench.unit(bench.INFERENCE, "ASR", (11, 2))] *= 1.25
     assert bench.repeats(kept, "instructions") == pytest.approx(0.25)
 
 
-def test_a_bend_in_the_line_is_told(bench, tmp_path):
+def test_what_the_fit_misses_is_told(bench, tmp_path):
     kept = filled(bench, tmp_path / "state.json")
-    kept.counts["instructions"][0][bench.unit(bench.TRAINING, "ASR", 2)] *= 2
-    assert bench.misfit(kept, bench.TRAINING, [1, 2, 4]) > 0.2
+    kept.counts["instructions"][0][bench.unit(bench.TRAINING, "ASR", (11, 4))] *= 2
+    assert bench.misfit(kept, bench.TRAINING, POINTS) > 0.2
 
 
 def test_what_was_measured_is_measured_once(bench, tmp_path, capsys):
@@ -162,38 +167,50 @@ def test_both_turns_count_what_is_missing_in_either_order(bench, tmp_path, monke
     asked = []
 
     def instructions(code, arguments, *, say):
-        asked.append(arguments[2:])
-        yield from ((name, 7) for name in arguments[2:])
+        asked.append(arguments[1:])
+        yield from ((name, 7) for name in arguments[1:])
 
     monkeypatch.setattr(bench, "instructions", instructions)
     kept = bench.Kept(tmp_path / "state.json", {})
-    names = list(bench.counted_steps(11, [1, 2]))
+    names = list(bench.counted_steps([(11, 1), (11, 2)]))
     kept.counts["instructions"][0] = dict.fromkeys(names[:-3], 7)
-    bench.count_instructions(kept, 11, [1, 2])
+    bench.count_instructions(kept, [(11, 1), (11, 2)])
     assert asked == [names[-3:], names[::-1]]
     assert [set(found) for found in kept.counts["instructions"]] == [set(names)] * 2
 
 
 def test_the_code_that_callgrind_runs(bench, tmp_path, monkeypatch):
-    """But for callgrind: the steps that are wanted, in their order, each twice."""
+    """But for callgrind: the steps that are wanted, in their order."""
     ran = []
     monkeypatch.setattr(bench, "count_here", lambda steps: ran.extend(steps))
-    wanted = [bench.unit(bench.INFERENCE, "ASR, folded", 2), bench.unit(bench.TRAINING, "ASR", 1)]
-    bench.count_under_valgrind("11", "1,2", *wanted)
+    wanted = [
+        bench.unit(bench.INFERENCE, "ASR, folded", (11, 2)),
+        bench.unit(bench.TRAINING, "ASR", (20, 1)),
+    ]
+    bench.count_under_valgrind("11x2,20x1", *wanted)
     assert ran == wanted
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--count-batches", "4", "4"], ["--count-batches", "0", "1"], ["--rounds", "0"]]
+    "arguments",
+    [
+        ["--count-at", "11x2", "11x4", "11x8", "11x16"],
+        ["--count-at", "11x2", "20x2", "29x2", "38x2"],
+        ["--count-at", "11x2", "20x4", "20x4", "20x4"],
+        ["--count-at", "12x2"],
+        ["--count-at", "11x0"],
+        ["--count-at", "11"],
+        ["--rounds", "0"],
+    ],
 )
-def test_numbers_that_give_no_line_or_no_time(bench, arguments, capsys):
+def test_numbers_that_give_no_fit_or_no_time(bench, arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         bench.parsed(arguments)
     assert stopped.value.code == 2
-    assert "--count-batches" in capsys.readouterr().err
+    assert arguments[0] in capsys.readouterr().err
 
 
-TINY = ["--rounds", "1", "--batch", "2", "--depth", "11", "--count-batches"]
+TINY = ["--rounds", "1", "--batch", "2", "--depth", "11", "--count-at"]
 
 
 def test_the_page(bench, tmp_path, capsys):

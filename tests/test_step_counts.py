@@ -54,9 +54,12 @@ def test_both_counts_are_the_same_again(counts):
     assert counts.allocated(step) == counts.allocated(step) > x.numel() * 4
 
 
-def test_the_line(counts):
-    assert counts.line({2: 110, 8: 140}) == pytest.approx((100, 5))
-    assert counts.line({1: 1, 2: 4, 3: 1}) == pytest.approx((2, 0))  # least squares
+def test_the_plane(counts):
+    exact = {(n, size): 100 + 7 * n + 5 * size + 3 * n * size for n in (1, 2) for size in (2, 4)}
+    fitted = counts.plane(exact)
+    assert fitted(18, 128) == pytest.approx(100 + 7 * 18 + 5 * 128 + 3 * 18 * 128)
+    more = counts.plane({**exact, (1, 8): exact[1, 4] * 9})
+    assert more(1, 8) != pytest.approx(exact[1, 4] * 9, rel=1e-3)  # least squares
 
 
 def test_a_total(counts):

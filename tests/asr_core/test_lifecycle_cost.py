@@ -1,14 +1,17 @@
 """What gates cost, counted in operations: nothing at the size of a feature map, nothing fused."""
 
+import copy
 from collections import Counter
 
 import pytest
 import torch
 from small_backbones import NAMES, STOCK_MODE, images, small
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from asr_core import fuse_asr
+from asr_core import fuse_asr, insert_asr
+from asr_core.models import resnet_cifar
 from asr_core.parametrization import gated_layers
 
 BATCH = 7  # no layer's width, so that the batch is known by it
@@ -58,6 +61,41 @@ def test_a_gate_on_the_output_would():
     plain = training_step(model)
     model.features[1].register_forward_hook(lambda m, args, out: out * out.new_ones(1, 4, 1, 1))
     assert on_the_batch(training_step(model)) != on_the_batch(plain)
+
+
+class Published(nn.Module):
+    """bn(x) × attention(ψ), with the modules of a gated layer's gate."""
+
+    def __init__(self, bn, gate):
+        super().__init__()
+        self.bn, self.gate = bn, copy.deepcopy(gate)
+
+    def forward(self, x):
+        return self.bn(x) * self.gate.attention[0](self.gate.psi)
+
+
+MORE = 11
+"""Operations of a step that ASR adds to those of the published form, for each gate.
+
+Forward: v as a vector, two views of it, and one product more, for γ and β. Backward: a product
+more for each of the two, the sum of their gradients of v, and the views' ways back; less the sum
+over the feature map and the shape of v that its product on the output needs.
+"""
+
+
+@pytest.mark.parametrize("depth", [11, 20])
+def test_a_step_adds_few_operations_to_those_of_the_published_form(depth):
+    plain = resnet_cifar(depth, 5)
+    asr = copy.deepcopy(plain)
+    insert_asr(asr, targets="layer*.bn3")
+    published = copy.deepcopy(plain)
+    gates = dict(gated_layers(asr))
+    for name, layer in gates.items():
+        parent, child = published.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
+        setattr(parent, child, Published(getattr(parent, child), layer.asr))
+    counts = [sum(training_step(m.train()).values()) for m in (plain, published, asr)]
+    assert counts[0] < counts[1]
+    assert (counts[2] - counts[1]) == MORE * len(gates), counts
 
 
 @pytest.mark.parametrize("name", NAMES)
