@@ -89,9 +89,11 @@ class Gate(nn.Module):
         return self._product()
 
     def _product(self) -> Tensor:
-        v = self.attention[0](self.psi[:1])
-        for i, module in enumerate(self.attention[1:], start=1):
-            v = v * module(self.psi[i : i + 1])
+        # The ψ of δ = 1 is not cut out of itself: every training step runs this for every gate.
+        parts = self.psi.split(1) if len(self.attention) > 1 else (self.psi,)
+        v, *others = [module(psi) for module, psi in zip(self.attention, parts, strict=True)]
+        for other in others:
+            v = v * other
         return v.flatten()
 
     @property

@@ -35,6 +35,8 @@ class Slot:
         """v (C,) in a shape that broadcasts against ``tensor``."""
         if self.start:
             v = torch.cat([v.new_ones(self.start), v])
+        if tensor.ndim == 1:
+            return v
         shape = [1] * tensor.ndim
         shape[self.dim] = -1
         if self.groups > 1:

@@ -74,12 +74,12 @@ class Published(nn.Module):
         return self.bn(x) * self.gate.attention[0](self.gate.psi)
 
 
-MORE = 11
-"""Operations of a step that ASR adds to those of the published form, for each gate.
+MORE = 5
+"""Operations of a step, for each gate, that ASR may add to those of the published form.
 
-Forward: v as a vector, two views of it, and one product more, for γ and β. Backward: a product
-more for each of the two, the sum of their gradients of v, and the views' ways back; less the sum
-over the feature map and the shape of v that its product on the output needs.
+v multiplies γ and β where the published form has one product: one more forward and two backward,
+and the sum of both gradients of v. v becomes a vector, and its gradient is shaped back. The
+published form's sum over the feature map is saved.
 """
 
 
@@ -95,7 +95,7 @@ def test_a_step_adds_few_operations_to_those_of_the_published_form(depth):
         setattr(parent, child, Published(getattr(parent, child), layer.asr))
     counts = [sum(training_step(m.train()).values()) for m in (plain, published, asr)]
     assert counts[0] < counts[1]
-    assert (counts[2] - counts[1]) == MORE * len(gates), counts
+    assert counts[2] - counts[1] <= MORE * len(gates)
 
 
 @pytest.mark.parametrize("name", NAMES)
