@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -31,14 +32,17 @@ def timed(
 ) -> list[list[float]]:
     """Seconds of every forward, for each model ``rounds`` of them; see :func:`side_by_side`.
 
-    The models take turns, so that what else the machine does in a round slows them alike.
+    The models take turns, so that what else the machine does in a round slows them alike, in an
+    order drawn anew each round, so that none always follows the same other one.
 
     Args:
         on_forward: called after each forward, ``len(models) * (rounds + 1)`` times.
     """
     times: list[list[float]] = [[] for _ in models]
+    turns = list(zip(models, times, strict=True))
+    order = random.Random()  # not the caller's draws
     for turn in range(rounds + 1):
-        for model, measured in zip(models, times, strict=True):
+        for model, measured in order.sample(turns, len(turns)):
             _wait(inputs.device)
             start = time.perf_counter()
             model(inputs)

@@ -160,9 +160,10 @@ def in_turns(
         on_round: called with the seconds of each round that counts.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
+    order = random.Random()  # not of the seeds that draw the models
     for turn in range(rounds + 1):
         measured = {}
-        for name in random.sample(list(steps), len(steps)):
+        for name in order.sample(list(steps), len(steps)):
             before = time.process_time()
             steps[name]()
             measured[name] = time.process_time() - before

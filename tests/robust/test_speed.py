@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -45,9 +47,20 @@ def test_models_take_turns_and_the_first_round_does_not_count(clock: Clock) -> N
     models = [Slow("a", clock, iter((100, 1, 2, 6))), Slow("b", clock, iter((50, 4, 5, 3)))]
     ticks: list[float] = []
     times = timed(models, torch.zeros(1), rounds=3, on_forward=lambda: ticks.append(clock.now))
-    assert clock.order == ["a", "b"] * 4
+    assert [sorted(clock.order[i : i + 2]) for i in range(0, 8, 2)] == [["a", "b"]] * 4
     assert times == [[1, 2, 6], [4, 5, 3]]
-    assert ticks == [100, 150, 151, 155, 157, 162, 168, 171]
+    assert len(ticks) == 8
+    assert ticks[1::2] == [150, 155, 162, 171]  # at the end of each round
+
+
+def test_the_order_is_drawn_anew_each_round_and_not_from_the_callers_draws(clock: Clock) -> None:
+    state = random.getstate()
+    models = [Slow(name, clock, itertools.repeat(1.0)) for name in "abcdef"]
+    timed(models, torch.zeros(1), rounds=20)
+    rounds = {"".join(clock.order[i : i + 6]) for i in range(0, 21 * 6, 6)}
+    # Of 720 orders; that 21 draws give fewer than 11 has a chance below 1e-17.
+    assert len(rounds) > 10
+    assert random.getstate() == state
 
 
 def test_side_by_side_gives_medians(clock: Clock) -> None:
