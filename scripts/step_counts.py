@@ -25,6 +25,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 Step = Callable[[], object]
 COUNTED = "counted "
+PIPES = "STEP_COUNTS_PIPES"
+"""The variable that says where valgrind listens for commands."""
 
 
 class Operators(TorchDispatchMode):
@@ -98,7 +100,8 @@ def count_here(steps: Mapping[str, Step]) -> None:
     gc.collect()
     gc.disable()
     # Valgrind translates all code anew when this changes, so it changes once.
-    control = ("vgdb", f"--pid={os.getpid()}", "instrumentation", "on")
+    pipes = f"--vgdb-prefix={os.environ[PIPES]}"
+    control = ("vgdb", pipes, f"--pid={os.getpid()}", "instrumentation", "on")
     subprocess.run(control, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for name, step in steps.items():
         torch._C._valgrind_toggle()
@@ -126,12 +129,13 @@ def instructions(
     python = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
     last: deque[str] = deque(maxlen=20)
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "callgrind")
-        valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no")
-        command = [*valgrind, f"--callgrind-out-file={out}", sys.executable, "-c", code, *arguments]
+        out, pipes = Path(folder, "callgrind"), str(Path(folder, "vgdb"))
+        command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no"]
+        command += [f"--callgrind-out-file={out}", f"--vgdb-prefix={pipes}"]
+        command += [sys.executable, "-c", code, *arguments]
         with subprocess.Popen(
             command,
-            env={**os.environ, **threads, **python},
+            env={**os.environ, **threads, **python, PIPES: pipes},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
