@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from suite_results import made_up
 from tiny_classifier import register, run, tiny_config, tiny_data
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from asr_core.errors import InputError
 from asr_core.training import open_run
 from robust.noise import BatchNoise, batch_statistics, parse_severity, run_in_batch, run_under
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
+from robust.suites.cohort import cohorts
 from robust.suites.norm_noise import shuffled_groups
 
 ALL = torch.arange(17)
@@ -229,3 +231,18 @@ def test_noise_of_no_strength_is_clean_to_the_bit(
             result = attacked(model, data, noise=noise, severities=(severity,))
             assert torch.equal(result.clean.correct, result.outcomes[1].correct)
     assert bool((logits[:, 0] == logits[:, 1]).any()) == (precision == torch.bfloat16)
+
+
+def test_what_noise_cannot_reach_is_said() -> None:
+    suite = SUITES["norm-noise"](SuiteOptions(data=tiny_data(), noise="batch"))
+    counts = {"plain": (11, 11), "vit": (25, 0), "folded": (3, 3)}
+    groups = cohorts(
+        made_up(name, 0, 0.9, norm_layers=norms, batch_norms=batch)
+        for name, (norms, batch) in counts.items()
+    )
+    none, layers = suite.notes(groups)
+    assert none == "vit has no BatchNorm: batch noise cannot reach it, by construction"
+    assert layers.startswith("norm layers under noise: plain 11, vit 25, folded 3 (")
+    constant = SUITES["norm-noise"](SuiteOptions(data=tiny_data(), noise="constant"))
+    assert len(constant.notes(groups)) == 1
+    assert suite.notes(cohorts([made_up("plain", 0, 0.9), made_up("se", 0, 0.9)])) == []
