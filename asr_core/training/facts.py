@@ -38,7 +38,7 @@ class DataFacts:
     image_size: Annotated[int, Field(ge=1, le=limits.SIDE)]
     mean: Several[Number]
     std: Several[Number]
-    sizes: Annotated[Several[Annotated[int, Field(ge=0)]], Field(min_length=3, max_length=3)]
+    sizes: Several[Annotated[int, Field(ge=0)]]
     labels: Text
 
     def __post_init__(self) -> None:
