@@ -80,7 +80,7 @@ def test_the_order_is_drawn_anew_each_round(bench):
     assert [seconds["c"] for seconds in kept] == seconds["c"]
 
 
-POINTS = [(11, 2), (11, 4), (11, 8), (20, 2), (20, 4)]
+POINTS = [(11, 2), (11, 4), (11, 8), (20, 2), (20, 8)]
 TO = (164, 200)
 
 
@@ -125,6 +125,11 @@ def test_instructions_of_another_net_and_batch_are_of_the_fit(bench, tmp_path):
     assert rows[3].startswith("| ASR | 108.0 (1.0093) | 122.0 (1.0083) |")
     assert rows[3].endswith(f"| 162 | 41.0 | {1 + 18 / (144 + 41 * 200):.4f} | ≤ 1.02 |")
     assert bench.misfit(kept, bench.TRAINING, POINTS) < 1e-12
+    text = "\n".join(bench.counted_page(kept, TO, POINTS))
+    # Here all that ASR adds is fixed.
+    assert f"fixed cost alone makes ASR's ratio {1 + 18 / (144 + 41 * 200):.4f}" in text
+    assert f"by the fit would be {1 + 18 / (144 + 41 * 100):.4f}" in text
+    assert "differ by at most 0.000%" in text
 
 
 def test_what_repeats_is_the_ratio(bench, tmp_path):
