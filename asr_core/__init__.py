@@ -10,8 +10,9 @@ from asr_core.attention import ATTENTIONS
 from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError, ParityError, TargetError
 from asr_core.fold.branches import merge_branches
-from asr_core.fold.model import fold_model
-from asr_core.fold.norms import fold_bn, fold_conv_bn
+from asr_core.fold.layer import fold_bn
+from asr_core.fold.model import FoldReport, fold_model, fold_report
+from asr_core.fold.norms import fold_conv_bn
 from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.fuse import fuse_asr
 from asr_core.gate import Gate
@@ -25,6 +26,7 @@ from asr_core.stock import load_stock_state_dict
 __all__ = [
     "ATTENTIONS",
     "CheckpointError",
+    "FoldReport",
     "FreezeReport",
     "Gate",
     "InputError",
@@ -40,6 +42,7 @@ __all__ = [
     "fold_bn",
     "fold_conv_bn",
     "fold_model",
+    "fold_report",
     "freeze_attention",
     "fuse_asr",
     "insert_asr",

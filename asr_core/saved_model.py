@@ -256,7 +256,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
             if facts.merged:
                 model = merge_branches(model, facts.merged)
             if facts.folded:
-                model = fold_conv_bn(model, facts.folded)
+                model = fold_conv_bn(model, facts.folded, example=_example(model, stock))
         except CheckpointError:
             raise
         except (TypeError, ValueError) as error:
@@ -319,3 +319,10 @@ def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:
         if said is not None and tuple(said) != own:
             raise InputError(f"the model normalises by {name} {own}, the stock model says {said}")
     return replace(stock, mean=mean, std=std)
+
+
+def _example(model: nn.Module, stock: StockModel) -> Tensor:
+    """Two inputs of the stock model's shape, without the random state's help."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    random = torch.Generator("cpu").manual_seed(0)
+    return torch.rand((2, *stock.input_shape), generator=random).to(like)

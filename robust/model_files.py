@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from asr_core import fold_conv_bn, fuse_asr, merge_branches
+from asr_core import FoldReport, fold_report, fuse_asr
 from asr_core.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.divergence import require_agreement
 from asr_core.errors import CheckpointError, InputError
 from asr_core.export import TOLERANCE
-from asr_core.fold.branches import branched
-from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized
 from asr_core.parametrization import gated_layers
 from asr_core.parity import ParityReport
@@ -90,25 +88,22 @@ class ModelFile(ABC):
         plain = fuse_asr(self.model)
         return plain, require_agreement(self.model, plain, self.examples())
 
-    def folded(self, plain: nn.Module) -> tuple[nn.Module, Folds]:
+    def folded(self, plain: nn.Module) -> FoldReport:
         """The fused model with parallel branches merged and batch norms folded too, proved.
 
         Raises:
             InputError: the forward cannot be traced, or there is nothing to merge or fold.
             ParityError: the outputs differ by more than rounding.
         """
-        blocks = branched(plain)
-        merged = merge_branches(plain, blocks)
-        pairs = conv_bn_pairs(merged)
-        if not blocks and not pairs:
+        first, *others = self.examples()
+        report = fold_report(plain, example=first)
+        if not (report.merged or report.pairs or report.left):
             raise InputError(
-                "no batch norm takes the output of one convolution or linear layer: "
-                "there is nothing to fold"
+                "the model has no batch norm and no branches: there is nothing to fold"
             )
-        folded = fold_conv_bn(merged, pairs)
-        convs = [conv for conv, _ in pairs]
-        require_agreement(plain, folded, self.examples(), tolerance=TOLERANCE, skip=convs)
-        return folded, Folds(blocks, pairs)
+        skip = report.changed
+        require_agreement(plain, report.model, others, tolerance=TOLERANCE, skip=skip)
+        return report
 
     @abstractmethod
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:

@@ -8,19 +8,25 @@ with zeros to one size (Ding et al. 2019, arXiv 1908.03930, sec. 3.2; Ding et al
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
-from asr_core.errors import InputError
+from asr_core.changes import own_code, unfit
+from asr_core.copies import become
+from asr_core.errors import InputError, TargetError
 from asr_core.fold.kernels import identity_conv, merge_convs
-from asr_core.fold.norms import fold_bn
+from asr_core.fold.layer import fold_bn
 from asr_core.fuse import fuse_asr
 from asr_core.layers import KINDS
+from asr_core.memory import Memory, tensors_in
 from asr_core.parity import check_parity
+from asr_core.placement.graph import Forward
+from asr_core.placement.trace import same_steps, trace_all
 from asr_core.probe import synthetic_inputs
+from asr_core.report import Refusal
 
 Branch = tuple[nn.Module | None, nn.Module | None]
 """A convolution, or None where the branch reads the input as it is; and its norm, if any."""
@@ -68,6 +74,24 @@ def branched(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, Branched)]
 
 
+def find_blocks(model: nn.Module) -> tuple[list[str], list[Refusal]]:
+    """Names of the blocks of ``model`` that may be merged; and the others, with the reason.
+
+    One stays where it or a layer of its branches has hooks or tensors that are no plain
+    parameters, or where the graph of the model's forward shows that such a layer is used from
+    outside as well.
+    """
+    names = branched(model)
+    forwards = [Forward(model, graph) for graph in _graphs(model)] if names else []
+    refusals = []
+    for name in names:
+        block = model.get_submodule(name)
+        if reason := _own_state(block) or _outside(block, forwards):
+            refusals.append(Refusal(name, reason))
+    left = {refusal.name for refusal in refusals}
+    return [name for name in names if name not in left], refusals
+
+
 def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.Module:
     """A copy of ``model`` in eval mode, whose blocks of parallel branches are one convolution.
 
@@ -81,7 +105,8 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
         names: of the :class:`Branched` blocks; None takes all.
 
     Raises:
-        InputError: a name that is no such block, or branches that are no one convolution.
+        InputError: a name that is no such block, one that must stay (:func:`find_blocks`), or
+            branches that are no one convolution.
         ParityError: a merged block, or a fused layer, gives something else.
     """
     merged = fuse_asr(model).eval()
@@ -93,16 +118,57 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
                 f"no block {name!r} with branches to merge; the model has "
                 f"{', '.join(map(repr, known[:5])) or 'none'}{', …' if len(known) > 5 else ''}"
             )
-    blocks: dict[nn.Module, nn.Module] = {}
-    for name in names:
+    for refusal in find_blocks(merged)[1] if names else ():
+        if refusal.name in names:
+            raise InputError(f"cannot merge {refusal.name!r}: {refusal.reason}")
+    before = _graphs(merged, names)
+    for name in dict.fromkeys(names):
         block: Any = merged.get_submodule(name)
-        blocks[block] = block.fuse()
-    # By identity, since a block may be in several places.
-    for parent in list(merged.modules()):
-        for child, module in parent._modules.items():
-            if module in blocks:
-                parent._modules[child] = blocks[module]
-    return blocks.get(merged, merged)
+        become(block, block.fuse())
+    if before and "" not in names and not same_steps(before, _graphs(merged, names)):
+        raise InputError(
+            f"cannot merge {', '.join(map(repr, names))}: the forward of {type(model).__name__} "
+            "asks what they are"
+        )
+    return merged
+
+
+def _graphs(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
+    """None where there are none: using a block that is gone from outside then fails loudly."""
+    try:
+        return trace_all(model, whole)
+    except TargetError:
+        return []
+
+
+def _layers(block: Any) -> list[nn.Module]:
+    # An Identity stands where fold_conv_bn was before.
+    layers = [layer for branch in block.branches() for layer in branch if layer is not None]
+    return [layer for layer in layers if not isinstance(layer, nn.Identity)]
+
+
+def _own_state(block: nn.Module) -> str:
+    if own_code(block):
+        return "it has hooks, or methods of its own, which may depend on what is inside"
+    reasons = ((layer, unfit(layer)) for layer in _layers(block))
+    said = (f"the {type(layer).__name__} in it {reason}" for layer, reason in reasons if reason)
+    return next(said, "")
+
+
+def _outside(block: nn.Module, forwards: Iterable[Forward]) -> str:
+    """Whether one of its layers is called, or its tensors are read, outside the block itself."""
+    layers = {id(layer) for layer in _layers(block)}
+    memory = Memory(tensors_in(("", layer) for layer in _layers(block)))
+    for forward in forwards:
+        for node in forward.nodes:
+            stack = ["", *(name for name, _ in node.meta.get("nn_module_stack", {}).values())]
+            if any(forward.modules[name] is block for name in stack):
+                continue
+            called = forward.modules[str(node.target)] if node.op == "call_module" else None
+            tensor = node.meta.get("tensor")
+            if id(called) in layers or (tensor is not None and memory.sharing(tensor)):
+                return "what is inside is used outside it as well"
+    return ""
 
 
 def _sum(branches: Sequence[Branch]) -> nn.Module:
@@ -112,6 +178,5 @@ def _sum(branches: Sequence[Branch]) -> nn.Module:
     convs = []
     for conv, bn in branches:
         conv = identity_conv(like) if conv is None else conv
-        # An Identity stands where fold_conv_bn was before.
         convs.append(conv if bn is None or isinstance(bn, nn.Identity) else fold_bn(conv, bn))
     return merge_convs(convs)

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from asr_core.divergence import require_agreement
-from asr_core.fold.branches import merge_branches
-from asr_core.fold.norms import fold_conv_bn
-from asr_core.fold.pairs import conv_bn_pairs
+from asr_core.fold.branches import find_blocks, merge_branches
+from asr_core.fold.norms import require_same, warn_of
+from asr_core.fold.pairs import changed_by, find_pairs
+from asr_core.fuse import fuse_asr
+from asr_core.report import Refusal
 
-TOLERANCE = 1e-4
-"""Relative, in float32: a fold rounds anew in each layer, and deep networks carry it on."""
+
+@dataclass(frozen=True, repr=False)
+class FoldReport:
+    """The result of :func:`asr_core.fold_report`; its repr is plain text.
+
+    Attributes:
+        model: the folded model.
+        merged: names of the blocks of parallel branches that are one convolution now.
+        pairs: names (conv, bn) of the batch norms that were folded into the layers before them.
+        left: the blocks and batch norms that stay, with the reason.
+    """
+
+    model: nn.Module
+    merged: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
+    left: Sequence[Refusal] = ()
+
+    @property
+    def changed(self) -> set[str]:
+        """Names of the modules whose outputs folding changed."""
+        return changed_by(self.pairs)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [
+                f"{len(self.merged)} blocks merged",
+                f"{len(self.pairs)} batch norms folded",
+                *(f"{refusal.name!r} stays: {refusal.reason}" for refusal in self.left),
+            ]
+        )
 
 
 def fold_model(model: nn.Module, *, example: Any = None) -> nn.Module:
     """The model for inference: gates fused, branches merged, batch norms folded.
 
-    In this order: :func:`asr_core.fuse_asr`, :func:`asr_core.merge_branches`, and
-    :func:`asr_core.fold_conv_bn` on the pairs that ``torch.fx`` finds. A model that was fused, or
-    merged, before gives the same.
+    What may not be folded stays as it is, and a warning says what and why
+    (:func:`asr_core.fold_report` says it in data). A model that was fused, or merged, before gives
+    the same.
 
     Args:
         model: with gates or plain, in any mode; not changed.
         example: input (or tuple of inputs) on which the folded model is compared with ``model``,
-            both in eval mode; None leaves that out.
+            both in eval mode; None leaves that out. It also shows the channel axis where classes
+            leave it open: a linear layer or Conv1d before a BatchNorm1d, any before a
+            SyncBatchNorm. Without it, those stay.
 
     Returns:
         A copy in eval mode.
@@ -33,11 +66,27 @@ def fold_model(model: nn.Module, *, example: Any = None) -> nn.Module:
     Raises:
         InputError: the forward cannot be traced, or branches that are no one convolution.
         ParityError: a check on the way, or that on ``example``, fails; the layer is named.
+
+    Warns:
+        UserWarning: something was left in place; the text says what and why.
     """
-    merged = merge_branches(model)
-    pairs = conv_bn_pairs(merged)
-    folded = fold_conv_bn(merged, pairs)
+    report = fold_report(model, example=example)
+    warn_of(report.left, folded=len(report.merged) + len(report.pairs))
+    return report.model
+
+
+def fold_report(model: nn.Module, *, example: Any = None) -> FoldReport:
+    """What :func:`asr_core.fold_model` gives, and what was folded and what was not, with reasons.
+
+    In this order: :func:`asr_core.fuse_asr`, :func:`asr_core.merge_branches`, and
+    :func:`asr_core.fold_conv_bn`, on all that may be folded.
+    Arguments and errors are those of :func:`asr_core.fold_model`.
+    """
+    plain = fuse_asr(model)
+    blocks, kept = find_blocks(plain)
+    merged = merge_branches(plain, blocks)
+    found = find_pairs(merged, example=example)
+    report = FoldReport(found.model, blocks, found.pairs, (*kept, *found.left))
     if example is not None:
-        convs = [conv for conv, _ in pairs]
-        require_agreement(model, folded, [example], tolerance=TOLERANCE, skip=convs)
-    return folded
+        require_same(model, report.model, example, skip=report.changed)
+    return report

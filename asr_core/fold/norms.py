@@ -1,114 +1,101 @@
-"""The further step: a BatchNorm on running statistics, folded into the layer before it."""
+"""The further step: BatchNorms on running statistics, folded into the layers before them."""
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
+from asr_core.copies import copy_model
+from asr_core.divergence import require_agreement
 from asr_core.errors import InputError
-from asr_core.layers import KINDS, kind_of, present
+from asr_core.fold.layer import BEFORE, fold_pairs
+from asr_core.fold.pairs import changed_by, find_pairs
+from asr_core.layers import kind_of
+from asr_core.parametrization import gated_layers
+from asr_core.report import Refusal, listed
 
-_BEFORE = ("conv", "conv transpose", "linear")
-
-
-def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
-    """A new layer that gives ``bn(conv(x))``, with ``bn`` on its running statistics.
-
-    With s = γ / √(σ² + ε): weight s ⊙ W per output channel, bias s ⊙ (b − μ) + β.
-
-    Args:
-        conv: a convolution or transposed one, or a linear layer on (N, C): the channels of a
-            BatchNorm are axis 1; not changed.
-        bn: the BatchNorm that takes its output; not changed.
-
-    Returns:
-        A copy of ``conv``, always with a bias, that keeps dtype, device and memory format.
-
-    Raises:
-        InputError: other kinds of layers, a parametrized one (fuse ASR first), unequal widths, or
-            a ``bn`` without running statistics.
-    """
-    kind = kind_of(conv)
-    if kind is None or kind.name not in _BEFORE:
-        raise InputError(f"cannot fold a norm into {_name(conv)}: it takes a conv or linear layer")
-    norm = kind_of(bn)
-    if norm is None or norm.name != "batch norm":
-        raise InputError(f"cannot fold {_name(bn)}: only a BatchNorm becomes part of a conv")
-    if parametrize.is_parametrized(conv) or parametrize.is_parametrized(bn):
-        raise InputError("cannot fold a parametrized layer: fuse_asr the model first")
-    if kind.channels(conv) != norm.channels(bn):
-        raise InputError(
-            f"{_name(bn)} over {norm.channels(bn)} channels does not follow a {_name(conv)} "
-            f"that has {kind.channels(conv)}"
-        )
-    layer: Any = copy.deepcopy(conv)
-    source: Any = bn
-    if source.running_mean is None or source.running_var is None:
-        raise InputError(f"{_name(bn)} has no running statistics: its output depends on the batch")
-    with torch.no_grad():
-        scale = (source.running_var + source.eps).rsqrt()
-        if source.weight is not None:
-            scale = scale * source.weight
-        shift = -source.running_mean * scale
-        if source.bias is not None:
-            shift = shift + source.bias
-        if layer.bias is not None:
-            shift = shift + layer.bias * scale
-        slot = next(slot for slot in present(layer, kind) if slot.tensor == "weight")
-        scale = scale.to(layer.weight.dtype)
-        layer.weight.copy_(slot.scaled(layer.weight, scale))
-        layer.bias = nn.Parameter(
-            shift.to(layer.weight.dtype), requires_grad=layer.weight.requires_grad
-        )
-    return layer
+TOLERANCE = 1e-4
+"""Relative, in float32: a fold rounds anew in each layer, and deep networks carry it on."""
 
 
-def fold_conv_bn(model: nn.Module, pairs: Iterable[tuple[str, str]] | None = None) -> nn.Module:
+def fold_conv_bn(
+    model: nn.Module, pairs: Iterable[tuple[str, str]] | None = None, *, example: Any = None
+) -> nn.Module:
     """A copy of ``model`` in eval mode, with BatchNorms folded and an Identity in their place.
+
+    Of a norm that ends in an activation of its own (timm's BatchNormAct2d), that stays. The graph
+    of the forward must show that the two may be folded (:func:`asr_core.fold.pairs.find_pairs`).
 
     Args:
         model: a plain model; not changed.
         pairs: dotted names (conv, bn), where the bn's only input is the conv's output; None takes
-            the neighbours in each ``nn.Sequential``.
+            neighbours in each ``nn.Sequential`` that may be folded.
+        example: input (or tuple of inputs). It is run where classes leave the channel axis open (a
+            linear layer before a BatchNorm1d). A forward without a graph takes the pairs
+            that are named, if outputs on ``example`` are the same.
+
+    Warns:
+        UserWarning: such neighbours were left in place; the text says what and why.
 
     Raises:
-        InputError: a name that is no module, or a pair that :func:`fold_bn` refuses.
+        InputError: no pairs for a model with gates, a name that is no module, a named pair that
+            may not be folded or needs an example, or the forward cannot be traced.
+        ParityError: that comparison fails.
     """
-    folded = copy.deepcopy(model).eval()
-    modules = dict(folded.named_modules())
-    for first, second in list(_neighbours(folded)) if pairs is None else pairs:
-        for name in (first, second):
-            if name not in modules:
-                raise InputError(f"no module {name!r} in the model to fold")
-        _replace(folded, first, fold_bn(modules[first], modules[second]))
-        _replace(folded, second, nn.Identity().eval())
-    return folded
+    if pairs is None and (gated := next(gated_layers(model), None)):
+        raise InputError(f"{gated[0]!r} has a gate: fuse_asr the model first")
+    named = None if pairs is None else list(dict.fromkeys(pairs))
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for name in (name for pair in named or () for name in pair):
+        if name not in modules:
+            raise InputError(f"no module {name!r} in the model to fold")
+    try:
+        found = find_pairs(model, example=example)
+    except InputError:
+        if named is None or example is None:
+            raise
+        folded = fold_pairs(model, named)
+        require_same(model, folded, example, skip=changed_by(named))
+        return folded
+    if named is None:
+        named = [pair for pair in found.pairs if pair[0] == _layer_before(modules, pair[1])]
+        warn_of([r for r in found.left if _layer_before(modules, r.name)], folded=len(named))
+    for conv, bn in named:
+        if (conv, bn) not in found.pairs:
+            raise InputError(f"cannot fold {bn!r} into {conv!r}: {found.why_not(bn)}")
+    return fold_pairs(model, named)
 
 
-def _neighbours(model: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names of a conv or linear layer and the BatchNorm that follows it in a Sequential."""
-    before = tuple(t for kind in KINDS if kind.name in _BEFORE for t in kind.types)
-    norms = next(kind for kind in KINDS if kind.name == "batch norm").types
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Sequential):
-            continue
-        children = [(f"{name}.{n}".lstrip("."), m) for n, m in module.named_children()]
-        for (first, conv), (second, bn) in itertools.pairwise(children):
-            statistics = getattr(bn, "running_mean", None) is not None
-            if isinstance(conv, before) and isinstance(bn, norms) and statistics:
-                yield first, second
+def require_same(model: nn.Module, folded: nn.Module, example: Any, *, skip: set[str]) -> None:
+    """Raise where the two differ on ``example``; copies are run, since a forward may write.
+
+    Raises:
+        ParityError: they do; the layer where the outputs first part is named.
+    """
+    models = copy_model(model), copy_model(folded)
+    require_agreement(*models, [example], tolerance=TOLERANCE, skip=skip)
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+def warn_of(left: Sequence[Refusal], *, folded: int) -> None:
+    """Warn where something was left in place, and say why."""
+    if left:
+        warnings.warn(
+            f"folded {folded} of {folded + len(left)} blocks and batch norms; "
+            f"left in place: {listed(left)}",
+            stacklevel=3,
+        )
 
 
-def _name(module: nn.Module) -> str:
-    return parametrize.type_before_parametrizations(module).__name__
+def _layer_before(modules: dict[str, nn.Module], bn: str) -> str:
+    """The convolution or linear layer that stands before a norm in a Sequential; else empty."""
+    parent = bn.rpartition(".")[0]
+    children = modules[parent]._modules if isinstance(modules[parent], nn.Sequential) else {}
+    for before, child in itertools.pairwise(f"{parent}.{name}".lstrip(".") for name in children):
+        kind = kind_of(modules[before])
+        if child == bn and kind is not None and kind.name in BEFORE:
+            return before
+    return ""

@@ -1,56 +1,226 @@
-"""Which BatchNorms of a model can be folded into the layer before them, found by ``torch.fx``."""
+"""Which BatchNorms of a model can be folded into the layer before them, and which cannot."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from asr_core.errors import InputError
+from asr_core.changes import Changes
+from asr_core.copies import copy_model
+from asr_core.errors import InputError, TargetError
+from asr_core.fold.axes import axes_of, flattened, possible_axes
+from asr_core.fold.layer import BEFORE, fold_bn, fold_pairs
+from asr_core.inner import watching
 from asr_core.layers import kind_of
 from asr_core.parity import evaluating
+from asr_core.placement.graph import Forward
+from asr_core.placement.trace import same_steps, trace_all
+from asr_core.report import Refusal
 
-_BEFORE = ("conv", "conv transpose", "linear")
+Pair = tuple[str, str]
 
 
-def conv_bn_pairs(model: nn.Module) -> list[tuple[str, str]]:
-    """Names (conv, bn) for :func:`asr_core.fold_conv_bn`, in the order of the forward.
+@dataclass(frozen=True)
+class Pairs:
+    """The batch norms of a model.
+
+    Attributes:
+        pairs: names (conv, bn) of those that can be folded, in the order of the forward.
+        left: the others, with the reason.
+        model: a copy in eval mode with all ``pairs`` folded.
+    """
+
+    pairs: Sequence[Pair]
+    left: Sequence[Refusal]
+    model: nn.Module
+
+    def why_not(self, bn: str) -> str:
+        """Why the norm called ``bn`` is not folded into some other layer."""
+        for refusal in self.left:
+            if refusal.name == bn:
+                return refusal.reason
+        before = next((conv for conv, norm in self.pairs if norm == bn), None)
+        return f"it normalises the output of {before!r}" if before else "it is no batch norm"
+
+
+def conv_bn_pairs(model: nn.Module, *, example: Any = None) -> list[Pair]:
+    """The pairs of :func:`find_pairs`, for :func:`asr_core.fold_conv_bn`.
+
+    Raises:
+        InputError: the forward cannot be traced.
+    """
+    return list(find_pairs(model, example=example).pairs)
+
+
+def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
+    """The batch norms of ``model`` that can be folded, and the others.
 
     A pair is a convolution or linear layer whose output goes to a BatchNorm on running statistics
-    and nowhere else, each called once.
+    and nowhere else, both with parameters that may be changed (:mod:`asr_core.changes`), and with
+    channels along one axis.
 
     Args:
         model: a plain model; its eval mode is traced, and it is not changed.
+        example: input (or tuple of inputs), run where classes do not say which axis holds channels.
 
     Raises:
         InputError: the forward cannot be traced.
     """
     try:
-        with evaluating(model):
-            graph = fx.symbolic_trace(model).graph
-    except Exception as error:  # whatever a forward does with a symbolic input
+        graphs = trace_all(model)
+    except TargetError as error:
         raise InputError(
             f"cannot find the batch norms to fold: the forward of {type(model).__name__} cannot be "
-            f"traced ({error}); name the pairs to fold_conv_bn, or do without folding"
+            f"traced ({error.__cause__ or error}); name the pairs to fold_conv_bn with an example, "
+            "or do without folding"
         ) from error
-    modules = dict(model.named_modules())
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in graph.nodes:
-        if node.op != "call_module" or not _is_norm(modules[node.target]):
-            continue
-        before = node.all_input_nodes[0]
-        alone = before.op == "call_module" and len(before.users) == 1
-        if alone and calls[before.target] == calls[node.target] == 1:
-            layer = modules[before.target]
-            kind = kind_of(layer)
-            if kind is not None and kind.name in _BEFORE and type(layer) in kind.types:
-                pairs.append((before.target, node.target))
-    return pairs
+    search = _Search(model, [Forward(model, graph) for graph in graphs])
+    found, left = {}, {}
+    for bn in search.norms():
+        try:
+            found[bn] = search.before(bn)
+        except _Left as reason:
+            left[bn] = str(reason)
+    doubtful = [bn for bn, conv in found.items() if search.doubtful(conv, bn)]
+    measured = {} if example is None else _axes(copy_model(model), example, doubtful)
+    for bn in doubtful:
+        if measured.get(bn) != axes_of(search.modules[found[bn]]):
+            left[bn] = _wrong_axis(search.modules[found.pop(bn)], measured.get(bn))
+    pairs, folded = _unseen(model, graphs, [(conv, bn) for bn, conv in found.items()])
+    for bn in found.keys() - {bn for _, bn in pairs}:
+        left[bn] = "the model's forward asks what it is, or whether the layer before it has a bias"
+    return Pairs(pairs, tuple(Refusal(bn, left[bn]) for bn in search.norms() if bn in left), folded)
+
+
+def _unseen(
+    model: nn.Module, graphs: Sequence[fx.Graph], pairs: list[Pair]
+) -> tuple[list[Pair], nn.Module]:
+    """Those of ``pairs`` that can be folded with the forward none the wiser, and the result."""
+
+    def tried(some: list[Pair]) -> nn.Module | None:
+        folded = fold_pairs(model, some)
+        try:
+            same = same_steps(graphs, trace_all(folded, {bn for _, bn in some}))
+        except TargetError:
+            return None
+        return folded if same else None
+
+    if (folded := tried(pairs)) is not None:
+        return pairs, folded
+    alone = [pair for pair in pairs if tried([pair]) is not None]
+    if (folded := tried(alone)) is not None:
+        return alone, folded
+    return [], fold_pairs(model, [])
+
+
+def changed_by(pairs: Iterable[Pair]) -> set[str]:
+    """The names of modules whose outputs folding changes: up to where the norm is as well."""
+    changed: set[str] = set()
+    for conv, bn in pairs:
+        changed |= {conv} | (_around(conv) - _around(bn))
+    return changed
+
+
+class _Left(Exception):  # noqa: N818 - it carries a result
+    """A norm stays; the text says why."""
+
+
+class _Search:
+    def __init__(self, model: nn.Module, forwards: Sequence[Forward]) -> None:
+        self.modules: Mapping[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+        self._forwards = forwards
+        self._changes = Changes(forwards, self.modules)
+
+    def norms(self) -> list[str]:
+        """All batch norms, those of the forward first and in its order."""
+        nodes = self._forwards[0].nodes
+        called = [str(node.target) for node in nodes if node.op == "call_module"]
+        unique = self._forwards[0].modules
+        return [name for name in dict.fromkeys([*called, *unique]) if _is_norm(unique[name])]
+
+    def before(self, bn: str) -> str:
+        """The layer that ``bn`` can be folded into."""
+        if reason := self._changes.refusal(bn):
+            raise _Left(f"it {reason}")
+        if self._changes.trains(bn):
+            raise _Left("it is in training mode even in the model's eval mode")
+        convs = {self._layer(forward, bn) for forward in self._forwards}
+        conv = convs.pop()
+        if convs:
+            raise _Left("what it normalises depends on the model's optional arguments")
+        if reason := self._changes.refusal(conv):
+            raise _Left(f"{conv!r} before it {reason}")
+        for name in _around(conv) ^ _around(bn):
+            module = self.modules[name]
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise _Left(f"{name!r}, which ends between it and {conv!r}, has hooks")
+        try:
+            fold_bn(self.modules[conv], self.modules[bn])
+        except InputError as error:
+            raise _Left(str(error)) from None
+        return conv
+
+    def doubtful(self, conv: str, bn: str) -> bool:
+        """Whether neither classes nor graph tell that both have their channels along one axis."""
+        layer = self.modules[conv]
+        if len(possible_axes(layer, self.modules[bn])) == 1:
+            return False
+        shown = all(flattened(f, _call(f, conv)) for f in self._forwards)
+        return not (shown and isinstance(layer, nn.Linear))
+
+    def _layer(self, forward: Forward, bn: str) -> str:
+        (before,) = _call(forward, bn).all_input_nodes
+        module = self.modules[str(before.target)] if before.op == "call_module" else None
+        kind = None if module is None else kind_of(module)
+        if kind is None or kind.name not in BEFORE:
+            what = f"a {type(module).__name__}" if module is not None else _step(forward, before)
+            raise _Left(f"it normalises the output of {what}, no layer that could take it")
+        if len(before.users) != 1:
+            raise _Left(f"the output of {str(before.target)!r} before it is also read elsewhere")
+        return str(before.target)
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """A stock BatchNorm: a subclass may do more than normalise."""
-    kind = kind_of(module)
-    named = kind is not None and kind.name == "batch norm" and type(module) in kind.types
-    return named and getattr(module, "running_mean", None) is not None
+    return isinstance(module, _BatchNorm) or "BatchNorm" in type(module).__name__
+
+
+def _call(forward: Forward, name: str) -> fx.Node:
+    return next(n for n in forward.nodes if n.op == "call_module" and n.target == name)
+
+
+def _step(forward: Forward, node: fx.Node) -> str:
+    return "the model's input" if node.op == "placeholder" else f"the step {forward.op(node)!r}"
+
+
+def _around(name: str) -> set[str]:
+    """The names of the modules around a module, but for the model's."""
+    parts = name.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}
+
+
+@torch.no_grad()
+def _axes(model: nn.Module, example: Any, names: Sequence[str]) -> dict[str, int]:
+    """How many axes the outputs of the modules have, called as for ``example``."""
+    found: dict[str, int] = {}
+    inputs = example if isinstance(example, tuple) else (example,)
+    if names:
+        with evaluating(model), watching(model, names, lambda n, out: found.update({n: out.ndim})):
+            model(*inputs)
+    return found
+
+
+def _wrong_axis(layer: nn.Module, axes: int | None) -> str:
+    if axes is None:
+        return (
+            "its channels are axis 1 of its input, which those of the layer before may not be: "
+            "pass an example input, to see"
+        )
+    return (
+        f"its channels are axis 1, those of the {type(layer).__name__} before it are not: there "
+        f"are {axes} axes"
+    )

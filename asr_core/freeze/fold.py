@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from asr_core.changes import Changes
 from asr_core.errors import InputError, TargetError
 from asr_core.freeze.constant import Constant, take_out
 from asr_core.freeze.gates import GateSite
 from asr_core.freeze.reach import NoFoldError, Reach, Seeker
 from asr_core.layers import Side, kind_of, present
 from asr_core.placement.graph import Forward
-from asr_core.placement.trace import trace
+from asr_core.placement.trace import trace_all
 
 
 def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Reach | str]:
@@ -32,15 +33,17 @@ def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Rea
     done: dict[str, Reach | str] = {}
     modules = dict(model.named_modules(remove_duplicate=False))
     try:
-        forward = Forward(model, trace(model))
+        forwards = [Forward(model, graph) for graph in trace_all(model)]
     except TargetError as error:
         reason = f"the graph of the model's forward cannot be found ({error.__cause__ or error})"
         return {site.name: reason for site in sites}
+    changes = Changes(forwards, modules)
     for site in sites:
         v = cast(Constant, modules[site.name]).v.detach().flatten()
-        seeker = Seeker(forward, modules, site.axis, bool((v >= 0).all()))
+        positive = bool((v >= 0).all())
+        seekers = [Seeker(f, modules, site.axis, positive, changes) for f in forwards]
         try:
-            reach = seeker.reach(site.name)
+            reach = _agreed([seeker.reach(site.name) for seeker in seekers])
         except NoFoldError as error:
             done[site.name] = str(error)
             continue
@@ -50,6 +53,13 @@ def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Rea
         take_out(model, site)
         done[site.name] = reach
     return done
+
+
+def _agreed(reaches: Sequence[Reach]) -> Reach:
+    """Where the constant can go, whatever optional arguments the model is given."""
+    if any(reach != reaches[0] for reach in reaches):
+        raise NoFoldError("the model's optional arguments change what reads it")
+    return reaches[0]
 
 
 @torch.no_grad()

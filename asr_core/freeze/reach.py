@@ -13,9 +13,9 @@ from typing import Any
 from torch import fx, nn
 
 from asr_core.activations import canonical
-from asr_core.layers import gated_layer, kind_of, present, refusal_of
+from asr_core.changes import Changes, of_a_library, own_code
+from asr_core.layers import gated_layer, kind_of, present
 from asr_core.placement.graph import Forward
-from asr_core.refusals import forbidden
 
 _PRODUCT = ("mul", "imul", "rmul", "multiply")
 _SUM = ("add", "iadd", "radd")
@@ -29,8 +29,6 @@ _SPATIAL = (
 _POSITIVE = ("relu", "leakyrelu", "prelu")
 """The same for v ≥ 0."""
 _SPATIAL_POSITIVE = ("maxpool", "adaptivemaxpool")
-# They do with their parameters what their stock class does.
-_AS_STOCK = ("NonDynamicallyQuantizableLinear", "Conv2dSame", "BatchNormAct2d")
 
 
 class NoFoldError(Exception):
@@ -62,6 +60,7 @@ class Seeker:
         axis: the channel axis of what the constant multiplies.
         positive: whether no factor is negative.
         channels: number of factors; with it they pass a flatten whose output has as many.
+        changes: which layers may be changed; None looks at ``forward`` alone.
     """
 
     forward: Forward
@@ -69,6 +68,7 @@ class Seeker:
     axis: int
     positive: bool
     channels: int | None = None
+    changes: Changes | None = None
 
     def reach(self, name: str) -> Reach:
         """The layers before the :class:`Constant` called ``name``, or else the one behind it.
@@ -188,32 +188,24 @@ class Seeker:
 
     def _pass(self, node: fx.Node, found: Reach) -> None:
         if node.op == "call_module":
+            module = self.modules[str(node.target)]
+            if own_code(module) or not of_a_library(module):
+                raise NoFoldError(f"{_called(node)} has hooks or a class of the user's own")
             found.passed.append(str(node.target))
 
-    def _layer(self, node: fx.Node, name: str) -> str:
+    def _layer(self, node: fx.Node, called: str) -> str:
         """The name of the layer that holds the parameters, if it may be changed.
 
         Raises:
             NoFoldError: it may not.
         """
-        called: Any = self.modules[name]
-        uses = self.forward.uses(name)
-        name, layer = gated_layer(name, called)
-        kind = kind_of(layer)
-        stock = kind is not None and type(layer) in kind.types
-        if kind is None or not (stock or type(layer).__name__ in _AS_STOCK):
-            raise NoFoldError(f"{name!r} is a {type(layer).__name__}, which may do more than it")
-        if node.op != "call_module" or uses != 1:
-            raise NoFoldError(f"{name!r} is used {uses} times in one forward, or only in part")
-        for module in {id(called): called, id(layer): layer}.values():
-            if module._forward_hooks or module._forward_pre_hooks:
-                raise NoFoldError(f"{name!r} has hooks, which may depend on its scale")
+        name, layer = gated_layer(called, self.modules[called])
+        changes = self.changes or Changes([self.forward], self.modules)
+        if reason := changes.refusal(called, name):
+            raise NoFoldError(f"{name!r} {reason}")
         for child, module in layer.named_children():
             if not self._lets_through(canonical(type(module).__name__)):
                 raise NoFoldError(f"{child!r} of {name!r} lets no factor through")
-        reasons = forbidden(self.modules, {name: (layer, kind)})
-        if reason := refusal_of(layer) or reasons.get(name, ""):
-            raise NoFoldError(f"{name!r} cannot: {reason}")
         return name
 
 

@@ -60,6 +60,7 @@ class _Search(Forward):
         super().__init__(model, graph)
         self._all = dict(model.named_modules(remove_duplicate=False))
         self._positive, self._create_affine = positive, create_affine
+        self._changes: Any = None
 
     def lacks_scale(self, name: str) -> bool:
         """Whether the layer ``name`` is a norm without γ, which has no place for v."""
@@ -68,11 +69,15 @@ class _Search(Forward):
     def move(self, norms: list[str], node: fx.Node, placement: Placement) -> None:
         """Find the layers that take v instead of ``norms``, whose output or sum ``node`` is."""
         # Freezing builds on insertion, which builds on this module.
+        from asr_core.changes import Changes
         from asr_core.freeze.reach import NoFoldError, Seeker
 
+        self._changes = self._changes or Changes([self], self._all)
         try:
             axis, channels = self._output(norms)
-            seeker = Seeker(self, self._all, axis, self._positive, channels=channels)
+            seeker = Seeker(
+                self, self._all, axis, self._positive, channels=channels, changes=self._changes
+            )
             moved = Moved(norms, seeker.behind(node).layers)
         except NoFoldError as error:
             lacking = [repr(norm) for norm in norms if self.lacks_scale(norm)]

@@ -37,32 +37,38 @@ def export(
     style networks any sides that are multiples of 4; both are run against the model before the
     file is put in place. Where outputs differ nothing is written, and the exit code is 1.
     Normalisation of the images is part of the graph; of safetensors the header keeps it. Live
-    attention stays.
+    attention stays, and so does what --fold may not fold, with the reason.
     """
     from dataclasses import asdict
 
     from asr_core.affine import with_created_affine
     from asr_core.export import export_onnx, export_pt2, require_onnx
-    from asr_core.report import created_affine
-    from robust.model_files import UNFOLDED, new_file, open_model
+    from asr_core.fold.model import FoldReport
+    from asr_core.report import created_affine, listed
+    from robust.model_files import Folds, new_file, open_model
 
     path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
     if suffix == "onnx":
         require_onnx()
     opened = open_model(checkpoint, builder=model)
     plain, parity = opened.fused()
-    final, folds = opened.folded(plain) if fold else (plain, UNFOLDED)
+    report = opened.folded(plain) if fold else FoldReport(plain)
+    final = report.model
+    folds = Folds(report.merged, report.pairs)
     if suffix == "safetensors":
         opened.save(path, final, folds)
     else:
         write = export_onnx if suffix == "onnx" else export_pt2
         parity = write(path, final, opened.examples()[0], size_step=opened.size_step)
     if as_json:
+        left = {refusal.name: refusal.reason for refusal in report.left}
         done = {"gates": opened.gates, "merged": len(folds.merged), "folded": len(folds.pairs)}
-        say_json({"out": str(path), **done, "parity": asdict(parity)})
+        say_json({"out": str(path), **done, "left": left, "parity": asdict(parity)})
         return
     merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
     folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
     say(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")
     if created := with_created_affine(final):
         say(created_affine(created))
+    if report.left:
+        say(f"{len(report.left)} left in place: {listed(report.left)}")
