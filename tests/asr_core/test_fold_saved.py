@@ -8,8 +8,9 @@ import torch
 from layer_cases import randomise
 from torch import Tensor, nn
 
-from asr_core import fold_conv_bn, fuse_asr, insert_asr, merge_branches
+from asr_core import fold_conv_bn, fold_report, fuse_asr, insert_asr, merge_branches
 from asr_core.checkpoint import load_meta
+from asr_core.errors import CheckpointError
 from asr_core.fold.branches import branched
 from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models import Normalized, resnet_acnet
@@ -73,3 +74,23 @@ def test_a_merged_model_comes_back_merged(tmp_path: Path, kind: str, normalized:
     assert (again(images()) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
     stock = make(kind).eval()
     assert (stock(images()) - wanted).abs().max() > 1e-2 * wanted.abs().max()
+
+
+@torch.no_grad()
+def test_a_fold_that_an_input_decided_comes_back(tmp_path: Path) -> None:
+    """The saved input shape says that the linear layer's channels are the norm's."""
+
+    def build(name: str, arguments: Any) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+    model = build("", {})
+    randomise(model)
+    x = torch.rand(3, 4)
+    report = fold_report(model, example=x)
+    assert report.pairs == [("0", "1")]
+    path = tmp_path / "folded.safetensors"
+    save_model(path, report.model, StockModel("mlp", {}, (4,)), folded=report.pairs)
+    assert torch.equal(load_model(path, build)(x), report.model(x))
+    save_model(path, report.model, StockModel("mlp", {}, (4, 4)), folded=report.pairs)
+    with pytest.raises(CheckpointError, match=r"cannot fold '1' into '0': .* there are 3 axes"):
+        load_model(path, build)

@@ -240,6 +240,54 @@ def hooked():
     return model
 
 
+def hooked_on_the_way():
+    relu = nn.ReLU()
+    relu.register_forward_hook(lambda m, args, out: out.clamp(max=1))
+    return whole(conv(), relu, squeeze(), nn.SiLU())
+
+
+class ReLU(nn.Module):
+    """Of that name alone."""
+
+    def forward(self, x):
+        return x.sin()
+
+
+class Held(nn.Module):
+    """Computes with a weight that a list holds, before anything that the graph shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate = conv(), squeeze()
+        self.kept = [self.conv.weight]
+
+    def forward(self, x):
+        return nn.functional.silu(self.gate(self.conv(x)) * self.kept[0].mean())
+
+
+class Statistics(nn.Module):
+    """What belongs to the layer is read elsewhere, though no parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.gate = conv(), nn.BatchNorm2d(8), squeeze()
+
+    def forward(self, x):
+        return nn.functional.silu(self.gate(self.bn(self.conv(x))) + self.bn.running_mean.mean())
+
+
+class Flag(nn.Module):
+    """With another argument, the layer's output is the model's."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate = conv(), squeeze()
+
+    def forward(self, x, raw=False):
+        x = self.conv(x)
+        return x if raw else nn.functional.silu(self.gate(x))
+
+
 class Doubled(nn.Conv2d):
     def forward(self, x):
         return super().forward(x).tanh()
@@ -255,6 +303,14 @@ KEPT = {
     "parametrized": (parametrized, "ParametrizedConv2d"),
     "hooked": (hooked, "'0' has hooks"),
     "subclass": (lambda: whole(Doubled(3, 8, 3), squeeze(), nn.SiLU()), "Doubled, which may do"),
+    "hooked on the way": (hooked_on_the_way, "'1' has hooks or a class of the user's own"),
+    "a name alone": (
+        lambda: whole(conv(), ReLU(), squeeze(), nn.SiLU()),
+        "'1' has hooks or a class of the user's own",
+    ),
+    "held in a list": (Held, "'conv' may be read by 'the model' out of the graph's sight"),
+    "statistics": (Statistics, "'bn' is not all that reads 'bn.running_mean'"),
+    "a flag": (Flag, "the graph does not show what it multiplies"),
     "no affine": (
         lambda: whole(conv(), nn.BatchNorm2d(8, affine=False), squeeze(), nn.SiLU()),
         "'1' has no parameter for each of these channels",

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from asr_core import export as exporting
 from asr_core.checkpoint import META, load_meta
+from asr_core.fold import pairs
 from asr_core.saved_model import StockModel, save_model
-from robust import model_files
 from robust.model_files import open_model
 from styletransfer.zoo import load_network
 
@@ -218,6 +218,39 @@ def test_what_cannot_be_folded(tmp_path: Path) -> None:
     assert not [file for file in tmp_path.iterdir() if file.stem == "out"]
 
 
+def test_what_may_not_be_folded_stays_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal widths, other axes: the channels of the norm are the positions of the linear layer."""
+    (tmp_path / "own_axes.py").write_text(
+        "from torch import nn\n"
+        "def make(fold=False):\n"
+        "    rest = [nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4)] if fold else []\n"
+        "    return nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), *rest)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for rest in (False, True):
+        stock = StockModel("own_axes:make", {"fold": rest}, (8, 8))
+        save_model("own.safetensors", gated(stock, "1"), stock)
+        common = ["own.safetensors", "--model", stock.name, "--fold", "--overwrite"]
+        files = {"safetensors": "plain.safetensors", "pt2": "own.pt2", "onnx": "own.onnx"}
+        for suffix, out in files.items():
+            result = export(*common, "--format", suffix, "--out", out)
+            assert result.exit_code == 0, result.output
+            said = result.output.splitlines()[-1]
+            assert "1 left in place: '1': its channels are axis 1, those of the Linear" in said
+            assert ("1 batch norms folded" in result.output) == rest
+        result = export(*common, "--format", "pt2", "--out", "own.pt2", "--json")
+        assert list(json.loads(result.output)["left"]) == ["1"]
+        x = torch.rand(3, 8, 8)
+        with torch.no_grad():
+            wanted = open_model("own.safetensors", builder=stock.name).model(x)
+            again = open_model("plain.safetensors", builder=stock.name).model(x)
+        assert close(again, wanted)
+        assert close(run(Path("own.pt2"), x), wanted)
+        assert close(run(Path("own.onnx"), x), wanted)
+
+
 # --- when outputs differ, or something is missing -------------------------------------------------
 
 
@@ -225,15 +258,15 @@ def test_what_cannot_be_folded(tmp_path: Path) -> None:
 def test_nothing_is_written_when_folding_changes_the_outputs(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    right = model_files.fold_conv_bn
+    right = pairs.fold_pairs
 
-    def wrong(model: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module:
-        folded = right(model, pairs)
+    def wrong(model: nn.Module, found: list[tuple[str, str]]) -> nn.Module:
+        folded = right(model, found)
         with torch.no_grad():
             folded.layer2[1].conv1.bias.add_(0.1)  # type: ignore[index,union-attr]
         return folded
 
-    monkeypatch.setattr(model_files, "fold_conv_bn", wrong)
+    monkeypatch.setattr(pairs, "fold_pairs", wrong)
     out = tmp_path / f"model.{suffix}"
     result = export(checkpoint, "--format", suffix, "--fold", "--out", out)
     failed(result, "outputs differ", "first part at 'layer2.1.bn1'", code=1)
