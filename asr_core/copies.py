@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,7 +28,25 @@ def become(module: nn.Module, other: nn.Module) -> None:
     module.__dict__ = other.__dict__
 
 
+def kept_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that ``module`` itself has as attributes, neither parameters nor buffers, by name;
+    those in lists, tuples and mappings included.
+    """
+    registered = ("_parameters", "_buffers", "_modules")
+    for name, value in vars(module).items():
+        if name not in registered:
+            yield from ((name, tensor) for tensor in _inside(value, set()))
+
+
+def _inside(value: Any, seen: set[int]) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in seen:
+        seen.add(id(value))
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _inside(item, seen)
+
+
 def _kept(model: nn.Module) -> Iterator[Tensor]:
-    """Tensors that are attributes, neither parameters nor buffers."""
     for module in model.modules():
-        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+        yield from (tensor for _, tensor in kept_tensors(module))

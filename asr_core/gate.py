@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -124,3 +124,10 @@ class Gate(nn.Module):
     def forward(self) -> Tensor:
         """The same as :meth:`scale`."""
         return self.scale()
+
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        # A replica's layers would read this gate, which is on another device than they are.
+        raise InputError(
+            "a model with gates cannot be replicated by nn.DataParallel: use one device, or "
+            "nn.parallel.DistributedDataParallel, or fuse_asr first"
+        )

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asr_core.affine import add_affine, remove_affine
+from asr_core.affine import add_affine
 from asr_core.attention.base import NON_NEGATIVE
 from asr_core.errors import InputError
 from asr_core.fuse import reparameterize
 from asr_core.gate import Gate
 from asr_core.layers import Stock
-from asr_core.parametrization import add_hooks, attach, detach, remove_hooks
+from asr_core.parametrization import add_hooks, attach
 from asr_core.report import Position, Report
+from asr_core.rollback import all_or_nothing
 from asr_core.shared import Shared, SharedGate, leaders
 from asr_core.sites import Site, find_sites
 from asr_core.targets import Targets
@@ -33,6 +34,8 @@ class _Plan:
     gate: Gate
 
 
+# What is made in inference mode could never be trained.
+@torch.inference_mode(False)
 def insert_asr(
     model: nn.Module,
     attention: str = "se",
@@ -95,8 +98,9 @@ def insert_asr(
     Raises:
         TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
             no layer that can take a gate; a layer that has a gate; a named layer that is shared,
-            parametrized already, or a norm without γ (see ``create_affine``); a model that is
-            wrapped or compiled. The model is as before.
+            parametrized already, a norm without γ (see ``create_affine``), or one whose tensors are
+            no dense real parameters with values; a model that is wrapped or compiled. The model is
+            as before.
         InputError: unknown names, δ, ψ, layers of several widths to share a gate, or a v that
             ``preserve`` cannot divide by.
     """
@@ -136,22 +140,26 @@ def insert_asr(
         plans.append(_Plan(site, gate))
     if preserve:
         _refuse_tiny(plans)
-    _apply(plans, preserve=preserve)
-    positions = tuple(
-        Position(
-            plan.site.name,
-            plan.site.kind.name,
-            plan.site.axis,
-            plan.site.channels,
-            plan.gate,
-            tuple(plan.site.created),
-            _start(plan.gate).mean().item(),
-            plan.site.side,
-            tuple(n for m in found.moved if plan.site.name in m.layers for n in m.norms),
+    with all_or_nothing(*_touched(plans, preserve=preserve)):
+        for plan in plans:
+            _attach(plan)
+        for plan in plans if preserve else []:
+            _divide(plan)
+        positions = tuple(
+            Position(
+                plan.site.name,
+                plan.site.kind.name,
+                plan.site.axis,
+                plan.site.channels,
+                plan.gate,
+                tuple(plan.site.created),
+                _start(plan.gate).mean().item(),
+                plan.site.side,
+                tuple(n for m in found.moved if plan.site.name in m.layers for n in m.norms),
+            )
+            for plan in plans
         )
-        for plan in plans
-    )
-    return Report(positions, found.refusals, preserve)
+        return Report(positions, found.refusals, preserve)
 
 
 def _like(site: Site) -> Tensor:
@@ -176,22 +184,16 @@ def _refuse_tiny(plans: list[_Plan]) -> None:
             )
 
 
-def _apply(plans: list[_Plan], *, preserve: bool) -> None:
-    done: list[_Plan] = []
-    try:
-        for plan in plans:
-            done.append(plan)
-            _attach(plan)
-    except BaseException:
-        for plan in done:
-            _undo(plan)
-        raise
-    for plan in plans if preserve else []:
-        v = _start(plan.gate)
-        for slot in plan.site.slots:
-            original = plan.site.layer.parametrizations[slot.tensor].original  # type: ignore[index,union-attr]
-            with torch.no_grad():
-                original.div_(slot.factor(original, v))
+def _touched(plans: list[_Plan], *, preserve: bool) -> tuple[list[nn.Module], list[Tensor]]:
+    """The modules that insertion changes, and the tensors whose values it does."""
+    modules = [m for plan in plans for m in (plan.site.layer, plan.site.host) if m is not None]
+    tensors = [
+        tensor
+        for plan in (plans if preserve else [])
+        for slot in plan.site.slots
+        if (tensor := getattr(plan.site.layer, slot.tensor, None)) is not None
+    ]
+    return modules, tensors
 
 
 def _attach(plan: _Plan) -> None:
@@ -199,18 +201,23 @@ def _attach(plan: _Plan) -> None:
     slots = site.slots
     add_affine(layer, site.kind, site.created)
     stock = Stock(tuple(layer._parameters), tuple(site.created), site.kind, site.axis, site.side)
-    attach(layer, plan.gate, slots, stock)
+    attach(site.name, layer, plan.gate, slots, stock)
     type(layer).reparameterize = reparameterize  # type: ignore[attr-defined]
     plan.gate.mark_start()
     if site.host is not None:
         add_hooks(site.host)
 
 
-def _undo(plan: _Plan) -> None:
-    site = plan.site
-    if site.layer._modules.get("asr") is plan.gate:
-        detach(site.layer, {})
-    if site.host is not None:
-        remove_hooks(site.host)
-    if site.created:
-        remove_affine(site.layer, site.kind)
+def _divide(plan: _Plan) -> None:
+    v = _start(plan.gate)
+    for slot in plan.site.slots:
+        original: Any = plan.site.layer.parametrizations[slot.tensor].original  # type: ignore[index,union-attr]
+        with torch.no_grad():
+            finite = original.isfinite()
+            original.div_(slot.factor(original, v))
+            if not torch.equal(original.isfinite(), finite):
+                raise InputError(
+                    f"preserve=True divides by v, but {slot.tensor!r} of {plan.site.name!r} over "
+                    f"v, at least {v.abs().min().item():.2g}, is beyond {original.dtype}: use a "
+                    "larger psi, a wider dtype, or preserve=False"
+                )

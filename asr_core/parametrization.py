@@ -17,44 +17,76 @@ from torch.nn.utils import parametrize
 from asr_core.errors import InputError
 from asr_core.gate import Gate
 from asr_core.layers import Slot, Stock
+from asr_core.writes import Given
 
 
 class Scale(nn.Module):
-    """The parametrization: a tensor times the v of a gate along the slot's axis."""
+    """The parametrization: a tensor times the v of a gate along the slot's axis.
 
-    def __init__(self, gate: Gate, slot: Slot) -> None:
+    Whoever reads the effective tensor may write to it, which would be lost. Such writes raise at
+    the layer's next forward, at the next read, in ``state_dict``, and on copying or fusing. Not
+    seen are writes in a compiled forward, and those of the layer's own forward, which insertion
+    looks at.
+
+    Args:
+        gate: gives v.
+        slot: the tensor that v multiplies.
+        layer: name of the layer, for messages.
+    """
+
+    def __init__(self, gate: Gate, slot: Slot, layer: str) -> None:
         super().__init__()
         self._gate = (gate,)
         self.slot = slot
-        self._read: Tensor | None = None
+        self.layer = layer
+        self.registered = False
+        self.watched = False  # whether others than the layer may read during its forward
+        self._given = Given()
 
     def forward(self, original: Tensor) -> Tensor:
         """The effective tensor."""
         gate = self._gate[0]
         effective = self.slot.scaled(original, gate.scale())
-        if not (gate.held or torch.compiler.is_compiling() or torch.is_inference_mode_enabled()):
+        if torch.compiler.is_compiling() or not self.registered:
+            return effective
+        if self.watched or not gate.held:
             self.check_unwritten()
-            # Shares its version counter with what the reader gets, who may write into that.
-            self._read = effective.detach()
+            self._given.add(effective)
         return effective
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy of the read tensor counts versions anew.
-        return {**self.__dict__, "_read": None}
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """Refuse an assignment: it does not say whether v is in the value.
+
+        Raises:
+            InputError: always, but for torch's own call on registration.
+        """
+        if not self.registered:
+            raise NotImplementedError
+        raise self._refusal("was assigned to, but v multiplies what it holds")
 
     def check_unwritten(self) -> None:
-        """Raise where the effective tensor that was read last has been written to since.
+        """Raise where an effective tensor that someone read has been written to since.
 
         Raises:
             InputError: it has: the value is lost, as with ``nn.init.zeros_(layer.weight)``.
         """
-        read, self._read = self._read, None
-        if read is not None and read._version > 0:
-            name = self.slot.tensor
-            raise InputError(
-                f"a {name!r} with a gate was written in place, which has no effect: initialise "
-                f"before insert_asr, or write to layer.parametrizations.{name}.original"
-            )
+        if self._given.written():
+            raise self._refusal("was written in place, which has no effect")
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.check_unwritten()
+        return {**self.__dict__, "_given": Given()}
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        self.check_unwritten()
+        super()._save_to_state_dict(*args)
+
+    def _refusal(self, what: str) -> InputError:
+        name = self.slot.tensor
+        return InputError(
+            f"{self.layer!r}: a {name!r} with a gate {what}: initialise before insert_asr, or "
+            f"write to layer.parametrizations.{name}.original"
+        )
 
 
 def gate_of(layer: nn.Module) -> Gate | None:
@@ -85,7 +117,7 @@ def scales(layer: Any) -> dict[str, Scale]:
     """The parametrizations of a gated ``layer`` by tensor name.
 
     Raises:
-        InputError: something else parametrizes the layer too.
+        InputError: something else parametrizes the layer too, or what the gate multiplies.
     """
     found: dict[str, Scale] = {}
     for name, chain in layer.parametrizations.items():
@@ -95,19 +127,28 @@ def scales(layer: Any) -> dict[str, Scale]:
                 f"{name!r} of a gated {parametrize.type_before_parametrizations(layer).__name__} "
                 f"is also parametrized by {others}: remove that first"
             )
+        if "original" not in chain._parameters:
+            raise InputError(
+                f"{chain[0].layer!r}: the {name!r} that its gate multiplies is no parameter any "
+                "more (pruned, or normalised?): make that permanent first, for example by "
+                f"torch.nn.utils.prune.remove(layer.parametrizations.{name}, 'original')"
+            )
         found[name] = chain[0]
     return found
 
 
-def attach(layer: nn.Module, gate: Gate, slots: Iterable[Slot], stock: Stock) -> None:
-    """Give ``layer`` the gate and parametrize its tensors by it."""
+def attach(name: str, layer: nn.Module, gate: Gate, slots: Iterable[Slot], stock: Stock) -> None:
+    """Give ``layer``, called ``name``, the gate and parametrize its tensors by it."""
     gate.stock = stock
     layer.add_module("asr", gate)
     for slot in slots:
-        parametrize.register_parametrization(layer, slot.tensor, Scale(gate, slot))
-        _scale(layer, slot.tensor)._read = None
+        scale = Scale(gate, slot, name)
+        parametrize.register_parametrization(layer, slot.tensor, scale)
+        scale.registered = True
     # On the generated class, so that they go when the stock class comes back.
-    type(layer).reset_parameters = _refuse_reset  # type: ignore[attr-defined]
+    cls: Any = type(layer)
+    cls.reset_parameters = _refuse_reset
+    cls.register_parameter = _register_parameter
     layer._register_load_state_dict_pre_hook(_take_stock_keys, with_module=True)
     add_hooks(layer)
 
@@ -115,7 +156,8 @@ def attach(layer: nn.Module, gate: Gate, slots: Iterable[Slot], stock: Stock) ->
 def add_hooks(module: nn.Module) -> None:
     """Hold v during the forward of ``module``, a gated layer or attention with a gated out_proj."""
     module.register_forward_pre_hook(_hold)
-    module.register_forward_hook(_release, always_call=True)
+    # Before other hooks, whose reads are not those of the forward.
+    module.register_forward_hook(_release, always_call=True, prepend=True)
 
 
 def remove_hooks(module: nn.Module) -> None:
@@ -153,10 +195,6 @@ def detach(layer: Any, values: Mapping[str, Tensor]) -> None:
         del loading[key]
 
 
-def _scale(layer: Any, tensor: str) -> Scale:
-    return layer.parametrizations[tensor][-1]
-
-
 def _held_gate(module: nn.Module) -> Gate | None:
     output = module._modules.get("out_proj")
     return gate_of(module) or (None if output is None else gate_of(output))
@@ -167,9 +205,11 @@ def _hold(module: nn.Module, args: Any) -> None:
     if gate is None or torch.compiler.is_compiling():
         return
     owner = module if gate_of(module) is gate else module._modules["out_proj"]
+    watched = _others_read(module)
     for chain in owner.parametrizations.values():  # type: ignore[union-attr,operator]
         if isinstance(chain[0], Scale):
             chain[0].check_unwritten()
+            chain[0].watched = watched
     gate.hold()
 
 
@@ -177,6 +217,19 @@ def _release(module: nn.Module, args: Any, output: Any) -> None:
     gate = _held_gate(module)
     if gate is not None and not torch.compiler.is_compiling():
         gate.release()
+
+
+def _others_read(module: nn.Module) -> bool:
+    """Whether hooks of others run while v is held."""
+    last = next(reversed(module._forward_pre_hooks.values()), None)
+    return last is not _hold or next(iter(module._forward_hooks.values()), None) is not _release
+
+
+def _register_parameter(layer: Any, name: str, parameter: nn.Parameter | None) -> None:
+    """As :meth:`torch.nn.Module.register_parameter`, which assigning a parameter calls."""
+    if name in layer.parametrizations:
+        layer.parametrizations[name].right_inverse(parameter)
+    nn.Module.register_parameter(layer, name, parameter)
 
 
 def _refuse_reset(layer: nn.Module) -> None:

@@ -115,7 +115,8 @@ def scaled_axis(
     parameters and a random v.
 
     Raises:
-        TargetError: the output is not the stock output times v, or that on the input times v.
+        TargetError: the output is not the stock output times v, or that on the input times v, or
+            the forward writes to the layer's parameters.
     """
     if type(layer) in kind.types:
         return kind.axis
@@ -136,6 +137,10 @@ def scaled_axis(
         raise TargetError(
             f"a {name} takes none of the inputs tried, "
             "so that its gate cannot be proved: exclude it"
+        )
+    if _writes(layer, kind, raw):
+        raise TargetError(
+            f"the forward of {name} writes to its parameters, which a gate would undo: exclude it"
         )
     stock, folded = found
     if side == "input":
@@ -162,6 +167,15 @@ def _random(like: Mapping[str, Tensor | None], random: torch.Generator) -> dict[
         for name, p in like.items()
         if p is not None
     }
+
+
+def _writes(layer: nn.Module, kind: LayerKind, raw: Mapping[str, Tensor]) -> bool:
+    """Whether the layer's own forward changes its parameters, as a bound on their norm does."""
+    # Large and of both signs, so that no bound is kept by chance.
+    wild = {name: (value - 1) * 1e3 for name, value in raw.items()}
+    plain = twin(layer, {name: value.clone() for name, value in wild.items()}, torch.float64)
+    accepted((plain, plain), synthetic_inputs(layer, kind, torch.float64))
+    return any(not torch.equal(plain._parameters[name], value) for name, value in wild.items())
 
 
 def _randomise_children(plain: nn.Module) -> None:

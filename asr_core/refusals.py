@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from asr_core.copies import kept_tensors
 from asr_core.errors import TargetError
 from asr_core.layers import LayerKind, present
+from asr_core.overlap import Memory, overlaps_itself
 from asr_core.parametrization import gate_of
 
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 Layers = dict[str, tuple[nn.Module, LayerKind]]
 
 
@@ -65,24 +69,43 @@ def _taken(layer: nn.Module, kind: LayerKind) -> str:
                 f"its {slot.tensor!r} is not a parameter of its own (weight_norm, spectral_norm or "
                 "pruning?): remove that first, or exclude the layer"
             )
-        if tensor is not None and not tensor.is_floating_point():
-            return f"its {slot.tensor!r} is {tensor.dtype}, not real"
+        if tensor is not None and (reason := _unfit(tensor)):
+            return f"its {slot.tensor!r} {reason}"
+    if any(tensor.is_inference() for tensor in (*layer.parameters(), *layer.buffers())):
+        return (
+            "it was built under torch.inference_mode(), so that nothing may change it: build the "
+            "model outside, or give it copies of its tensors (tensor.clone())"
+        )
     if not kind.affine and not present(layer, kind):
         return "it has no parameter to fold a gate into: exclude it"
     return ""
 
 
+def _unfit(tensor: Tensor) -> str:
+    """Why v cannot be multiplied into ``tensor`` and back; empty: it can."""
+    if not tensor.is_floating_point():
+        return f"is {tensor.dtype}, not real"
+    if tensor.dtype not in _DTYPES:
+        return f"is {tensor.dtype}, in which torch does not multiply: convert it first"
+    if tensor.layout is not torch.strided:
+        return f"is {tensor.layout}, not dense: to_dense() first"
+    if overlaps_itself(tensor):
+        return "is expanded, several elements share memory: give the layer a clone() of it"
+    return ""
+
+
 class _Owners:
-    """Who has what, by identity."""
+    """Who has what, by identity of modules and by the memory of tensors."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         self._names: dict[int, list[str]] = defaultdict(list)
-        self._owners: dict[int, list[str]] = defaultdict(list)
+        tensors: list[tuple[str, Tensor]] = []
         for name, module in modules.items():
             self._names[id(module)].append(name)
             if self._names[id(module)] == [name]:
-                for tensor, parameter in _parameters(module):
-                    self._owners[_identity(parameter)].append(f"{name}.{tensor}".lstrip("."))
+                found = ((f"{name}.{tensor}".lstrip("."), value) for tensor, value in _all(module))
+                tensors.extend(found)
+        self._memory = Memory(tensors)
 
     def shared(self, layer: nn.Module, kind: LayerKind) -> str:
         """Why a gate on ``layer`` would act elsewhere too, or empty."""
@@ -91,20 +114,21 @@ class _Owners:
             both = " and ".join(map(repr, names))
             return f"one layer has the names {both}: a gate would act at each; exclude it"
         for slot in present(layer, kind):
-            sharing = self._owners[_identity(getattr(layer, slot.tensor))]
+            own = getattr(layer, slot.tensor)
+            sharing = self._memory.sharing(own)
             if len(sharing) > 1:
                 both = " and ".join(map(repr, sharing))
+                same = all(map(own.is_set_to, sharing.values()))
+                what = "are one shared parameter" if same else "share memory"
                 return (
-                    f"{both} are one shared parameter: a gate on one would scale the other; untie "
-                    "them, or exclude the layer"
+                    f"{both} {what}: a gate on one would scale the other; untie them, or exclude "
+                    "the layer"
                 )
         return ""
 
 
-def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, p) for name, p in module._parameters.items() if p is not None)
-
-
-def _identity(parameter: nn.Parameter) -> int:
-    """Equal for parameters over the same memory, even where the Python objects differ."""
-    return parameter.data_ptr() or id(parameter)
+def _all(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that ``module`` has itself, with their names in it."""
+    registered = {**module._parameters, **module._buffers}
+    yield from ((name, tensor) for name, tensor in registered.items() if tensor is not None)
+    yield from kept_tensors(module)

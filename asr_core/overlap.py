@@ -1,0 +1,84 @@
+"""Which tensors share memory, decided by the addresses of their elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+Range = tuple[torch.device, int, int]
+
+
+def address_range(tensor: Tensor) -> Range | None:
+    """The device and the first and last byte plus one; None for a tensor that has no memory."""
+    if tensor.layout is not torch.strided or tensor.numel() == 0:
+        return None
+    try:
+        start = tensor.data_ptr()
+    except RuntimeError:  # a wrapper around other tensors
+        return None
+    return (tensor.device, start, start + _reach(tensor) * tensor.element_size()) if start else None
+
+
+class Memory:
+    """Tensors that can be asked for by what they share memory with.
+
+    Args:
+        tensors: with their names.
+    """
+
+    def __init__(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        self._tensors = [(name, tensor, address_range(tensor)) for name, tensor in tensors]
+
+    def sharing(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Those that a write to ``tensor`` would change, by name; itself among them."""
+        own = address_range(tensor)
+        return {
+            name: other
+            for name, other, place in self._tensors
+            if other is tensor or (_meet(own, place) and _overlap(tensor, other))
+        }
+
+
+def _meet(a: Range | None, b: Range | None) -> bool:
+    return a is not None and b is not None and a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors whose ranges meet have an element in common."""
+    size, apart = a.element_size(), b.data_ptr() - a.data_ptr()
+    if size != b.element_size() or apart % size or (_is_dense(a) and _is_dense(b)):
+        return True
+    # Every other column lies between the columns of another tensor without a common element.
+    return bool(torch.isin(_places(a), _places(b) + apart // size).any())
+
+
+def overlaps_itself(tensor: Tensor) -> bool:
+    """Whether elements of ``tensor`` share memory, as in an expanded one."""
+    if address_range(tensor) is None or _is_dense(tensor):
+        return False
+    return _places(tensor).unique().numel() < tensor.numel()
+
+
+def _reach(tensor: Tensor) -> int:
+    """Elements from the first to the last in memory."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return 1 + sum((size - 1) * stride for size, stride in steps)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its elements fill its range, each with a place of its own, in any order of axes."""
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride != reach:
+                return False
+            reach += (size - 1) * stride
+    return True
+
+
+def _places(tensor: Tensor) -> Tensor:
+    """The place of each element, counted from the first."""
+    every = torch.arange(_reach(tensor), device="cpu")
+    return every.as_strided(tensor.shape, tensor.stride()).flatten()
