@@ -24,9 +24,10 @@ class Scale(nn.Module):
     """The parametrization: a tensor times the v of a gate along the slot's axis.
 
     Whoever reads the effective tensor may write to it, which would be lost. Such writes raise at
-    the layer's next forward, at the next read, in ``state_dict``, and on copying or fusing. Not
-    seen are writes in a compiled forward, and those of the layer's own forward, which insertion
-    looks at.
+    the layer's next forward, at the next read, in ``state_dict``, and on copying, fusing, exporting
+    or compiling. Not seen are those that compiled code makes, nor, by insertion, any that the
+    layer's own forward makes on inputs of its own. A forward that was compiled before the write
+    goes on without a word; the file or the fused model that comes of it does not.
 
     Args:
         gate: gives v.
@@ -47,9 +48,9 @@ class Scale(nn.Module):
         """The effective tensor."""
         gate = self._gate[0]
         effective = self.slot.scaled(original, gate.scale())
-        if torch.compiler.is_compiling() or not self.registered:
-            return effective
-        if self.watched or not gate.held:
+        if torch.compiler.is_compiling():
+            _check_now(self)
+        elif self.registered and (self.watched or not gate.held):
             self.check_unwritten()
             self._given.add(effective)
         return effective
@@ -87,6 +88,12 @@ class Scale(nn.Module):
             f"{self.layer!r}: a {name!r} with a gate {what}: initialise before insert_asr, or "
             f"write to layer.parametrizations.{name}.original"
         )
+
+
+@torch.compiler.assume_constant_result
+def _check_now(scale: Scale) -> None:
+    """Check while tracing, in Python, outside of the graph."""
+    scale.check_unwritten()
 
 
 def gate_of(layer: nn.Module) -> Gate | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from asr_core.activations import is_activation
+from asr_core.copies import copy_model
 from asr_core.errors import TargetError
 from asr_core.layers import LayerKind, Side, present
 
@@ -173,8 +174,10 @@ def _writes(layer: nn.Module, kind: LayerKind, raw: Mapping[str, Tensor]) -> boo
     """Whether the layer's own forward changes its parameters, as a bound on their norm does."""
     # Large and of both signs, so that no bound is kept by chance.
     wild = {name: (value - 1) * 1e3 for name, value in raw.items()}
-    plain = twin(layer, {name: value.clone() for name, value in wild.items()}, torch.float64)
-    accepted((plain, plain), synthetic_inputs(layer, kind, torch.float64))
+    # A copy, so that statistics are not the layer's own: some write in training only.
+    plain = copy_model(twin(layer, wild, torch.float64))
+    for training in (False, True):
+        accepted((plain.train(training),) * 2, synthetic_inputs(layer, kind, torch.float64))
     return any(not torch.equal(plain._parameters[name], value) for name, value in wild.items())
 
 

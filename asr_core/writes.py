@@ -12,6 +12,7 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 Kept = tuple[Tensor, Tensor]
@@ -27,7 +28,8 @@ class Given:
     def add(self, tensor: Tensor) -> None:
         """Remember a tensor that was just computed."""
         if _has_values(tensor):
-            self._kept.append((tensor, _bits(tensor).clone()))
+            with _disable_current_modes():
+                self._kept.append((tensor, _bits(tensor).clone()))
 
     def written(self) -> bool:
         """Whether one of them was written to; that is said once of each.
@@ -36,7 +38,8 @@ class Given:
         """
         if not self._kept or _is_capturing(self._kept[0][0]):
             return False
-        changed = [_changed(tensor, bits) for tensor, bits in self._kept]
+        with _disable_current_modes():  # a comparison is no part of what is traced
+            changed = [_changed(tensor, bits) for tensor, bits in self._kept]
         references = [_references(kept) for kept in self._kept]
         if any(changed):
             self._kept = [kept for kept, new in zip(self._kept, changed, strict=True) if not new]
