@@ -22,9 +22,12 @@ from asr_core.probe import (
     synthetic_inputs,
     twin,
 )
+from asr_core.rollback import all_or_nothing
 from asr_core.wrappers import unwrap
 
 
+# Copies that are made in inference mode could never be trained.
+@torch.inference_mode(False)
 def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) -> nn.Module:
     """The plain model, with every gate's v multiplied into its layer's parameters.
 
@@ -45,7 +48,8 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
 
     Raises:
         ParityError: one of the checks fails; the model is as before.
-        InputError: a gated tensor has another parametrization on top.
+        InputError: a gated tensor has another parametrization on top, or was pruned; or it was
+            written to where the write is lost.
         TargetError: the parameters are sharded (FSDP).
 
     Warns:
@@ -71,16 +75,24 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
 
 def reparameterize(layer: nn.Module) -> None:
     """Fuse one gated layer in place, checked; by this name timm.utils finds it as a method."""
-    detach(layer, fused_tensors(type(layer).__name__, layer))
+    _commit([layer], [(layer, fused_tensors(type(layer).__name__, layer))])
 
 
 def _fold(model: nn.Module) -> nn.Module:
     values = [(layer, fused_tensors(name, layer)) for name, layer in gated_layers(model)]
-    for layer, tensors in values:
-        detach(layer, tensors)
-    for module in model.modules():
-        remove_hooks(module)
+    _commit(list(model.modules()), values)
     return model
+
+
+def _commit(modules: list[nn.Module], values: list[tuple[Any, dict[str, Tensor]]]) -> None:
+    originals = [chain.original for layer, _ in values for chain in layer.parametrizations.values()]
+    with all_or_nothing(modules, originals):
+        for layer, tensors in values:
+            detach(layer, tensors)
+        for module in modules:
+            remove_hooks(module)
+    for original in originals:
+        original.grad = None
 
 
 def fused_tensors(name: str, layer: nn.Module) -> dict[str, Tensor]:

@@ -128,17 +128,17 @@ def scales(layer: Any) -> dict[str, Scale]:
     """
     found: dict[str, Scale] = {}
     for name, chain in layer.parametrizations.items():
-        if len(chain) != 1 or not isinstance(chain[0], Scale):
-            others = ", ".join(type(p).__name__ for p in chain if not isinstance(p, Scale))
-            raise InputError(
-                f"{name!r} of a gated {parametrize.type_before_parametrizations(layer).__name__} "
-                f"is also parametrized by {others}: remove that first"
-            )
         if "original" not in chain._parameters:
             raise InputError(
                 f"{chain[0].layer!r}: the {name!r} that its gate multiplies is no parameter any "
                 "more (pruned, or normalised?): make that permanent first, for example by "
                 f"torch.nn.utils.prune.remove(layer.parametrizations.{name}, 'original')"
+            )
+        if len(chain) != 1 or not isinstance(chain[0], Scale):
+            others = ", ".join(type(p).__name__ for p in chain if not isinstance(p, Scale))
+            raise InputError(
+                f"{name!r} of a gated {parametrize.type_before_parametrizations(layer).__name__} "
+                f"is also parametrized by {others}: remove that first"
             )
         found[name] = chain[0]
     return found
@@ -183,16 +183,12 @@ def detach(layer: Any, values: Mapping[str, Tensor]) -> None:
     """
     stock: Stock = layer.asr.stock
     parameters = dict(layer._parameters)
-    chains = layer._modules.get("parametrizations", {})
-    for name, chain in chains.items():
+    for name, chain in layer.parametrizations.items():
         parameters[name] = chain.original
-        if name in values:
-            with torch.no_grad():
-                chain.original.copy_(values[name])
-            chain.original.grad = None
+        with torch.no_grad():
+            chain.original.copy_(values[name])
     layer.__class__ = parametrize.type_before_parametrizations(layer)
-    layer._modules.pop("parametrizations", None)
-    del layer._modules["asr"]
+    del layer._modules["parametrizations"], layer._modules["asr"]
     layer._parameters.clear()
     for name in [*stock.parameters, *(name for name in parameters if name not in stock.parameters)]:
         layer._parameters[name] = parameters[name]

@@ -56,3 +56,14 @@ def test_a_structure_shares_tensors_but_nothing_else():
     assert model.count == 0
     assert list(model.seen) == [0]
     assert model.linear.weight.any()
+
+
+def test_results_kept_in_lists_are_copied_without_their_graph():
+    model = kept()
+    model.history = {"outputs": [(model.last * 2, 1)]}
+    model.history["itself"] = model.history
+    copied = copy_model(model)
+    (output, _) = copied.history["outputs"][0]
+    assert torch.equal(output, 2 * model.last)
+    assert output.grad_fn is None
+    assert copy_structure(model).history["outputs"][0][0] is model.history["outputs"][0][0]

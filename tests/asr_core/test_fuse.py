@@ -8,8 +8,9 @@ import torchvision
 from layer_cases import randomise
 from small_net import assert_unchanged, images, net, snapshot
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
+import asr_core.fuse
 from asr_core import check_parity, fuse_asr, insert_asr
 from asr_core.errors import InputError, ParityError
 from asr_core.layers import Slot
@@ -312,3 +313,82 @@ def test_v_of_the_input_on_the_axis_of_the_output_is_found(groups):
     with pytest.raises(ParityError, match="differs from the stock output on input × v by"):
         fuse_asr(model, inplace=True)
     assert_unchanged(model, before)
+
+
+def spectral(chain):
+    nn.utils.spectral_norm(chain, "original")
+
+
+def new_weight_norm(chain):
+    nn.utils.parametrizations.weight_norm(chain, "original")
+
+
+def pruned(chain):
+    prune.l1_unstructured(chain, "original", 0.5)
+
+
+def pruned_globally(chain):
+    prune.global_unstructured([(chain, "original")], prune.L1Unstructured, amount=0.5)
+
+
+@pytest.mark.parametrize("change", [pruned, pruned_globally, spectral, new_weight_norm])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_a_gate_multiplies_must_be_a_parameter(change, inplace):
+    model = gated(torch.float64)
+    change(model[0].parametrizations.weight)
+    before = snapshot(model)
+    with pytest.raises(InputError, match=r"'0': the 'weight' that its gate .*prune\.remove\("):
+        fuse_asr(model, inplace=inplace)
+    with pytest.raises(InputError, match="'0': the 'weight' that its gate"):
+        model[0].reparameterize()
+    assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_pruning_that_was_made_permanent_is_fused(inplace):
+    model = gated(torch.float64).eval()
+    chain, x = model[0].parametrizations.weight, images(dtype=torch.float64)
+    pruned(chain)
+    zeros = chain.original_mask == 0
+    assert 0 < zeros.sum() < zeros.numel()
+    wanted = model(x)
+    prune.remove(chain, "original")
+    fused = fuse_asr(model, inplace=inplace)
+    weight = fused[0].weight
+    assert isinstance(weight, nn.Parameter)
+    assert weight.requires_grad
+    assert torch.equal(weight == 0, zeros)
+    assert (fused(x) - wanted).abs().max() <= 1e-12 * wanted.abs().max()
+    fused(x).sum().backward()
+    assert weight.grad.any()
+
+
+def test_what_is_fused_inside_of_inference_mode_can_be_trained():
+    model = gated()
+    with torch.inference_mode():
+        fused = fuse_asr(model, example=images())
+    fused(images()).sum().backward()
+    assert all(p.grad is not None for p in fused[0].parameters())
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_fusing_in_place_that_fails_half_way_changes_nothing(monkeypatch, number):
+    model = gated()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = snapshot(model)
+    detach, calls = asr_core.fuse.detach, []
+
+    def failing(*args):
+        calls.append(1)
+        detach(*args)
+        if len(calls) > number:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(asr_core.fuse, "detach", failing)
+    with pytest.raises(KeyboardInterrupt):
+        fuse_asr(model, inplace=True)
+    assert_unchanged(model, before)
+    assert all(p.grad is not None for p in model.parameters())
+    monkeypatch.undo()
+    assert check_parity(model, fuse_asr(model), images()).ok

@@ -95,6 +95,20 @@ def test_preserve_refuses_a_v_that_it_cannot_divide_by():
     assert_unchanged(model, before)
 
 
+@pytest.mark.parametrize("value", [6e4, float("inf")])
+def test_preserve_refuses_what_is_beyond_the_dtype(value):
+    model = net().half()
+    with torch.no_grad():
+        model[1].weight[0] = value
+    before = snapshot(model)
+    if value < float("inf"):
+        with pytest.raises(InputError, match=r"'weight' of '1' over v.*beyond torch\.float16"):
+            insert_asr(model, targets=["0", "1"], preserve=True)
+        assert_unchanged(model, before)
+    else:  # that is the model's own
+        insert_asr(model, targets=["0", "1"], preserve=True)
+
+
 def test_vit_start():
     model = nn.Sequential(nn.Linear(32, 32))
     options = {"activation": "tanh", "psi": 1e-3, "attention_init": 1e-3}

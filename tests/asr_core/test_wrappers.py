@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from asr_core import check_parity, fuse_asr, insert_asr
-from asr_core.errors import TargetError
+from asr_core.errors import InputError, TargetError
 
 
 @pytest.fixture
@@ -115,3 +115,25 @@ def test_models_with_a_sharded_part(one_process):
         insert_asr(model, targets="1")
     with pytest.raises(TargetError, match="held by FSDPModule: gather its full state dict"):
         fuse_asr(model)
+
+
+def replicate(model):
+    """What nn.DataParallel does first for each forward, before it copies to the devices."""
+    return [module._replicate_for_data_parallel() for module in model.modules()]
+
+
+@pytest.mark.parametrize("shared", [None, [["0", "3"]]])
+def test_replicas_would_read_the_gate_of_another_device(shared):
+    model = nn.Sequential(*net()[:3], nn.Conv2d(8, 8, 3))
+    assert len(replicate(model)) == 5
+    insert_asr(model, targets=["0", "3"], shared=shared)
+    with pytest.raises(InputError, match=r"nn\.DataParallel: .*DistributedDataParallel"):
+        replicate(model)
+    with pytest.warns(UserWarning, match="no gate has changed"):
+        assert len(replicate(fuse_asr(nn.DataParallel(model)))) == 5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="DataParallel would use the GPUs")
+def test_data_parallel_without_devices_is_the_model_itself():
+    model = gated()
+    assert torch.equal(nn.DataParallel(model)(images()), model(images()))
