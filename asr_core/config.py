@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from asr_core.errors import InputError
-from asr_core.parametrization import gate_of, gated_layers
+from asr_core.parametrization import gate_of, gated_layers, scales
 from asr_core.shared import groups_of
 from asr_core.wrappers import unwrap
 
@@ -22,9 +22,12 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
 
     Raises:
         InputError: the model has no ASR, or its gates came from insertions with different
-            arguments, which one call cannot give.
+            arguments, which one call cannot give; or what a gate multiplies was parametrized or
+            pruned, which no call gives.
     """
-    layers = gated_layers(unwrap(model))
+    layers = list(gated_layers(unwrap(model)))
+    for _, layer in layers:
+        scales(layer)
     gates = {name: gate for name, layer in layers if (gate := gate_of(layer)) is not None}
     configs = {name: gate.config for name, gate in gates.items()}
     if not configs:

@@ -178,7 +178,8 @@ def _writes(layer: nn.Module, kind: LayerKind, raw: Mapping[str, Tensor]) -> boo
     plain = copy_model(twin(layer, wild, torch.float64))
     for training in (False, True):
         accepted((plain.train(training),) * 2, synthetic_inputs(layer, kind, torch.float64))
-    return any(not torch.equal(plain._parameters[name], value) for name, value in wild.items())
+    now = plain._parameters
+    return any((p := now[n]) is None or not torch.equal(p, value) for n, value in wild.items())
 
 
 def _randomise_children(plain: nn.Module) -> None:

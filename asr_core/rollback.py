@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 
 @contextlib.contextmanager
-def all_or_nothing(
-    modules: Iterable[nn.Module], tensors: Iterable[Tensor] = ()
-) -> Iterator[None]:
+def all_or_nothing(modules: Iterable[nn.Module], tensors: Iterable[Tensor] = ()) -> Iterator[None]:
     """Where the body raises, whatever and wherever, all is as it was before.
 
     Args:

@@ -5,6 +5,7 @@ import torch
 from layer_cases import AS_GATE, randomise
 from small_net import images, net
 from torch import nn
+from torch.nn.utils import prune
 
 from asr_core import asr_config, insert_asr
 from asr_core.errors import InputError
@@ -104,3 +105,13 @@ def test_what_one_call_cannot_give_is_refused():
     insert_asr(model, "ie", targets="3")
     with pytest.raises(InputError, match="gates at '1' and '3' were inserted with different"):
         asr_config(model)
+
+
+def test_pruning_that_no_call_gives_is_no_part_of_the_arguments():
+    model = net()
+    insert_asr(model, targets="0")
+    prune.l1_unstructured(model[0].parametrizations.weight, "original", 0.5)
+    with pytest.raises(InputError, match=r"'0': the 'weight' .*prune\.remove"):
+        asr_config(model)
+    prune.remove(model[0].parametrizations.weight, "original")
+    assert asr_config(model)["targets"] == ["0"]

@@ -132,7 +132,9 @@ def fail_at(fault, numbers, preserve):
 def test_a_failure_at_a_step_leaves_the_model_as_it_was(monkeypatch, fault, preserve):
     begin, end = steps(fault, monkeypatch, preserve)
     assert 0 < begin < end
-    fail_at(fault, [*range(1, begin, begin // 5), *range(begin, end, (end - begin) // 40)], preserve)
+    fail_at(
+        fault, [*range(1, begin, begin // 5), *range(begin, end, (end - begin) // 40)], preserve
+    )
 
 
 @pytest.mark.slow

@@ -31,9 +31,7 @@ def test_views_share_where_numpy_says_so(a, b):
 
 @given(views())
 def test_a_view_overlaps_itself_where_two_elements_have_one_address(view):
-    places = BASE.new_tensor(range(60)).as_strided(
-        view.shape, view.stride(), view.storage_offset()
-    )
+    places = BASE.new_tensor(range(60)).as_strided(view.shape, view.stride(), view.storage_offset())
     assert overlaps_itself(view) == (len(set(places.flatten().tolist())) < view.numel())
 
 

@@ -29,10 +29,15 @@ def test_all_is_put_back(error):
     value = weight.detach().clone()
     mine = layer.register_forward_pre_hook(lambda *args: None)
     before = {**vars(layer), "_forward_pre_hooks": dict(layer._forward_pre_hooks)}
-    with pytest.raises(error), all_or_nothing([layer], [weight]):
-        change(layer)
-        mine.remove()
-        raise error
+
+    def body():
+        with all_or_nothing([layer], [weight]):
+            change(layer)
+            mine.remove()
+            raise error
+
+    with pytest.raises(error):
+        body()
     assert type(layer) is nn.Linear
     assert layer.weight is weight
     assert layer.bias is bias

@@ -102,6 +102,12 @@ WRITES = {
 }
 
 
+def write_and_run(write, model):
+    """Some writes raise at once, at the second read of a chain; most at the forward."""
+    write(lambda: model[0].weight)
+    model(X)
+
+
 @pytest.mark.filterwarnings("ignore:no gate has changed")
 @pytest.mark.parametrize("name", WRITES)
 def test_a_lost_write_raises_and_the_cure_does_what_it_does_to_a_plain_layer(name):
@@ -115,9 +121,7 @@ def test_a_lost_write_raises_and_the_cure_does_what_it_does_to_a_plain_layer(nam
     model = gated()
     kept = copy.deepcopy(model)
     with pytest.raises(InputError, match=LOST + r".*layer\.parametrizations\.weight\.original"):
-        # Some raise at once, at the second read of a chain; most at the forward.
-        write(lambda: model[0].weight)
-        model(X)
+        write_and_run(write, model)
     assert torch.equal(model[0](X), kept[0](X))  # said once, and nothing was changed
 
     original = model[0].parametrizations.weight
@@ -197,6 +201,11 @@ def test_a_bound_that_a_parent_keeps_is_said_when_it_first_binds():
     assert torch.equal(Bounded(model, 1e9)(X), model(X))
 
 
+def twice(model):
+    """What a hook does in one forward is seen at the latest in the next."""
+    return model(X), model(X)
+
+
 @pytest.mark.parametrize("prepend", [False, True])
 @pytest.mark.parametrize("register", ["register_forward_pre_hook", "register_forward_hook"])
 @pytest.mark.parametrize("late", [False, True])
@@ -209,8 +218,7 @@ def test_a_bound_that_a_hook_keeps(register, prepend, late):
     if not late:
         insert_asr(model, targets="0")
     with pytest.raises(InputError, match=LOST):
-        for _ in range(2):
-            model(X)
+        twice(model)
 
 
 def test_a_hook_that_only_looks_is_free_to():
