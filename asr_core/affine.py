@@ -45,16 +45,6 @@ def add_affine(layer: nn.Module, kind: LayerKind, created: Mapping[str, nn.Param
     setattr(layer, kind.affine, True)
 
 
-def remove_affine(layer: nn.Module, kind: LayerKind) -> None:
-    """Undo :func:`add_affine`; nothing happens where it was not applied."""
-    mark = layer.__dict__.pop(_MARK, None)
-    if mark is None:
-        return
-    for name in mark["names"]:
-        layer.register_parameter(name, None)
-    setattr(layer, kind.affine, mark["flag"])
-
-
 def with_created_affine(model: nn.Module) -> list[str]:
     """Names of the norms with γ and β that were created for a gate which was fused since."""
     marked = ((name, m) for name, m in model.named_modules() if _MARK in m.__dict__)

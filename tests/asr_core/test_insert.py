@@ -195,7 +195,7 @@ def test_bad_names_are_refused_before_anything_changes():
         insert_asr(model, "sse", targets="1")
     with pytest.raises(InputError, match="'dia' cannot be an ASR gate"):
         insert_asr(model, "dia", targets="1")
-    with pytest.raises(InputError, match="got 0"):
+    with pytest.raises(InputError, match="delta is 0"):
         insert_asr(model, targets="1", delta=0)
     assert_unchanged(model, before)
 

@@ -16,6 +16,7 @@ OPTIONS = {
     "attention": "ie",
     "targets": ["0", "3", "4", "attention"],  # 4 gets γ and β, attention has a host
     "shared": [["3", "4"]],
+    "create_affine": True,
 }
 
 
