@@ -1,32 +1,19 @@
-"""Tensors that lie in the same memory: whole, or as views into each other."""
+"""Which tensors lie in the same memory, decided by the addresses of their elements."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+Range = tuple[torch.device, int, int]
 _PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether ``tensor`` is strided memory, and of no class that does something of its own."""
     return type(tensor) in _PLAIN and tensor.layout is torch.strided
-
-
-class Memory:
-    """Where tensors lie, with a name for each."""
-
-    def __init__(self, named: Iterable[tuple[str, Tensor]]) -> None:
-        self._named: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
-        for name, tensor in named:
-            self._named[_storage(tensor)].append((name, tensor))
-
-    def sharing(self, tensor: Tensor) -> list[str]:
-        """The names of all that shares a byte with ``tensor``, also those of itself."""
-        return [name for name, other in self._named[_storage(tensor)] if _overlap(tensor, other)]
 
 
 def tensors_in(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, Tensor]]:
@@ -38,22 +25,75 @@ def tensors_in(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, 
                     yield f"{name}.{attribute}".lstrip("."), value
 
 
-def _storage(tensor: Tensor) -> int:
-    # Tensors without memory (meta) or without strides are nobody's but their own.
-    return (is_plain(tensor) and tensor.untyped_storage().data_ptr()) or id(tensor)
+def address_range(tensor: Tensor) -> Range | None:
+    """The device and the first and last byte plus one; None for a tensor that has no memory."""
+    if tensor.layout is not torch.strided or tensor.numel() == 0:
+        return None
+    try:
+        start = tensor.data_ptr()
+    except RuntimeError:  # a wrapper around other tensors
+        return None
+    return (tensor.device, start, start + _reach(tensor) * tensor.element_size()) if start else None
+
+
+class Memory:
+    """Tensors that can be asked for by what they share memory with.
+
+    Args:
+        tensors: with their names.
+    """
+
+    def __init__(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        self._tensors = [(name, tensor, address_range(tensor)) for name, tensor in tensors]
+
+    def sharing(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Those that a write to ``tensor`` would change, by name; itself among them."""
+        own = address_range(tensor)
+        return {
+            name: other
+            for name, other, place in self._tensors
+            if other is tensor or (_meet(own, place) and _overlap(tensor, other))
+        }
+
+
+def _meet(a: Range | None, b: Range | None) -> bool:
+    return a is not None and b is not None and a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
 
 
 def _overlap(a: Tensor, b: Tensor) -> bool:
-    if a is b:
+    """Whether two tensors whose ranges meet have an element in common."""
+    size, apart = a.element_size(), b.data_ptr() - a.data_ptr()
+    if size != b.element_size() or apart % size or (_is_dense(a) and _is_dense(b)):
         return True
-    (start, end), (other, last) = _range(a), _range(b)
-    return start < last and other < end
+    # Every other column lies between the columns of another tensor without a common element.
+    return bool(torch.isin(_places(a), _places(b) + apart // size).any())
 
 
-def _range(tensor: Tensor) -> tuple[int, int]:
-    """First byte in the storage, and the one behind the last."""
-    if tensor.numel() == 0:
-        return 0, 0
-    reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
-    start, end = tensor.storage_offset(), tensor.storage_offset() + reach + 1
-    return int(start * tensor.itemsize), int(end * tensor.itemsize)
+def overlaps_itself(tensor: Tensor) -> bool:
+    """Whether elements of ``tensor`` share memory, as in an expanded one."""
+    if address_range(tensor) is None or _is_dense(tensor):
+        return False
+    return _places(tensor).unique().numel() < tensor.numel()
+
+
+def _reach(tensor: Tensor) -> int:
+    """Elements from the first to the last in memory."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return 1 + sum((size - 1) * stride for size, stride in steps)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its elements fill its range, each with a place of its own, in any order of axes."""
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride != reach:
+                return False
+            reach += (size - 1) * stride
+    return True
+
+
+def _places(tensor: Tensor) -> Tensor:
+    """The place of each element, counted from the first."""
+    every = torch.arange(_reach(tensor), device="cpu")
+    return every.as_strided(tensor.shape, tensor.stride()).flatten()

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from asr_core.copies import kept_tensors
 from asr_core.errors import TargetError
 from asr_core.layers import LayerKind, present
-from asr_core.overlap import Memory, overlaps_itself
+from asr_core.memory import Memory, overlaps_itself
 from asr_core.parametrization import gate_of
 
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

@@ -41,7 +41,7 @@ def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Rea
     for site in sites:
         v = cast(Constant, modules[site.name]).v.detach().flatten()
         positive = bool((v >= 0).all())
-        seekers = [Seeker(f, modules, site.axis, positive, changes) for f in forwards]
+        seekers = [Seeker(f, modules, site.axis, positive, changes=changes) for f in forwards]
         try:
             reach = _agreed([seeker.reach(site.name) for seeker in seekers])
         except NoFoldError as error:
