@@ -133,7 +133,7 @@ def test_gates_go_in_first(name):
     names = {m: n for n, m in block.named_modules() if isinstance(m, nn.BatchNorm2d)}
     branch_names = [names.get(norm) for _, norm in block.branches()]
     parts = outputs(block, x)
-    v = gate(block, list(names.values()))
+    v = gate(block, list(names.values()), create_affine=True)
     scaled = [
         y if norm is None else y * v[norm].reshape(1, -1, 1, 1)
         for y, norm in zip(parts, branch_names, strict=True)
