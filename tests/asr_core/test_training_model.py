@@ -123,7 +123,7 @@ def test_facts_survive_json_and_tell_sets_apart() -> None:
     assert len(facts.classes) == 18
     assert DataFacts.from_dict(facts.as_dict()) == facts
     assert DataFacts.of(tiny_data(sizes=(41, 13, 17))).labels != FACTS.labels
-    with pytest.raises(InputError, match="missing or unknown labels"):
+    with pytest.raises(InputError, match="missing: labels"):
         DataFacts.from_dict({k: v for k, v in facts.as_dict().items() if k != "labels"})
 
 
