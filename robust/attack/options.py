@@ -100,7 +100,7 @@ def _networks(
     if norms:
         networks = [found for norm in norms for found in select(networks, norm=norm)]
     if train_seeds is not None:
-        limits.whole("train seeds", train_seeds, 1, limits.RUNS)
+        limits.whole("--train-seeds", train_seeds, 1, limits.RUNS)
         kept = sorted({network.seed for network in networks})[:train_seeds]
         networks = [network for network in networks if network.seed in kept]
     known = NORMS.names()

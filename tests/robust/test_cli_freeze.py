@@ -158,7 +158,7 @@ def test_the_figures(tmp_path: Path, data: ImageSet) -> None:
     assert told["parity"]["max_rel"] <= told["parity"]["tolerance"]
     assert told["speed"]["shape"] == [4, 3, 32, 32]
     assert (told["out"], told["stock"]) == (None, None)
-    assert len(list(tmp_path.iterdir())) == 2, "nothing is written without --out"
+    assert len(list(tmp_path.iterdir())) == 1, "nothing is written without --out"
 
 
 def test_few_images_are_drawn_from_the_training_split_alone(tmp_path: Path, data: ImageSet) -> None:
@@ -326,7 +326,7 @@ def test_models_without_a_gate_to_freeze(
     ("arguments", "words"),
     [
         (["--split", "train"], ["test or validation", "'train'"]),
-        (["--max-images", "1"], ["at least 2 images, got 1"]),
+        (["--max-images", "1"], ["max_images is 1"]),
         (["--batch-size", "0"], ["batch size is 0"]),
         (["--device", "abacus"], ["device 'abacus' cannot be used"]),
         (["--out", "plain.pt"], ["must end in .safetensors"]),

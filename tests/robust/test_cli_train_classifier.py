@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    failed(train(tmp_path / "run", "--quiet"), "no space left on the disk; free some and run again")
+    failed(train(tmp_path / "run", "--quiet"), "no space left on the disk: ", "config.json; free some and run again")
 
 
 def test_an_option_of_classifiers_before_style_is_refused(tmp_path: Path) -> None:
