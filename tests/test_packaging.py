@@ -138,7 +138,8 @@ def imported(folder: str) -> set[str]:
 
 def distributions(folder: str) -> set[str]:
     """What must be installed for the modules in ``folder``, beside ourselves."""
-    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    own = (ROOT / "tests", ROOT / "scripts")
+    helpers = {path.stem for place in own for path in place.rglob("*.py")}
     return {DISTRIBUTIONS.get(name, name) for name in imported(folder) - helpers - set(PACKAGES)}
 
 

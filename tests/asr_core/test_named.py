@@ -46,9 +46,9 @@ def test_names_are_put_together():
         ("asr:vgg19_bn+dia", {}, "only the ResNets have it"),
         ("resnet11", {}, "'resnet11' is no name of ours: those start with asr:"),
         ("asr:resnet11", {"depth": 3}, "takes num_classes alone, got depth"),
-        ("asr:resnet11", {"num_classes": 0}, "1 or more; got 0"),
-        ("asr:resnet11", {"num_classes": 2.0}, "1 or more; got 2.0"),
-        ("asr:resnet11", {"num_classes": True}, "1 or more; got True"),
+        ("asr:resnet11", {"num_classes": 0}, "num_classes is 0; it must be a whole number from 1"),
+        ("asr:resnet11", {"num_classes": 2.0}, "num_classes is 2.0; it must be a whole number from 1"),
+        ("asr:resnet11", {"num_classes": True}, "num_classes is True; it must be a whole number from 1"),
     ],
 )
 def test_names_that_build_nothing(name, arguments, message):
