@@ -6,22 +6,22 @@
     plain = fuse_asr(model, example=images)  # the stock model, v folded in
 """
 
+from asr_core.asr.config import asr_config
+from asr_core.asr.fuse import fuse_asr
+from asr_core.asr.gate import Gate
+from asr_core.asr.insert import insert_asr
+from asr_core.asr.report import Position, Report
+from asr_core.asr.stock_keys import load_stock_state_dict
 from asr_core.attention import ATTENTIONS
-from asr_core.config import asr_config
 from asr_core.errors import CheckpointError, InputError, ParityError, TargetError
 from asr_core.fold.branches import merge_branches
 from asr_core.fold.layer import fold_bn
 from asr_core.fold.model import FoldReport, fold_model, fold_report
 from asr_core.fold.norms import fold_conv_bn
 from asr_core.freeze import FreezeReport, freeze_attention
-from asr_core.fuse import fuse_asr
-from asr_core.gate import Gate
-from asr_core.insert import insert_asr
-from asr_core.parity import ParityReport, check_parity
 from asr_core.placement import Placement, place
-from asr_core.report import Position, Report
-from asr_core.saved_model import StockModel, load_model, save_model
-from asr_core.stock import load_stock_state_dict
+from asr_core.saving.saved_model import StockModel, load_model, save_model
+from asr_core.verify.parity import ParityReport, check_parity
 
 __all__ = [
     "ATTENTIONS",

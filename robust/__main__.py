@@ -2,7 +2,7 @@
 
 Python puts the working folder first on its path for ``-m``. It is taken off: a ``torch.py`` there
 would be run in the place of torch. (A MODEL ``package.module:factory`` that a command names is
-looked for there too, last: :mod:`robust.model_names`.)
+looked for there too, last: :mod:`robust.models.names`.)
 """
 
 import os

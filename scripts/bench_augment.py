@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from asr_core.data import MemorySplit, train_batches
-from asr_core.files import write_json
+from asr_core.saving.files import write_json
 
 IMAGES = 5120
 BOUND = 10.0

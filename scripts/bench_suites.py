@@ -22,8 +22,8 @@ from rich.table import Table
 from torch import nn
 
 from asr_core.data import ImageSet, MemorySplit, open_data
-from asr_core.files import write_json
 from asr_core.models import Normalized, build
+from asr_core.saving.files import write_json
 from robust.corruptions import KINDS, SEVERITIES, corrupt
 from robust.suites import SUITES, Condition, SuiteOptions, run_suite
 

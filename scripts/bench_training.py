@@ -41,13 +41,13 @@ from torch import Tensor, nn
 
 import asr_core
 from asr_core import fuse_asr
+from asr_core.asr.parametrization import gated_layers
 from asr_core.attention import ATTENTIONS
-from asr_core.files import write_json, write_text
 from asr_core.fold.norms import fold_conv_bn
 from asr_core.fold.pairs import conv_bn_pairs
 from asr_core.models.backbones import BACKBONES
-from asr_core.models.resnet_cifar import resnet_cifar
-from asr_core.parametrization import gated_layers
+from asr_core.models.networks.resnet_cifar import resnet_cifar
+from asr_core.saving.files import write_json, write_text
 
 CLASSES = 100
 SIDE = 32

@@ -32,10 +32,10 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from asr_core import Report, fuse_asr, insert_asr
-from asr_core.activations import is_activation
+from asr_core.asr.shared import SharedGate
 from asr_core.errors import InputError
-from asr_core.files import write_text
-from asr_core.shared import SharedGate
+from asr_core.graph.activations import is_activation
+from asr_core.saving.files import write_text
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "runs" / "placement.jsonl"

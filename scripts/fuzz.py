@@ -42,7 +42,7 @@ from fuzzing.lines import commands, toml
 from fuzzing.models import checkpoints, material, metadata
 from fuzzing.watch import judged
 
-from asr_core.files import write_text
+from asr_core.saving.files import write_text
 
 Generator = Callable[[Random, str, Mapping[str, Files]], Case]
 KINDS: Mapping[str, tuple[Generator, float]] = {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import resize
 
-from asr_core.checkpoint import save_checkpoint
+from asr_core.saving.checkpoint import save_checkpoint
 from styletransfer.images.embedded import TRAINING, photograph
 from styletransfer.losses.mini_vgg import STAGES, MiniVGG, folded
 

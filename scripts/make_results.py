@@ -21,12 +21,12 @@ from paper_page import Line, answer, put_lines
 from PIL import Image
 from results_page import put_section
 
-from asr_core.files import atomic_path
-from robust.attack.folder import GRID, METRICS, RUN, SUMMARY
-from robust.attack.report import markdown
-from robust.intervals import Interval, mean_interval
+from asr_core.saving.files import atomic_path
 from robust.noise import NOISES
-from robust.verdict import CLOSER, FARTHER, NO_DIFFERENCE
+from robust.stats.intervals import Interval, mean_interval
+from robust.stats.verdict import CLOSER, FARTHER, NO_DIFFERENCE
+from robust.style.folder import GRID, METRICS, RUN, SUMMARY
+from robust.style.report import markdown
 from styletransfer.images.drawn import STYLES
 
 ABOUT = """## Style networks under normalisation noise

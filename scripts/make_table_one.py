@@ -16,9 +16,9 @@ import torch
 from paper_page import Line, answer, put_lines
 from results_page import put_section
 
-from robust.bench import Row, bench, subject, variants
+from robust.bench.measure import Row, bench, subject, variants
+from robust.bench.table_one import MODEL, TABLE_ONE
 from robust.cli.progress import progress_bar
-from robust.table_one import MODEL, TABLE_ONE
 
 ABOUT = """## What attention costs at inference
 

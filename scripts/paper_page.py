@@ -14,7 +14,7 @@ from pathlib import Path
 from results_page import put_section
 
 from asr_core.errors import InputError
-from asr_core.files import write_json
+from asr_core.saving.files import write_json
 
 
 @dataclass(frozen=True)

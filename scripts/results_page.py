@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asr_core.errors import InputError
-from asr_core.files import write_text
+from asr_core.saving.files import write_text
 
 SECTIONS = (
     "paper", "style", "classification", "costs", "noise", "corruptions", "stripes", "sweeps",

@@ -23,12 +23,12 @@ from results_page import put_section
 from asr_core import fold_model
 from asr_core.data import open_data, train_batches
 from asr_core.errors import InputError
-from asr_core.files import write_json
 from asr_core.recipes import load_recipe
+from asr_core.saving.files import write_json
 from asr_core.training import TrainConfig, new_accelerator, open_run
 from asr_core.training.learner import Learner
-from robust.intervals import mean_interval
-from robust.model_files import open_model
+from robust.models.files import open_model
+from robust.stats.intervals import mean_interval
 from robust.sweep import Cell, run_missing
 
 RECIPE = "resnet29-embedded"

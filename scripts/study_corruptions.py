@@ -25,13 +25,13 @@ from suite_page import said
 from asr_core.data import ImageSet, MemorySplit, open_data
 from asr_core.recipes import load_recipe
 from robust.cli.progress import progress_bar
+from robust.stats.compare import bootstrap_interval
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
-from robust.suites.compare import bootstrap_interval
 from robust.suites.condition import CLEAN, Condition
-from robust.suites.corruptions import TO_TWIN, score
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
+from robust.suites.kinds.corruptions import TO_TWIN, score
 from robust.suites.subject import Subject, open_subject
 from robust.suites.tables import accuracy, caption, percent
 from robust.suites.verdicts import verdicts

@@ -27,9 +27,9 @@ from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
 from robust.cli.progress import progress_bar
+from robust.stats.compare import MORE
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
-from robust.suites.compare import MORE
 from robust.suites.condition import Condition
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob

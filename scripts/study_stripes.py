@@ -29,7 +29,7 @@ from stripes_page import SHOWN, Found, lines, page
 
 from asr_core.data.split import Split
 from asr_core.errors import InputError
-from asr_core.files import atomic_path
+from asr_core.saving.files import atomic_path
 from asr_core.stripes import AttentionRecorder, stripe_score
 from asr_core.stripes.convergence import THRESHOLD
 from asr_core.training import DataFacts, EpochEnd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from robust.suites.compare import NO_DIFFERENCE
+from robust.stats.compare import NO_DIFFERENCE
 from robust.suites.tables import sentences
 from robust.suites.verdicts import Verdict
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from asr_core import limits
 from asr_core.errors import InputError
-from asr_core.schema import Number, Seed, Text, record
+from asr_core.saving.schema import Number, Seed, Text, record
 
 _Side = Annotated[int, Field(ge=64, le=limits.SIDE, multiple_of=4)]
 _Weight = Annotated[Number, Field(ge=0)]

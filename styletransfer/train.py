@@ -13,16 +13,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from asr_core import limits
-from asr_core.checkpoint import (
+from asr_core.errors import CheckpointError, InputError
+from asr_core.saving.checkpoint import (
     check_tensors,
     load_optimizer,
     load_strictly,
     load_torch,
     save_torch,
 )
-from asr_core.errors import CheckpointError, InputError
-from asr_core.schema import parse_fields, record
-from asr_core.text_files import check_plain
+from asr_core.saving.schema import parse_fields, record
+from asr_core.saving.text_files import check_plain
 from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork

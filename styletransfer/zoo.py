@@ -13,7 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from asr_core import limits
-from asr_core.checkpoint import (
+from asr_core.errors import CheckpointError, InputError
+from asr_core.registry import unknown_name
+from asr_core.saving.checkpoint import (
     load_checkpoint,
     load_meta,
     load_strictly,
@@ -21,10 +23,8 @@ from asr_core.checkpoint import (
     save_checkpoint,
     sha256,
 )
-from asr_core.errors import CheckpointError, InputError
-from asr_core.registry import unknown_name
-from asr_core.schema import Name, Number, Seed, Text, parse, record
-from asr_core.sized import no_larger_than
+from asr_core.saving.schema import Name, Number, Seed, Text, parse, record
+from asr_core.saving.sized import no_larger_than
 from styletransfer.network import StyleNetwork
 
 WEIGHTS = Path(__file__).parent / "weights"

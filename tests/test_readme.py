@@ -13,9 +13,9 @@ import robust.sweep.run
 from asr_core import insert_asr
 from asr_core.data import embedded
 from asr_core.recipes import load_recipe
-from asr_core.saved_model import StockModel, save_model
+from asr_core.saving.saved_model import StockModel, save_model
 from robust.cli import main
-from robust.model_names import build_model
+from robust.models.names import build_model
 from robust.sweep import Cell
 
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@
         ...
 """
 
-from asr_core.data.folder_split import FolderSplit
+from asr_core.data.folder.split import FolderSplit
 from asr_core.data.image_set import ImageSet
 from asr_core.data.memory import MemorySplit
 from asr_core.data.open import open_data

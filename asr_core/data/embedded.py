@@ -20,9 +20,9 @@ from torch import Tensor
 
 from asr_core.data.image_set import ImageSet
 from asr_core.data.memory import MemorySplit
+from asr_core.data.photographs import PHOTOGRAPHS, pixels
 from asr_core.data.source import DATASETS, Source
 from asr_core.errors import InputError
-from asr_core.photographs import PHOTOGRAPHS, pixels
 
 CLASSES = tuple(name for name in PHOTOGRAPHS if name != "motorcycle_right")
 """The 18 classes: every picture, of the two views of one scene only the left."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr_core.data import embedded, folders, kept  # noqa: F401  (they enter their names)
+from asr_core.data import (
+    embedded,  # noqa: F401
+    torchvision_sets,  # noqa: F401
+)
+from asr_core.data.folder import layouts  # noqa: F401
 from asr_core.data.image_set import ImageSet
 from asr_core.data.source import DATASETS, OnUnreadable, Source
 from asr_core.errors import InputError
@@ -24,7 +28,7 @@ def open_data(
 
     Args:
         name_or_path: a name of :data:`DATASETS`, or a folder of class folders
-            (:func:`asr_core.data.folders.open_folder`).
+            (:func:`asr_core.data.folder.layouts.open_folder`).
         folder: where the files of the named set are, or will be; "embedded" has none.
         download: fetch what is missing (CIFAR10, CIFAR100, STL10).
         image_size: height and width of the batches; None for the set's own (224 for files). Only

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import fx, nn
 
-from asr_core.activations import ACTIVATIONS
-from asr_core.placement.graph import Forward
-from asr_core.placement.ops import INERT
+from asr_core.graph.activations import ACTIVATIONS
+from asr_core.graph.forward import Forward
+from asr_core.graph.ops import INERT
 
 # What they take; a SyncBatchNorm takes any number of axes from 2.
 _TAKES = ((nn.BatchNorm1d, {2, 3}), (nn.BatchNorm2d, {4}), (nn.BatchNorm3d, {5}))

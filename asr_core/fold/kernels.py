@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from asr_core.asr.layers import KINDS
 from asr_core.errors import InputError
-from asr_core.layers import KINDS
 
 _CONVS = next(kind for kind in KINDS if kind.name == "conv").types
 _SAME = ("in_channels", "out_channels", "stride", "groups")

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from asr_core.asr.fuse import fuse_asr
+from asr_core.asr.report import Refusal
 from asr_core.fold.branches import find_blocks, merge_branches
 from asr_core.fold.norms import require_same, warn_of
 from asr_core.fold.pairs import changed_by, find_pairs
-from asr_core.fuse import fuse_asr
-from asr_core.report import Refusal
 
 
 @dataclass(frozen=True, repr=False)

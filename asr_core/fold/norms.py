@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import nn
 
-from asr_core.copies import copy_model
-from asr_core.divergence import require_agreement
+from asr_core.asr.layers import kind_of
+from asr_core.asr.parametrization import gated_layers
+from asr_core.asr.report import Refusal, listed
 from asr_core.errors import InputError
 from asr_core.fold.layer import BEFORE, fold_pairs
 from asr_core.fold.pairs import changed_by, find_pairs
-from asr_core.layers import kind_of
-from asr_core.parametrization import gated_layers
-from asr_core.report import Refusal, listed
+from asr_core.modules.copies import copy_model
+from asr_core.verify.divergence import require_agreement
 
 TOLERANCE = 1e-4
 """Relative, in float32: a fold rounds anew in each layer, and deep networks carry it on."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite, find_gates
-from asr_core.models.repvgg import RepVGGBlock
-from asr_core.models.resnet_cifar import Bottleneck
+from asr_core.models.networks.repvgg import RepVGGBlock
+from asr_core.models.networks.resnet_cifar import Bottleneck
 
 # Their forward leaves a gate out that is None, so that they are the plain backbone's blocks.
 _OPTIONAL = (Bottleneck, RepVGGBlock)

@@ -8,14 +8,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from asr_core.changes import Changes
+from asr_core.asr.layers import Side, kind_of, present
 from asr_core.errors import InputError, TargetError
+from asr_core.fold.changes import Changes
 from asr_core.freeze.constant import Constant, take_out
 from asr_core.freeze.gates import GateSite
 from asr_core.freeze.reach import NoFoldError, Reach, Seeker
-from asr_core.layers import Side, kind_of, present
-from asr_core.placement.graph import Forward
-from asr_core.placement.trace import trace_all
+from asr_core.graph.forward import Forward
+from asr_core.graph.trace import trace_all
 
 
 def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Reach | str]:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from asr_core.divergence import require_agreement
+from asr_core.asr.parametrization import gated_layers
+from asr_core.asr.report import listed
 from asr_core.errors import InputError
 from asr_core.freeze.constant import put_constant
 from asr_core.freeze.fold import fold_constants
@@ -21,9 +22,8 @@ from asr_core.freeze.gates import find_gates
 from asr_core.freeze.reach import Reach
 from asr_core.freeze.report import FreezeReport, FrozenGate
 from asr_core.freeze.statistics import measure_gates
-from asr_core.parametrization import gated_layers
-from asr_core.report import listed
-from asr_core.wrappers import unwrap
+from asr_core.modules.wrappers import unwrap
+from asr_core.verify.divergence import require_agreement
 
 _EXAMPLES = 4
 """Images on which the folded model is compared with the frozen one."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from asr_core.asr.report import Refusal
 from asr_core.freeze.statistics import GateStatistics
-from asr_core.parity import ParityReport
-from asr_core.report import Refusal
+from asr_core.verify.parity import ParityReport
 
 
 @dataclass(frozen=True)

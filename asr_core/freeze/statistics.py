@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from asr_core.asr.report import Refusal
 from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite
-from asr_core.parity import evaluating
-from asr_core.report import Refusal
+from asr_core.verify.parity import evaluating
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,17 @@
 """The paper's backbones: torchvision's where it has them, and what it lacks."""
 
-from asr_core.models.acnet import AsymmetricConv, resnet_acnet
 from asr_core.models.backbones import BACKBONES, Backbone
 from asr_core.models.build import MODES, build
 from asr_core.models.live import add_attention
-from asr_core.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
 from asr_core.models.named import build_named
+from asr_core.models.networks.acnet import AsymmetricConv, resnet_acnet
+from asr_core.models.networks.mobilenet_v1 import MobileNetV1, mobilenet_v1
+from asr_core.models.networks.repvgg import RepVGG, repvgg_a0
+from asr_core.models.networks.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
+from asr_core.models.networks.shufflenet_v2 import shufflenet_v2
+from asr_core.models.networks.vgg import vgg19_bn
+from asr_core.models.networks.vit import vit_b_16, vit_s_16
 from asr_core.models.normalized import Normalized
-from asr_core.models.repvgg import RepVGG, repvgg_a0
-from asr_core.models.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
-from asr_core.models.shufflenet_v2 import shufflenet_v2
-from asr_core.models.vgg import vgg19_bn
-from asr_core.models.vit import vit_b_16, vit_s_16
 
 __all__ = [
     "BACKBONES",

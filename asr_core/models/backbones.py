@@ -13,17 +13,17 @@ from typing import Any
 from torch import nn
 from torchvision import models
 
-from asr_core.insert import insert_asr
-from asr_core.models.acnet import resnet_acnet
-from asr_core.models.mobilenet_v1 import mobilenet_v1
-from asr_core.models.repvgg import repvgg_a0
-from asr_core.models.resnet_cifar import resnet83, resnet164, resnet_cifar
-from asr_core.models.shufflenet_v2 import shufflenet_v2
-from asr_core.models.vgg import vgg19_bn
-from asr_core.models.vit import vit_b_16, vit_s_16
+from asr_core.asr.insert import insert_asr
+from asr_core.asr.report import Report
+from asr_core.asr.shared import PARENTS
+from asr_core.models.networks.acnet import resnet_acnet
+from asr_core.models.networks.mobilenet_v1 import mobilenet_v1
+from asr_core.models.networks.repvgg import repvgg_a0
+from asr_core.models.networks.resnet_cifar import resnet83, resnet164, resnet_cifar
+from asr_core.models.networks.shufflenet_v2 import shufflenet_v2
+from asr_core.models.networks.vgg import vgg19_bn
+from asr_core.models.networks.vit import vit_b_16, vit_s_16
 from asr_core.registry import Registry
-from asr_core.report import Report
-from asr_core.shared import PARENTS
 
 SMALL = (32, 96)
 """Sides of the images of CIFAR and STL10."""

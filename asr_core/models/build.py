@@ -9,8 +9,8 @@ from torch import nn
 from asr_core.errors import InputError
 from asr_core.models.backbones import BACKBONES
 from asr_core.models.live import add_attention
+from asr_core.placement.targets import select
 from asr_core.registry import unknown_name
-from asr_core.targets import select
 
 MODES = ("plain", "live", "asr", "both")
 

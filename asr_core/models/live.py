@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from torch import Tensor, fx, nn
 
+from asr_core.asr.layers import KINDS, gated_layer
 from asr_core.attention import ATTENTIONS, Attention
 from asr_core.errors import InputError, TargetError
-from asr_core.layers import KINDS, gated_layer
-from asr_core.placement.graph import Forward
-from asr_core.placement.trace import trace
+from asr_core.graph.forward import Forward
+from asr_core.graph.trace import trace
 
 CHILD = "attention"
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import fx, nn
 
+from asr_core.asr.layers import gated_layer, kind_of, lacks_scale, refusal_of
+from asr_core.asr.report import Refusal, listed
 from asr_core.errors import TargetError
-from asr_core.layers import gated_layer, kind_of, lacks_scale, refusal_of
-from asr_core.placement.graph import Forward
-from asr_core.placement.trace import follow, how_to
-from asr_core.report import Refusal, listed
+from asr_core.graph.forward import Forward
+from asr_core.graph.trace import follow, how_to
 
 _RANKS = {"conv": "conv", "conv transpose": "conv", "linear": "linear", "values": "linear"}
 
@@ -69,7 +69,7 @@ class _Search(Forward):
     def move(self, norms: list[str], node: fx.Node, placement: Placement) -> None:
         """Find the layers that take v instead of ``norms``, whose output or sum ``node`` is."""
         # Freezing builds on insertion, which builds on this module.
-        from asr_core.changes import Changes
+        from asr_core.fold.changes import Changes
         from asr_core.freeze.reach import NoFoldError, Seeker
 
         self._changes = self._changes or Changes([self], self._all)
@@ -131,7 +131,7 @@ def place(
     Args:
         model: the plain model, in any mode; it is left as it is.
         example: an input, or a tuple of them, whose shapes the forward is followed with; needed
-            only where it depends on them (:func:`asr_core.placement.trace.follow`).
+            only where it depends on them (:func:`asr_core.graph.trace.follow`).
         positive: whether no v will be negative: ReLU lets only such factors through.
         create_affine: whether norms without γ will be given one, and take v like others.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from asr_core.errors import InputError
 from asr_core.recipes.recipe import Recipe
 from asr_core.registry import unknown_name
-from asr_core.text_files import read_toml
+from asr_core.saving.text_files import read_toml
 
 FOLDER = Path(__file__).parent
 

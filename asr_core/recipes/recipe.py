@@ -14,7 +14,7 @@ from pydantic import Field
 from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from asr_core.schema import Name, Number, Several, Text, parse, plain, record
+from asr_core.saving.schema import Name, Number, Several, Text, parse, plain, record
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("multistep", "cosine")

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr_core.checkpoint import check_tensors
 from asr_core.errors import CheckpointError
-from asr_core.files import atomic_path
+from asr_core.saving.checkpoint import check_tensors
+from asr_core.saving.files import atomic_path
 from asr_core.training.folder import ATTENTION
 
 RECORD = ATTENTION

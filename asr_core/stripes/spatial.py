@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from asr_core.attention import CBAM
 from asr_core.models import Normalized
-from asr_core.parity import evaluating
+from asr_core.verify.parity import evaluating
 
 
 @torch.no_grad()

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from asr_core.asr.parametrization import gate_of, gated_layers
+from asr_core.asr.report import Refusal, listed
 from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite, find_gates
 from asr_core.freeze.statistics import GateStatistics, listening
 from asr_core.models import Normalized
-from asr_core.parametrization import gate_of, gated_layers
-from asr_core.parity import evaluating
-from asr_core.report import Refusal, listed
+from asr_core.verify.parity import evaluating
 
 
 def live_gates(model: nn.Module) -> tuple[list[GateSite], list[Refusal]]:

@@ -10,9 +10,9 @@
 
 from asr_core.training.accelerator import new_accelerator
 from asr_core.training.config import PRECISIONS, TrainConfig
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.engine import train
 from asr_core.training.evaluate import Evaluation, evaluate
-from asr_core.training.facts import DataFacts
 from asr_core.training.finish import Result
 from asr_core.training.folder import is_run
 from asr_core.training.loop import EpochEnd, Step, StepNoise

@@ -14,7 +14,7 @@ from asr_core.errors import InputError
 from asr_core.models import BACKBONES, MODES
 from asr_core.recipes import Recipe
 from asr_core.registry import unknown_name
-from asr_core.schema import Number, Seed, Text, parse, plain, record
+from asr_core.saving.schema import Number, Seed, Text, parse, plain, record
 
 PRECISIONS = ("no", "bf16", "fp16")
 

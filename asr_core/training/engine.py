@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from asr_core.data import ImageSet, steps_per_epoch
 from asr_core.errors import CheckpointError, InputError
-from asr_core.exclusive import exclusive
-from asr_core.files import write_json
+from asr_core.saving.exclusive import exclusive
+from asr_core.saving.files import write_json
 from asr_core.training.config import TrainConfig
-from asr_core.training.facts import DataFacts
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.finish import Result, finish
 from asr_core.training.folder import CONFIG, LAST, SCHEMA, RunFolder
 from asr_core.training.history import History
@@ -44,7 +44,7 @@ def train(
     A run that was interrupted in ``folder`` is gone on with; on a CPU it ends with the same
     weights and the same ``metrics.csv``, bit for bit, as one that never was. Ctrl-C, SIGTERM and
     SIGHUP save at the end of the step under way; a second one ends at once, leaving what was saved
-    last. The folder is held meanwhile (:func:`asr_core.exclusive.exclusive`).
+    last. The folder is held meanwhile (:func:`asr_core.saving.exclusive.exclusive`).
 
     Among several processes each takes its share of every batch, and the first alone writes; to be
     gone on with, the folder must be visible to all. Batch norms take the statistics of a

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from asr_core.data.order import test_batches
 from asr_core.data.split import Split
 from asr_core.errors import InputError
-from asr_core.parity import evaluating
+from asr_core.verify.parity import evaluating
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

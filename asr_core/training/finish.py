@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from asr_core.checkpoint import load_tensors
+from asr_core.asr.fuse import fuse_asr
+from asr_core.asr.parametrization import gated_layers
 from asr_core.data import ImageSet, test_batches
-from asr_core.divergence import require_agreement
 from asr_core.errors import ParityError
-from asr_core.files import write_json
-from asr_core.fuse import fuse_asr
 from asr_core.models import Normalized
-from asr_core.parametrization import gated_layers
-from asr_core.parity import ParityReport
-from asr_core.saved_model import save_model
+from asr_core.saving.checkpoint import load_tensors
+from asr_core.saving.files import write_json
+from asr_core.saving.saved_model import save_model
 from asr_core.training.config import TrainConfig
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.evaluate import Evaluation, evaluate
-from asr_core.training.facts import DataFacts
 from asr_core.training.folder import FUSED, MODEL, PARITY, RESULT, RunFolder
 from asr_core.training.history import History, Row
 from asr_core.training.model import stock_model
+from asr_core.verify.divergence import require_agreement
+from asr_core.verify.parity import ParityReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from asr_core.checkpoint import check_tensors, load_torch, save_torch
 from asr_core.errors import CheckpointError, InputError
-from asr_core.exclusive import contents
-from asr_core.schema import Name, Number, Text, parse, parse_fields, record
-from asr_core.text_files import check_plain, read_json
+from asr_core.saving.checkpoint import check_tensors, load_torch, save_torch
+from asr_core.saving.exclusive import contents
+from asr_core.saving.schema import Name, Number, Text, parse, parse_fields, record
+from asr_core.saving.text_files import check_plain, read_json
 from asr_core.training.config import TrainConfig
-from asr_core.training.facts import DataFacts
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.history import METRICS, TIMING, Row
 
 SCHEMA = 1

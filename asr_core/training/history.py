@@ -13,8 +13,8 @@ from pydantic import Field
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
-from asr_core.files import write_text
-from asr_core.schema import Number, parse, plain, record
+from asr_core.saving.files import write_text
+from asr_core.saving.schema import Number, parse, plain, record
 
 if TYPE_CHECKING:
     from asr_core.training.learner import Figures

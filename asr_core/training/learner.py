@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from asr_core.checkpoint import load_optimizer, load_strictly
 from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.recipes import Recipe
+from asr_core.saving.checkpoint import load_optimizer, load_strictly
 from asr_core.training.config import TrainConfig
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.evaluate import top
-from asr_core.training.facts import DataFacts
 from asr_core.training.model import new_model
 from asr_core.training.seeded import seeded
 

@@ -9,10 +9,10 @@ from torch import nn
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, Normalized, build
 from asr_core.models.named import named
-from asr_core.saved_model import StockModel
-from asr_core.targets import select
+from asr_core.placement.targets import select
+from asr_core.saving.saved_model import StockModel
 from asr_core.training.config import TrainConfig
-from asr_core.training.facts import DataFacts
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.seeded import seeded
 
 

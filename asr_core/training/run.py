@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asr_core.checkpoint import load_strictly
 from asr_core.errors import CheckpointError
 from asr_core.models import Normalized
-from asr_core.saved_model import StockModel
+from asr_core.saving.checkpoint import load_strictly
+from asr_core.saving.saved_model import StockModel
 from asr_core.training.config import TrainConfig
-from asr_core.training.facts import DataFacts
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.folder import BEST, LAST, BestState, read_config, read_state
 from asr_core.training.history import History
 from asr_core.training.model import new_model, stock_model

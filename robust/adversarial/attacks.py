@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asr_core import limits
 from asr_core.draws import Key, check_seed, generator
 from asr_core.errors import InputError
-from asr_core.parity import evaluating
+from asr_core.verify.parity import evaluating
 from robust.adversarial.budget import DTYPES, Budget, narrowed, widened
 from robust.adversarial.gradients import OnMissing, ascent, tell
 

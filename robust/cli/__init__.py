@@ -36,40 +36,43 @@ class Lazy(NamedTuple):
 
 COMMANDS: dict[str, Lazy] = {
     "attack": Lazy(
-        "robust.cli.attack:attack",
+        "robust.cli.runs.attack:attack",
         "Attack style networks (IN, BN, BN+ASR) with normalisation noise; grid and table.",
     ),
-    "stylize": Lazy("robust.cli.stylize:stylize", "Stylise images with one network."),
+    "stylize": Lazy("robust.cli.runs.stylize:stylize", "Stylise images with one network."),
     "train": Lazy(
-        "robust.cli.train:train",
+        "robust.cli.runs.train:train",
         "Train a classifier to a fused, checked file; `robust train style`: a style network.",
     ),
     "evaluate": Lazy(
-        "robust.cli.evaluate:evaluate_models",
+        "robust.cli.runs.evaluate:evaluate_models",
         "Accuracy of classifiers, clean or under a robustness suite.",
     ),
     "inspect": Lazy(
-        "robust.cli.inspect:inspect_model",
+        "robust.cli.networks.inspect:inspect_model",
         "Show where ASR gates go in a model, and their parameters.",
     ),
-    "fuse": Lazy("robust.cli.fuse:fuse", "Fold a checkpoint's gates into its layers, with proof."),
+    "fuse": Lazy(
+        "robust.cli.networks.fuse:fuse", "Fold a checkpoint's gates into its layers, with proof."
+    ),
     "export": Lazy(
-        "robust.cli.export:export", "Write a checkpoint without gates: safetensors, pt2 or ONNX."
+        "robust.cli.networks.export:export",
+        "Write a checkpoint without gates: safetensors, pt2 or ONNX.",
     ),
     "freeze": Lazy(
-        "robust.cli.freeze:freeze",
+        "robust.cli.networks.freeze:freeze",
         "Replace live attention by constants, fold them, and say what that costs.",
     ),
     "stripes": Lazy(
-        "robust.cli.stripes:stripes",
+        "robust.cli.runs.stripes:stripes",
         "Show how alike the attention of different images is, and how it moved in training.",
     ),
     "bench": Lazy(
-        "robust.cli.bench:bench_model",
+        "robust.cli.networks.bench:bench_model",
         "Parameters and speed: plain, live attention, ASR fused (Table 1).",
     ),
     "sweep": Lazy(
-        "robust.cli.sweep:sweep",
+        "robust.cli.runs.sweep:sweep",
         "Train a grid of classifiers; `init` and `delta` are Tables 5 and 6.",
     ),
     "recipes": Lazy(

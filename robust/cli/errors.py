@@ -15,8 +15,8 @@ from signal import SIGINT
 
 import click
 
-from robust import escape
 from robust.cli.output import say
+from robust.report import escape
 
 USAGE, FAILED = 2, 1
 

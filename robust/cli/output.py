@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from robust import escape
+from robust.report import escape
 
 
 def say(*lines: str, err: bool = False) -> None:

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from robust import escape
+from robust.report import escape
 
 
 class _Line(TextColumn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust import escape
+from robust.report import escape
 
 
 def aligned(rows: Sequence[Sequence[str]], *, words: int = 1) -> list[str]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from robust.corruptions.kinds import Draws, from_bytes, to_bytes, uniform
-from robust.corruptions.taps import disk, filtered, streak
+from robust.corruptions.sparse_filters import disk, filtered, streak
 
 
 def defocus_blur(images: Tensor, figures: tuple[float, float], draws: Draws) -> Tensor:
@@ -65,7 +65,7 @@ def motion_blur(images: Tensor, figures: tuple[int, float], draws: Draws) -> Ten
     """Half of a Gaussian along a line, in a direction drawn from 45° above to 45° below the right.
 
     The published generator calls ImageMagick for it; the filter here is by the same definition
-    (:func:`robust.corruptions.taps.streak`), in double precision instead of 16 bits.
+    (:func:`robust.corruptions.sparse_filters.streak`), in double precision instead of 16 bits.
 
     Args:
         images: see above.

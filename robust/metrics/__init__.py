@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from asr_core.registry import Registry
-from robust.metrics.own import blur, laplacian_variance, spread, total_variation
+from robust.metrics.no_reference import blur, laplacian_variance, spread, total_variation
 from robust.metrics.reference import ms_ssim, psnr, ssim, ssim_and_ms_ssim
 
 Kind = Literal["own", "reference", "draws"]

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.errors import InputError
+from asr_core.placement.targets import Targets
 from asr_core.registry import unknown_name
-from asr_core.targets import Targets
 from robust.noise.draws import Key, check_seed, generator, uniform
 from robust.noise.groups import grouped_statistics
 from robust.noise.layers import (

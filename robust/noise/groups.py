@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.errors import InputError
-from asr_core.targets import Targets
+from asr_core.placement.targets import Targets
 from robust.noise.layers import check_plain_affine, norm_layers
 from robust.noise.statistics import batch_statistics, check_values
 

@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from asr_core.asr.gate import Gate
 from asr_core.errors import InputError, TargetError
-from asr_core.gate import Gate
+from asr_core.placement.targets import Predicate, Targets
 from asr_core.registry import unknown_name
-from asr_core.targets import Predicate, Targets
 
 NORM_LAYERS: tuple[type[nn.Module], ...] = (
     _BatchNorm,

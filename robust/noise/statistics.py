@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from asr_core.errors import InputError
-from asr_core.targets import Targets
+from asr_core.placement.targets import Targets
 from robust.noise.layers import norm_layers
 
 RUNNING = "running"

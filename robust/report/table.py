@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from asr_core.errors import InputError
-from robust import escape
+from robust.report import escape
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -79,7 +79,9 @@ class Table:
         """Lines of equal columns, for pipes and narrow output; without the caption."""
         texts = [[escape.line(cell.text) for cell in row] for row in self._all()]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        return ["  ".join(map(self._aligned, row, widths, range(len(row)))).rstrip() for row in texts]
+        return [
+            "  ".join(map(self._aligned, row, widths, range(len(row)))).rstrip() for row in texts
+        ]
 
     def rich(self) -> RichTable:
         """For rich's console, which fits it to the terminal."""
@@ -93,7 +95,9 @@ class Table:
         for index, row in enumerate(self.rows):
             if index in self.rules:
                 table.add_section()
-            table.add_row(*(Text(escape.line(c.text), style=_TERMINAL.get(c.mark, "")) for c in row))
+            table.add_row(
+                *(Text(escape.line(c.text), style=_TERMINAL.get(c.mark, "")) for c in row)
+            )
         return table
 
     def markdown(self) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from asr_core import limits
+from asr_core.asr.report import listed
 from asr_core.data.split import Split
 from asr_core.errors import InputError
-from asr_core.exclusive import exclusive
-from asr_core.files import write_json
-from asr_core.report import listed
+from asr_core.saving.exclusive import exclusive
+from asr_core.saving.files import write_json
 from asr_core.stripes import AttentionRecord
 from robust.stripes.epochs import draw_differences, draw_scales, draw_scores
 from robust.stripes.heat_maps import draw_spatial, draw_stripes

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asr_core.errors import InputError
 from asr_core.stripes import AttentionRecord, chosen, differences, settled_epoch, stripe_score
-from robust import escape
+from robust.report import escape
 from robust.stripes.page import COLOURS, heat, panels, save, styled
 
 _IMAGES = 4

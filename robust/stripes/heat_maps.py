@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from asr_core.stripes import chosen, stripe_score
-from robust import escape
+from robust.report import escape
 from robust.stripes.measure import Gates
 from robust.stripes.page import grid_of, heat, panels, save, styled
 

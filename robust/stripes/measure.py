@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asr_core.asr.report import Refusal
 from asr_core.data.split import Split
-from asr_core.report import Refusal
 from asr_core.stripes import (
     AttentionRecord,
     chosen,

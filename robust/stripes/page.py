@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from asr_core.files import atomic_path
+from asr_core.saving.files import atomic_path
 from asr_core.stripes.record import save_arrays
-from robust import escape
+from robust.report import escape
 
 COLOURS = "viridis"
 styled = matplotlib.rc_context({"font.size": 8, "axes.titlesize": 8, "svg.hashsalt": "robust"})

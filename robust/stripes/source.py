@@ -13,7 +13,7 @@ from asr_core.recipes import Recipe
 from asr_core.stripes import RECORD, AttentionRecord, load_record
 from asr_core.training import TrainConfig, is_run
 from asr_core.training.folder import CONFIG, read_config
-from robust.model_files import SavedModel, open_model
+from robust.models.files import SavedModel, open_model
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def open_source(
     """Open the folder of a run, a state or a model in one, or a saved model.
 
     Args:
-        path: what :func:`robust.model_files.open_model` takes.
+        path: what :func:`robust.models.files.open_model` takes.
         data: name of the data set, or a folder of class folders; a run's is known.
         data_folder: where the named set's files are.
-        builder: as in :func:`robust.model_files.open_model`.
+        builder: as in :func:`robust.models.files.open_model`.
 
     Raises:
         InputError: a style network, or a model without a run and no ``data``.

@@ -7,13 +7,13 @@
     result.save(Path("resnet11-norm-noise.json"))
 """
 
-from robust.suites import (  # noqa: F401  (they enter their names)
-    adversarial,
-    corruptions,
-    norm_noise,
-    norm_statistics,
-)
 from robust.suites.condition import CLEAN, Condition
+from robust.suites.kinds import (
+    adversarial,  # noqa: F401
+    corruptions,  # noqa: F401
+    norm_noise,  # noqa: F401
+    norm_statistics,  # noqa: F401
+)
 from robust.suites.results import Outcome, SuiteResult, load_result
 from robust.suites.runner import run_suite
 from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions

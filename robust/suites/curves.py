@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from asr_core.files import atomic_path
-from robust import escape
+from asr_core.saving.files import atomic_path
 from robust.noise import NOISES
+from robust.report import escape
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.tables import accuracy

@@ -16,11 +16,11 @@ from asr_core import limits
 from asr_core.data import ImageSet
 from asr_core.data.split import Split
 from asr_core.errors import InputError
-from asr_core.exclusive import exclusive
-from asr_core.files import in_utf8
 from asr_core.registry import unknown_name
+from asr_core.saving.exclusive import exclusive
+from asr_core.saving.files import in_utf8
+from asr_core.training.data_summary import DataFacts
 from asr_core.training.evaluate import Evaluation, evaluate
-from asr_core.training.facts import DataFacts
 from robust.suites.condition import Condition
 from robust.suites.results import SuiteResult, load_result
 from robust.suites.runner import run_suite

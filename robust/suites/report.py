@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr_core.files import write_text
-from robust import escape
+from asr_core.saving.files import write_text
+from robust.report import escape
 from robust.suites.cohort import Cohort, cohorts
 from robust.suites.results import SuiteResult
 from robust.suites.suite import Suite

@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor
 
 from asr_core.errors import InputError
-from asr_core.files import write_json
-from asr_core.schema import Name, Number, Seed, Text, parse, record
-from asr_core.text_files import read_json
+from asr_core.saving.files import write_json
+from asr_core.saving.schema import Name, Number, Seed, Text, parse, record
+from asr_core.saving.text_files import read_json
 from robust.suites.condition import CLEAN, Condition
 
 SCHEMA = 1

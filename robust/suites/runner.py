@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from asr_core.data.split import Split
-from asr_core.parity import evaluating
 from asr_core.training.evaluate import evaluate, top
+from asr_core.verify.parity import evaluating
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult
 from robust.suites.suite import Answers, Suite

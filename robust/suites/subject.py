@@ -11,22 +11,22 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from asr_core.checkpoint import sha256
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import CheckpointError, InputError
-from asr_core.files import in_utf8
-from asr_core.schema import Text, parse, record
+from asr_core.saving.checkpoint import sha256
+from asr_core.saving.files import in_utf8
+from asr_core.saving.schema import Text, parse, record
 from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
-from robust.model_files import SavedModel, open_model
+from robust.models.files import SavedModel, open_model
 from robust.noise import norm_layers
-from robust.train_noise import parse_train_noise
+from robust.noise.training import parse_train_noise
 
 
 @record
 @dataclass(frozen=True)
 class _Noise:
-    """What :meth:`robust.train_noise.TrainNoise.setting` put into a run's config."""
+    """What :meth:`robust.noise.training.TrainNoise.setting` put into a run's config."""
 
     noise: Text | None = None
     severity: Text | None = None
@@ -88,7 +88,7 @@ def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
     Args:
         path: the folder of a run of ``robust train``, ``last.pt``, ``best.pt``, or a
             ``.safetensors`` of :func:`asr_core.save_model`.
-        builder: as in :func:`robust.model_files.open_model`.
+        builder: as in :func:`robust.models.files.open_model`.
 
     Raises:
         CheckpointError: missing, damaged, or of another kind.

@@ -7,11 +7,11 @@ import functools
 import io
 from collections.abc import Sequence
 
-from robust import escape
-from robust.intervals import Interval
 from robust.noise import NOISES
+from robust.report import escape
+from robust.stats.compare import bootstrap_interval
+from robust.stats.intervals import Interval
 from robust.suites.cohort import Cohort
-from robust.suites.compare import bootstrap_interval
 from robust.suites.condition import Condition
 from robust.suites.verdicts import Verdict
 

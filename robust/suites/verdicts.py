@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from robust.stats.compare import Comparison, compare
 from robust.suites.cohort import Cohort
-from robust.suites.compare import Comparison, compare
 from robust.suites.condition import CLEAN, Condition
 
 RIVALS = ("plain", "const")

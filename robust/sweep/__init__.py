@@ -6,11 +6,11 @@
     print(outcome.page())
 """
 
-from robust.sweep.cells import Cell, run_missing
 from robust.sweep.files import load_sweep, read_sweep, shipped
 from robust.sweep.grid import Claim, Paper, Run, Sweep
 from robust.sweep.results import Results
 from robust.sweep.run import Outcome, run_sweep
+from robust.sweep.runs import Cell, run_missing
 
 __all__ = [
     "Cell",

@@ -40,8 +40,8 @@ from pydantic import Field
 from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from asr_core.schema import Number, Several, Text, parse, record
-from asr_core.text_files import read_toml
+from asr_core.saving.schema import Number, Several, Text, parse, record
+from asr_core.saving.text_files import read_toml
 from robust.sweep.grid import SEEDS, Claim, Paper, Sweep
 
 FOLDER = Path(__file__).parent

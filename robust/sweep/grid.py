@@ -14,7 +14,7 @@ from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.registry import unknown_name
 from asr_core.training import TrainConfig
-from robust.sweep.cells import Cell
+from robust.sweep.runs import Cell
 
 RECIPE = "resnet11-embedded"
 """The smallest network, on the data that needs no download."""

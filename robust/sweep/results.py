@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robust import escape
-from robust.intervals import Interval, mean_interval
+from robust.report import escape
+from robust.stats.intervals import Interval, mean_interval
 from robust.sweep.grid import Run, Sweep
 
 SCHEMA = 1

@@ -10,17 +10,17 @@ from typing import Any, Literal
 
 from asr_core import limits
 from asr_core.errors import InputError
-from asr_core.exclusive import exclusive
-from asr_core.files import write_json, write_text
+from asr_core.saving.exclusive import exclusive
+from asr_core.saving.files import write_json, write_text
 from asr_core.training import TrainConfig
-from robust import escape
-from robust.sweep.cells import minutes_left, run_missing
+from robust.report import escape
 from robust.sweep.claims import Answer, answers, said
 from robust.sweep.engine import Engine, ThisMachine
 from robust.sweep.estimate import estimated_seconds
 from robust.sweep.grid import Run, Sweep
 from robust.sweep.on_ray import MARK, on_ray
 from robust.sweep.results import Results
+from robust.sweep.runs import minutes_left, run_missing
 from robust.sweep.table import latex, markdown, table_of
 
 CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robust import escape
+from robust.report import escape
 from robust.sweep.grid import FIGURES, Sweep
 from robust.sweep.results import Results, interval
 

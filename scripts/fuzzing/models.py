@@ -21,7 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from asr_core import insert_asr
 from asr_core.data import open_data
-from asr_core.saved_model import StockModel, save_model
+from asr_core.saving.saved_model import StockModel, save_model
 from asr_core.stripes import AttentionRecorder
 from asr_core.training import TrainConfig, new_accelerator, train
 from fuzzing.case import Case, Files, Special
@@ -35,7 +35,7 @@ from fuzzing.damage import (
 )
 from fuzzing.images import written
 from robust.cli import main
-from robust.model_names import build_model
+from robust.models.names import build_model
 from robust.sweep import load_sweep
 from styletransfer.network import StyleNetwork
 from styletransfer.zoo import save_network

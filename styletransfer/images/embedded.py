@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 from asr_core import limits
-from asr_core.photographs import photograph
+from asr_core.data.photographs import photograph
 from asr_core.registry import unknown_name
 
 __all__ = [

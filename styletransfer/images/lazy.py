@@ -10,8 +10,8 @@ from typing import overload
 
 from torch import Tensor
 
+from asr_core.data.images import ImageError, opened
 from asr_core.errors import InputError
-from asr_core.images import ImageError, opened
 from styletransfer.images.read import MAX_PIXELS, MIN_SIDE, PathLike, find_images, read_image
 
 _KEPT = 32

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asr_core import limits
+from asr_core.data.folder.tree import files_below
+from asr_core.data.images import ImageError, Note, decode, opened
 from asr_core.errors import InputError
-from asr_core.files import atomic_path
-from asr_core.images import ImageError, Note, decode, opened
-from asr_core.tree import files_below
+from asr_core.saving.files import atomic_path
 from styletransfer.images.names import unique_names
 
 MAX_PIXELS = 50_000_000
@@ -40,7 +40,7 @@ def read_image(
     """Read one image file.
 
     Args:
-        path: the file, of a format in :data:`asr_core.images.FORMATS`.
+        path: the file, of a format in :data:`asr_core.data.images.FORMATS`.
         max_pixels: the largest width × height, checked before decoding and after resizing.
         min_side: the smallest width and height.
         size: resize the shorter side to this (antialiased bicubic; smaller images are enlarged).

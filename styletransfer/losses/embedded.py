@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asr_core.checkpoint import load_checkpoint, load_strictly
 from asr_core.errors import CheckpointError
+from asr_core.saving.checkpoint import load_checkpoint, load_strictly
 from styletransfer.losses.features import Features
 from styletransfer.losses.mini_vgg import MiniVGG
 from styletransfer.losses.random_filters import RandomFilters

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
-from asr_core.checkpoint import load_tensors
 from asr_core.errors import CheckpointError
+from asr_core.saving.checkpoint import load_tensors
 from styletransfer.losses.features import Features
 
 _CACHED = "vgg16-397923af.pth"

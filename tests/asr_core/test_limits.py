@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from asr_core import insert_asr, limits
-from asr_core.data.workers import check_workers
+from asr_core.data.folder.workers import check_workers
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from styletransfer.network import StyleNetwork

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asr_core.checkpoint import sha256
 from asr_core.errors import CheckpointError
+from asr_core.saving.checkpoint import sha256
 from styletransfer.zoo import StyleCheckpoint, describe, load_network
 
 WIDTH, BLOCKS = 8, 5

@@ -12,8 +12,8 @@ from header import as_old_pair
 from tiny_training import tiny_recipe
 from torch import Tensor
 
-from asr_core.checkpoint import load_checkpoint, save_checkpoint, sha256
 from asr_core.errors import CheckpointError, InputError
+from asr_core.saving.checkpoint import load_checkpoint, save_checkpoint, sha256
 from styletransfer.network import NORMS, StyleNetwork
 from styletransfer.train import new_network
 from styletransfer.zoo import (

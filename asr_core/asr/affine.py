@@ -1,0 +1,66 @@
+"""γ and β for norms that were made without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+from asr_core.asr.layers import LayerKind, kind_of, lacks_scale
+from asr_core.asr.parametrization import gate_of
+from asr_core.errors import InputError
+
+_MARK = "created_affine"
+"""Attribute of a norm that has parameters which the stock model's lacks."""
+
+
+def new_affine(model: nn.Module, layer: nn.Module, kind: LayerKind) -> dict[str, nn.Parameter]:
+    """γ = 1 and β = 0, frozen, as far as the norm ``layer`` of ``model`` lacks them."""
+    tensors = [*layer.buffers(), *layer.parameters(), *model.parameters()]
+    like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+    names = [slot.tensor for slot in kind.slots(layer)]
+    return {
+        name: nn.Parameter(
+            torch.full(
+                (kind.channels(layer),),
+                1.0 if name == "weight" else 0.0,
+                dtype=like.dtype,
+                device=like.device,
+            ),
+            requires_grad=False,
+        )
+        for name in names
+        if getattr(layer, name, None) is None
+    }
+
+
+def add_affine(layer: nn.Module, kind: LayerKind, created: Mapping[str, nn.Parameter]) -> None:
+    """Give ``layer`` the ``created`` parameters."""
+    if not created:
+        return
+    for name, parameter in created.items():
+        layer.register_parameter(name, parameter)
+    setattr(layer, _MARK, {"names": tuple(created), "flag": getattr(layer, kind.affine)})
+    setattr(layer, kind.affine, True)
+
+
+def with_created_affine(model: nn.Module) -> list[str]:
+    """Names of the norms with γ and β that were created for a gate which was fused since."""
+    marked = ((name, m) for name, m in model.named_modules() if _MARK in m.__dict__)
+    return [name for name, m in marked if (gate := gate_of(m)) is None or not gate.stock.created]
+
+
+def create_affine(model: nn.Module, names: Iterable[str]) -> None:
+    """Give the norms called ``names`` γ = 1 and β = 0, frozen, in place.
+
+    Raises:
+        InputError: a name that is no norm without them.
+    """
+    modules = dict(model.named_modules())
+    for name in names:
+        layer = modules.get(name)
+        kind = None if layer is None else kind_of(layer)
+        if layer is None or kind is None or not lacks_scale(layer):
+            raise InputError(f"{name!r} is no norm of the model without γ and β")
+        add_affine(layer, kind, new_affine(model, layer, kind))

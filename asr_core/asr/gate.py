@@ -1,0 +1,133 @@
+"""The gate: ψ, the attention modules that read it, and the vector v that they give."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from asr_core import limits
+from asr_core.asr.layers import Stock
+from asr_core.attention import ATTENTIONS
+from asr_core.errors import InputError
+
+
+class Gate(nn.Module):
+    """v = v₁ ⊙ … ⊙ v_δ with v_i = attention_i(ψ_i): one value per channel, whatever the input.
+
+    Args:
+        channels: C.
+        attention: name in ``ATTENTIONS``.
+        delta: δ, how many attention modules stand at the position (paper, appendix D).
+        psi: the value that every element of ψ starts from (0.1; ViT 1e-3).
+        activation: what ends each attention module (sigmoid; ViT tanh).
+        attention_init: the value that every weight of the attention modules starts from (ViT
+            1e-3; paper, B.2); None keeps each module's own initialisation.
+
+    Attributes:
+        psi: (δ, C, 1, 1), a parameter; a buffer where the attention learns nothing.
+        config: the arguments but for ``channels``.
+        stock: what the layer that owns the gate was before; set on insertion.
+
+    Raises:
+        InputError: δ below 1, ψ not finite, an unknown name, or an attention module that cannot
+            do without an input.
+    """
+
+    psi: Tensor
+    stock: Stock
+
+    def __init__(
+        self,
+        channels: int,
+        attention: str = "se",
+        *,
+        delta: int = 1,
+        psi: float = 0.1,
+        activation: str = "sigmoid",
+        attention_init: float | None = None,
+    ) -> None:
+        super().__init__()
+        module = ATTENTIONS[attention]
+        if module.asr_refusal:
+            raise InputError(f"{attention!r} cannot be an ASR gate: {module.asr_refusal}")
+        limits.whole("delta", delta, 1, limits.DELTA)
+        for name, value in (("psi", psi), ("attention_init", attention_init)):
+            if value is not None and not abs(value) <= limits.FLOAT:
+                raise InputError(f"{name} is {value}; it must be finite, as float32 holds numbers")
+        self.config: dict[str, Any] = {
+            "attention": attention,
+            "delta": delta,
+            "psi": float(psi),
+            "activation": activation,
+            "attention_init": attention_init,
+        }
+        start = torch.full((delta, channels, 1, 1), float(psi))
+        if module.learns:
+            self.psi = nn.Parameter(start)
+        else:
+            self.register_buffer("psi", start)
+        self.attention = nn.ModuleList(
+            module(channels, activation=activation, **module.asr_options) for _ in range(delta)
+        )
+        if attention_init is not None:
+            for parameter in self.attention.parameters():
+                nn.init.constant_(parameter, attention_init)
+        self._held: Tensor | None = None
+        self._start: tuple[Tensor, ...] = ()
+
+    def scale(self) -> Tensor:
+        """v, shape (C,), with gradient: inside the layer's forward the one computed for it."""
+        if self._held is not None:
+            return self._held
+        device = self.psi.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            # v is folded into full-precision weights, so autocast must not round it in training.
+            with torch.autocast(device, enabled=False):
+                return self._product()
+        return self._product()
+
+    def _product(self) -> Tensor:
+        # The ψ of δ = 1 is not cut out of itself: every training step runs this for every gate.
+        parts = self.psi.split(1) if len(self.attention) > 1 else (self.psi,)
+        v, *others = [module(psi) for module, psi in zip(self.attention, parts, strict=True)]
+        for other in others:
+            v = v * other
+        return v.flatten()
+
+    @property
+    def held(self) -> bool:
+        """Whether a v is held, that is, whether a forward of the layer is under way."""
+        return self._held is not None
+
+    def hold(self) -> None:
+        """Compute v once for the reads up to :meth:`release`."""
+        self._held = self.scale()
+
+    def release(self) -> None:
+        """Forget the held v."""
+        self._held = None
+
+    def mark_start(self) -> None:
+        """Remember the values of now as those that training starts from."""
+        if not self.psi.is_meta:
+            self._start = tuple(p.detach().cpu().clone() for p in self.parameters())
+
+    def never_trained(self) -> bool:
+        """Whether the gate could learn, yet every parameter is as :meth:`mark_start` saw it."""
+        return bool(self._start) and all(
+            torch.equal(now.detach(), start.to(now))
+            for now, start in zip(self.parameters(), self._start, strict=True)
+        )
+
+    def forward(self) -> Tensor:
+        """The same as :meth:`scale`."""
+        return self.scale()
+
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        # A replica's layers would read this gate, which is on another device than they are.
+        raise InputError(
+            "a model with gates cannot be replicated by nn.DataParallel: use one device, or "
+            "nn.parallel.DistributedDataParallel, or fuse_asr first"
+        )

@@ -1,0 +1,223 @@
+"""Putting ASR into a model: everything is decided before anything is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.asr.affine import add_affine
+from asr_core.asr.fuse import reparameterize
+from asr_core.asr.gate import Gate
+from asr_core.asr.layers import Stock
+from asr_core.asr.parametrization import add_hooks, attach
+from asr_core.asr.report import Position, Report
+from asr_core.asr.shared import Shared, SharedGate, leaders
+from asr_core.attention.base import NON_NEGATIVE
+from asr_core.errors import InputError
+from asr_core.modules.rollback import all_or_nothing
+from asr_core.modules.wrappers import refuse_wrapped
+from asr_core.placement.sites import Site, find_sites
+from asr_core.placement.targets import Targets
+
+TINY = 1e-4
+"""Gates below this cannot be divided by: ``preserve`` would blow the parameters up."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What will happen to one layer."""
+
+    site: Site
+    gate: Gate
+
+
+# What is made in inference mode could never be trained.
+@torch.inference_mode(False)
+def insert_asr(
+    model: nn.Module,
+    attention: str = "se",
+    *,
+    targets: Targets = "auto",
+    exclude: Targets = (),
+    inputs: Targets = (),
+    create_affine: bool = False,
+    delta: int = 1,
+    psi: float = 0.1,
+    activation: str = "sigmoid",
+    attention_init: float | None = None,
+    shared: Shared = None,
+    preserve: bool = False,
+    example: Any = None,
+) -> Report:
+    """Multiply the targeted layers' output channels by v = attention(ψ), in place, all or nothing.
+
+    No forward changes: v multiplies the layers' own parameters (paper, supplementary, eq. 1-6),
+    by ``torch.nn.utils.parametrize``. :func:`asr_core.fuse_asr` folds it away. A norm without γ
+    has no parameter for v, and erases a scale before it. There "auto" moves v into the input
+    channels of the layers that read the norm, where that is exact: what lies between passes a
+    factor on (ReLU does for v ≥ 0, so for sigmoid and hardsigmoid). Elsewhere it refuses the norm.
+
+    The order that works is: initialise or load the weights, convert to SyncBatchNorm, insert,
+    build the optimizer, then compile or wrap for parallel training.
+
+    Args:
+        model: the plain model, in any mode, dtype and on any device.
+        attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is the control, a gate
+            frozen at its start.
+        targets: "auto", the last layer of each residual branch or, without residual adds, the
+            norm before each activation (:func:`asr_core.placement.place`), where layers found
+            that can take no gate are among the report's refusals; or dotted names, globs on the
+            full dotted name (``*`` crosses dots), callables ``(module, name) -> bool``, or a list
+            of these. A MultiheadAttention stands for its ``out_proj``; one without it takes the
+            gate in W_V.
+        exclude: the same, for layers to leave out.
+        inputs: the same as names, for convolutions and linear layers whose *input* channels v
+            multiplies: layer(x ⊙ v). With it ``targets`` may be empty.
+        create_affine: give targeted norms without γ and β such parameters (1 and 0, frozen). The
+            fused model then has keys that the stock model lacks: it is no longer the stock
+            model. Files of :func:`asr_core.save_model` record that.
+        delta: δ, gates per position, multiplied with each other.
+        psi: the value that every element of ψ starts from.
+        activation: what ends each attention module: "sigmoid", "tanh" or "hardsigmoid".
+        attention_init: the value that all weights of the attention modules start from; None for
+            their own initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
+        shared: for layers whose outputs are summed, one gate on the sum, which the state dict
+            holds once, at the first of them: lists of their names; or "parents", one gate for the
+            targets of each parent module (RepVGG's blocks). None leaves it to "auto".
+        preserve: divide the parameters by v, so that outputs are unchanged at insertion (for
+            trained models). Otherwise they shrink by v, about 0.525 for sigmoid and ψ = 0.1.
+        example: an input (or tuple of inputs) for "auto" to follow the forward with, where that
+            depends on its input's shape; its values are not read.
+
+    Returns:
+        The positions, with their gates and parameters, and the refusals with their reasons.
+
+    Raises:
+        TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
+            no layer that can take a gate; a layer that has a gate; a named layer that is shared,
+            parametrized already, a norm without γ (see ``create_affine``), or one whose tensors are
+            no dense real parameters with values; a model that is wrapped or compiled. The model is
+            as before.
+        InputError: unknown names, δ, ψ, layers of several widths to share a gate, or a v that
+            ``preserve`` cannot divide by.
+    """
+    refuse_wrapped(model)
+    found = find_sites(
+        model,
+        targets,
+        exclude,
+        inputs=inputs,
+        create_affine=create_affine,
+        positive=activation in NON_NEGATIVE,
+        example=example,
+    )
+    options = {
+        "delta": delta,
+        "psi": psi,
+        "activation": activation,
+        "attention_init": attention_init,
+    }
+    groups = found.shared if shared is None else shared
+    led_by = leaders(groups, {site.name: site.channels for site in found.sites})
+    for moved in found.moved:
+        if len({led_by.get(name, name) for name in moved.layers}) > 1:
+            raise InputError(
+                f"the layers {moved.layers} read one norm and must share its gate; "
+                f"shared={shared!r} separates them"
+            )
+    gates: dict[str, Gate] = {}
+    plans = []
+    for site in found.sites:
+        like = _like(site)
+        if site.name in led_by:
+            gate: Gate = SharedGate(gates[led_by[site.name]])
+        else:
+            gate = Gate(site.channels, attention, **options)  # type: ignore[arg-type]
+        gates[site.name] = gate = gate.to(like.device, like.dtype).train(site.layer.training)
+        plans.append(_Plan(site, gate))
+    if preserve:
+        _refuse_tiny(plans)
+    with all_or_nothing(*_touched(plans, preserve=preserve)):
+        for plan in plans:
+            _attach(plan)
+        for plan in plans if preserve else []:
+            _divide(plan)
+        positions = tuple(
+            Position(
+                plan.site.name,
+                plan.site.kind.name,
+                plan.site.axis,
+                plan.site.channels,
+                plan.gate,
+                tuple(plan.site.created),
+                _start(plan.gate).mean().item(),
+                plan.site.side,
+                tuple(n for m in found.moved if plan.site.name in m.layers for n in m.norms),
+            )
+            for plan in plans
+        )
+        return Report(positions, found.refusals, preserve)
+
+
+def _like(site: Site) -> Tensor:
+    """A tensor of the dtype and on the device that the layer's gate should have."""
+    first = site.slots[0].tensor
+    return site.created.get(first, getattr(site.layer, first))
+
+
+def _start(gate: Gate) -> Tensor:
+    with torch.no_grad():
+        return gate.scale()
+
+
+def _refuse_tiny(plans: list[_Plan]) -> None:
+    for plan in plans:
+        least = _start(plan.gate).abs().min().item()
+        if not least >= TINY:
+            raise InputError(
+                f"preserve=True divides by v, but at {plan.site.name!r} it comes down to "
+                f"{least:.2g} (least allowed: {TINY:g}): use sigmoid, a larger psi, or "
+                "preserve=False"
+            )
+
+
+def _touched(plans: list[_Plan], *, preserve: bool) -> tuple[list[nn.Module], list[Tensor]]:
+    """The modules that insertion changes, and the tensors whose values it does."""
+    modules = [m for plan in plans for m in (plan.site.layer, plan.site.host) if m is not None]
+    tensors = [
+        tensor
+        for plan in (plans if preserve else [])
+        for slot in plan.site.slots
+        if (tensor := getattr(plan.site.layer, slot.tensor, None)) is not None
+    ]
+    return modules, tensors
+
+
+def _attach(plan: _Plan) -> None:
+    site, layer = plan.site, plan.site.layer
+    slots = site.slots
+    add_affine(layer, site.kind, site.created)
+    stock = Stock(tuple(layer._parameters), tuple(site.created), site.kind, site.axis, site.side)
+    attach(site.name, layer, plan.gate, slots, stock)
+    type(layer).reparameterize = reparameterize  # type: ignore[attr-defined]
+    plan.gate.mark_start()
+    if site.host is not None:
+        add_hooks(site.host)
+
+
+def _divide(plan: _Plan) -> None:
+    v = _start(plan.gate)
+    for slot in plan.site.slots:
+        original: Any = plan.site.layer.parametrizations[slot.tensor].original  # type: ignore[index,union-attr]
+        with torch.no_grad():
+            finite = original.isfinite()
+            original.div_(slot.factor(original, v))
+            if not torch.equal(original.isfinite(), finite):
+                raise InputError(
+                    f"preserve=True divides by v, but {slot.tensor!r} of {plan.site.name!r} over "
+                    f"v, at least {v.abs().min().item():.2g}, is beyond {original.dtype}: use a "
+                    "larger psi, a wider dtype, or preserve=False"
+                )

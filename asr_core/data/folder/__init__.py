@@ -1,0 +1,1 @@
+"""Image folders: their layouts, and files decoded in parallel."""

@@ -1,0 +1,46 @@
+"""What the steps of a traced forward do to channels: as data.
+
+Steps go by their canonical name (:func:`asr_core.graph.activations.canonical`).
+"""
+
+from __future__ import annotations
+
+from asr_core.graph.activations import ACTIVATIONS
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+INERT = _names(
+    "identity clone contiguous dropout alphadropout featurealphadropout stochasticdepth droppath"
+)
+"""They do nothing to the values at inference."""
+
+PASSING = (
+    ACTIVATIONS
+    | INERT
+    | _names(
+        "sigmoid hardsigmoid neg clamp clip to float half bfloat16 double typeas "
+        "permute transpose swapaxes swapdims movedim moveaxis narrow expand expandas "
+        "reshape reshapeas view viewas flatten unflatten squeeze unsqueeze roll "
+        "pad zeropad reflectionpad replicationpad interpolate upsample pixelshuffle pixelunshuffle "
+        "maxpool avgpool adaptiveavgpool adaptivemaxpool"
+    )
+)
+"""They leave each channel to itself."""
+
+ADDITION = _names("add iadd radd sub isub rsub")
+PRODUCT = _names("mul imul rmul multiply div truediv itruediv")
+
+METADATA = _names(
+    "size dim numel stride iscontiguous getdevice dtype device shape ndim layout iscuda "
+    "isfloatingpoint requiresgrad assert"
+)
+"""They tell about a tensor without reading its values."""
+
+PROJECTIONS: dict[str, tuple[int, str]] = {
+    "linear": (1, "weight"),
+    "shiftedwindowattention": (2, "proj_weight"),  # torchvision
+}
+"""Functions that end in a linear layer of the model: where they take its weight."""

@@ -1,0 +1,1 @@
+"""The paper's backbones that torchvision lacks, one a module."""

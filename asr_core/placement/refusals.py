@@ -1,0 +1,134 @@
+"""Layers in a state that forbids a gate. All are found before any layer is touched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from asr_core.asr.layers import LayerKind, present
+from asr_core.asr.parametrization import gate_of
+from asr_core.errors import TargetError
+from asr_core.modules.copies import kept_tensors
+from asr_core.modules.memory import Memory, overlaps_itself
+
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+Layers = dict[str, tuple[nn.Module, LayerKind]]
+
+
+def refuse_gated(layers: Layers) -> None:
+    """Raise where a layer has a gate already.
+
+    Raises:
+        TargetError: naming the layer and the way out.
+    """
+    for name, (layer, _) in layers.items():
+        gate = gate_of(layer)
+        if gate is not None:
+            raise TargetError(
+                f"{name!r} already has ASR, δ = {gate.config['delta']}: for more gates at a "
+                "position fuse_asr first, or insert once with a larger delta"
+            )
+
+
+def forbidden(modules: dict[str, nn.Module], layers: Layers) -> dict[str, str]:
+    """Those of ``layers`` that can take no gate, by name, with the reason and the way out.
+
+    Their tensors are not plain parameters of their own, or a gate would scale another layer too:
+    a layer has several names, or a parameter several owners.
+
+    Args:
+        modules: all modules by all their names (``remove_duplicate=False``).
+        layers: those that are to get a gate.
+    """
+    reasons: dict[str, str] = {}
+    owners = _Owners(modules)
+    for name, (layer, kind) in layers.items():
+        # Not both: reading a tensor that has another parametrization may change its state.
+        if reason := _taken(layer, kind) or owners.shared(layer, kind):
+            reasons[name] = reason
+    return reasons
+
+
+def _taken(layer: nn.Module, kind: LayerKind) -> str:
+    if hasattr(layer, "asr"):
+        return "it has an attribute 'asr' of its own: rename that, or exclude the layer"
+    if parametrize.is_parametrized(layer):
+        names = ", ".join(layer.parametrizations)  # type: ignore[arg-type]
+        return (
+            f"it is parametrized already ({names}): remove that first "
+            "(torch.nn.utils.parametrize.remove_parametrizations), or exclude the layer"
+        )
+    for slot in kind.slots(layer):
+        tensor = getattr(layer, slot.tensor, None)
+        if slot.tensor not in layer._parameters and tensor is not None:
+            return (
+                f"its {slot.tensor!r} is not a parameter of its own (weight_norm, spectral_norm or "
+                "pruning?): remove that first, or exclude the layer"
+            )
+        if tensor is not None and (reason := _unfit(tensor)):
+            return f"its {slot.tensor!r} {reason}"
+    if any(tensor.is_inference() for tensor in (*layer.parameters(), *layer.buffers())):
+        return (
+            "it was built under torch.inference_mode(), so that nothing may change it: build the "
+            "model outside, or give it copies of its tensors (tensor.clone())"
+        )
+    if not kind.affine and not present(layer, kind):
+        return "it has no parameter to fold a gate into: exclude it"
+    return ""
+
+
+def _unfit(tensor: Tensor) -> str:
+    """Why v cannot be multiplied into ``tensor`` and back; empty: it can."""
+    if not tensor.is_floating_point():
+        return f"is {tensor.dtype}, not real"
+    if tensor.dtype not in _DTYPES:
+        return f"is {tensor.dtype}, in which torch does not multiply: convert it first"
+    if tensor.layout is not torch.strided:
+        return f"is {tensor.layout}, not dense: to_dense() first"
+    if overlaps_itself(tensor):
+        return "is expanded, several elements share memory: give the layer a clone() of it"
+    return ""
+
+
+class _Owners:
+    """Who has what, by identity of modules and by the memory of tensors."""
+
+    def __init__(self, modules: dict[str, nn.Module]) -> None:
+        self._names: dict[int, list[str]] = defaultdict(list)
+        tensors: list[tuple[str, Tensor]] = []
+        for name, module in modules.items():
+            self._names[id(module)].append(name)
+            if self._names[id(module)] == [name]:
+                found = ((f"{name}.{tensor}".lstrip("."), value) for tensor, value in _all(module))
+                tensors.extend(found)
+        self._memory = Memory(tensors)
+
+    def shared(self, layer: nn.Module, kind: LayerKind) -> str:
+        """Why a gate on ``layer`` would act elsewhere too, or empty."""
+        names = self._names[id(layer)]
+        if len(names) > 1:
+            both = " and ".join(map(repr, names))
+            return f"one layer has the names {both}: a gate would act at each; exclude it"
+        for slot in present(layer, kind):
+            own = getattr(layer, slot.tensor)
+            sharing = self._memory.sharing(own)
+            if len(sharing) > 1:
+                both = " and ".join(map(repr, sharing))
+                same = all(map(own.is_set_to, sharing.values()))
+                what = "are one shared parameter" if same else "share memory"
+                return (
+                    f"{both} {what}: a gate on one would scale the other; untie them, or exclude "
+                    "the layer"
+                )
+        return ""
+
+
+def _all(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that ``module`` has itself, with their names in it."""
+    registered = {**module._parameters, **module._buffers}
+    yield from ((name, tensor) for name, tensor in registered.items() if tensor is not None)
+    yield from kept_tensors(module)

@@ -1,0 +1,187 @@
+"""The layers that get a gate, each with all that has to be known before it is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from asr_core.asr.affine import new_affine
+from asr_core.asr.layers import LayerKind, Side, Slot, lacks_scale, present
+from asr_core.asr.parametrization import own_modules
+from asr_core.asr.report import Refusal, listed
+from asr_core.errors import TargetError
+from asr_core.placement import Moved, Placement, no_place, place
+from asr_core.placement.refusals import Layers, forbidden, refuse_gated
+from asr_core.placement.targets import Targets, as_patterns, select
+from asr_core.verify.layer_oracle import scaled_axis
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer that can take a gate.
+
+    Attributes:
+        name: dotted name of the layer.
+        layer: the layer.
+        kind: how it takes a gate.
+        axis: the channel axis of what v multiplies.
+        created: γ and β for a norm without them.
+        host: the MultiheadAttention that reads the layer's tensors without calling its forward.
+        side: what of the layer v multiplies.
+    """
+
+    name: str
+    layer: nn.Module
+    kind: LayerKind
+    axis: int
+    created: dict[str, nn.Parameter]
+    host: nn.Module | None
+    side: Side = "output"
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The tensors to multiply."""
+        return present(self.layer, self.kind, self.created, self.side)
+
+    @property
+    def channels(self) -> int:
+        """C, the length of v."""
+        if self.side == "input":
+            return self.kind.in_channels(self.layer)
+        return self.kind.channels(self.layer)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Where gates go.
+
+    Attributes:
+        sites: the layers, in the model's order.
+        refusals: modules that were meant, but take no gate.
+        shared: groups of layers that automatic placement gives one gate; empty without it.
+        moved: what automatic placement moved from norms into the layers behind them.
+    """
+
+    sites: list[Site]
+    refusals: tuple[Refusal, ...]
+    shared: list[list[str]]
+    moved: list[Moved]
+
+
+def find_sites(
+    model: nn.Module,
+    targets: Targets,
+    exclude: Targets,
+    *,
+    inputs: Targets = (),
+    create_affine: bool = False,
+    positive: bool = True,
+    example: Any = None,
+) -> Sites:
+    """The layers that ``targets`` mean and ``exclude`` does not, all fit for a gate.
+
+    A layer that "auto" finds but that can take no gate is among the refusals, and with it those
+    that would have to share its gate.
+
+    Args:
+        model: the plain model.
+        targets: layers whose outputs v multiplies, or "auto".
+        exclude: layers to leave out.
+        inputs: layers whose inputs v multiplies.
+        create_affine: whether norms without γ and β get them.
+        positive: whether no v will be negative.
+        example: for "auto", as for :func:`asr_core.placement.place`.
+
+    Raises:
+        TargetError: as :func:`asr_core.placement.place` and
+            :func:`asr_core.placement.targets.select`; a layer that has a gate already; a layer on
+            the meta device; a layer that is named but can take no gate; no layer is left. The
+            model is as before.
+    """
+    modules = own_modules(model)
+    auto = isinstance(targets, str) and targets == "auto"
+    placement = Placement()
+    if auto:
+        placement = place(model, example=example, positive=positive, create_affine=create_affine)
+        targets = [*placement.names, *(n for m in placement.moved for n in (*m.norms, *m.layers))]
+    layers: Layers = {}
+    refusals: tuple[Refusal, ...] = ()
+    if as_patterns(targets) or not as_patterns(inputs):
+        layers, refusals = select(modules, targets, exclude)
+    moved = [m for m in placement.moved if layers.keys() >= {*m.norms, *m.layers}]
+    entered = {name: layers[name] for m in moved for name in m.layers}
+    if auto:
+        layers = {name: layers[name] for name in layers if name in placement.names}
+    if as_patterns(inputs):
+        entered |= select(modules, inputs, ())[0]
+    if both := layers.keys() & entered.keys():
+        raise TargetError(
+            f"{min(both)!r} would get a gate on its inputs and on its outputs, and takes one"
+        )
+    layers = {
+        name: (layers | entered)[name] for name in modules if name in layers or name in entered
+    }
+    refuse_gated(layers)
+    _refuse_meta(layers)
+    refused = forbidden(modules, layers)
+    sites = {}
+    for name, (layer, kind) in layers.items():
+        if name not in refused:
+            side: Side = "input" if name in entered else "output"
+            try:
+                sites[name] = _site(modules, name, layer, kind, side, create_affine)
+            except TargetError as error:
+                refused[name] = str(error)
+    together = [*placement.shared, *(m.layers for m in moved)]
+    for group in together:
+        if first := next((name for name in group if name in refused), None):
+            reason = f"it would have to share the gate of {first!r}, which can take none"
+            refused.update({name: reason for name in group if name not in refused})
+    refusals = (*placement.refusals, *refusals, *(Refusal(n, r) for n, r in refused.items()))
+    if refused and not auto:
+        raise TargetError(f"no gate on {listed(Refusal(n, r) for n, r in refused.items())}")
+    left = [site for name, site in sites.items() if name not in refused]
+    if not left:
+        raise no_place(model, refusals)
+    names = {site.name for site in left}
+    groups = [[name for name in group if name in names] for group in together]
+    moved = [m for m in moved if names.issuperset(m.layers)]
+    return Sites(left, refusals, [group for group in groups if len(group) > 1], moved)
+
+
+def _refuse_meta(layers: Layers) -> None:
+    for name, (layer, _) in layers.items():
+        if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+            raise TargetError(
+                f"{name!r} is on the meta device and has no values to scale: to_empty() the model "
+                "and load its weights first"
+            )
+
+
+def _site(
+    modules: dict[str, nn.Module],
+    name: str,
+    layer: nn.Module,
+    kind: LayerKind,
+    side: Side,
+    create_affine: bool,
+) -> Site:
+    if side == "input" and not kind.inputs(layer):
+        raise TargetError("it has no weight for each input channel to fold a gate into")
+    created: dict[str, nn.Parameter] = {}
+    if side == "output" and lacks_scale(layer):
+        if not create_affine:
+            raise TargetError(NO_SCALE)
+        created = new_affine(modules[""], layer, kind)
+    parent = modules.get(name.rpartition(".")[0]) if name else None
+    host = parent if isinstance(parent, nn.MultiheadAttention) else None
+    return Site(name, layer, kind, scaled_axis(layer, kind, created, side), created, host, side)
+
+
+NO_SCALE = (
+    "it is a norm without γ, in which v has no place: create_affine=True creates γ and β, after "
+    "which the model is no longer the stock model; or gate the input channels of the layer behind "
+    "it (inputs=)"
+)

@@ -1,0 +1,1 @@
+"""Files: atomic writes, checkpoints, saved models and exports."""

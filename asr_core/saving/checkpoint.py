@@ -1,0 +1,312 @@
+"""Checkpoints: one safetensors file, whose header also says what the tensors are.
+
+Nothing that is read here can execute code. The header names a hash of the tensors, so that a
+damaged file is found before it is used. Files of older versions have their facts as JSON beside
+them, with the hash of the whole file; they are still read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from asr_core.errors import CheckpointError
+from asr_core.saving.files import atomic_path
+from asr_core.saving.text_files import JSON_BYTES, parse_json, read_json
+
+SCHEMA = 1
+META = "robust-asr"
+"""The name in the safetensors header's metadata under which our facts are, as JSON."""
+DTYPES = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+}
+"""The types of numbers that a model's state may have."""
+
+
+def save_checkpoint(
+    path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+) -> None:
+    """Write ``path`` (.safetensors) atomically, tensors and facts in one file.
+
+    JSON that an older version wrote beside it is removed.
+
+    Args:
+        tensors: a state dict.
+        meta: JSON-able facts; ``schema`` and ``sha256`` are put in, whatever it says of them.
+
+    Raises:
+        CheckpointError: ``path`` does not end in .safetensors, or a tensor could not be read
+            again, as :func:`check_tensors`.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: checkpoints end in .safetensors")
+    dense = torch.strided
+    kept = {n: t.detach().contiguous() if t.layout == dense else t for n, t in tensors.items()}
+    check_tensors(path, kept)
+    kept = {name: tensor.cpu() for name, tensor in kept.items()}
+    header = {"schema": SCHEMA, "sha256": _digest(kept)}
+    text = json.dumps({**header, **meta, **header}, allow_nan=False)
+    # As bytes: safetensors' own writer replaces the file by one that only the owner may read.
+    data = save(kept, metadata={META: text})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    with contextlib.suppress(CheckpointError, OSError):
+        _facts(path, read_json(_beside(path), error=CheckpointError))
+        _beside(path).unlink()
+
+
+def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint and its facts: ``(tensors, meta)``.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe (a pickle), of an unknown schema, of
+            another hash than it should be, or as :func:`check_tensors`.
+    """
+    path = Path(path)
+    inside = _inside(path)
+    meta = load_meta(path)
+    tensors = load_tensors(path)
+    if (digest := sha256(path) if inside is None else _digest(tensors)) != meta["sha256"]:
+        raise CheckpointError(
+            f"{path}: its SHA-256 is {digest[:12]}…, and should be {meta['sha256'][:12]}…; it was "
+            "changed or damaged, or is not the file that its JSON is about: copy it again"
+        )
+    return tensors, meta
+
+
+def load_meta(path: Path | str) -> dict[str, Any]:
+    """Read the facts of a checkpoint, checking its schema.
+
+    Raises:
+        CheckpointError: they are missing, damaged, or of an unknown schema.
+    """
+    path = Path(path)
+    inside = _inside(path)
+    if inside is not None:
+        return _facts(path, inside)
+    beside = _beside(path)
+    if not beside.exists():
+        raise CheckpointError(
+            f"{path}: its header says nothing of ours, nor is there {beside.name} beside it"
+        )
+    return _facts(beside, read_json(beside, error=CheckpointError))
+
+
+def load_tensors(path: Path | str) -> dict[str, Tensor]:
+    """Read named tensors from .safetensors, or from a torch file that holds tensors alone.
+
+    Raises:
+        CheckpointError: missing, damaged, a pickle with code, no state dict, or as
+            :func:`check_tensors`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    check_tensors(path, tensors)
+    return tensors
+
+
+def check_tensors(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that no model of ours can have.
+
+    Raises:
+        CheckpointError: naming the first one that is sparse, nested, quantised, without data, of
+            another type than ``DTYPES``, of more elements than its storage holds, or with NaN or
+            infinite values.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
+            raise CheckpointError(f"{path}: {name} is no dense tensor ({tensor.layout})")
+        if tensor.dtype not in DTYPES:
+            raise CheckpointError(f"{path}: {name} is of type {tensor.dtype}, which no layer takes")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            shape = tuple(tensor.shape)
+            raise CheckpointError(f"{path}: {name} is {shape}, of fewer numbers repeated")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str) -> None:
+    """Put ``tensors`` into a module whose state dict has the same names, shapes and types.
+
+    Raises:
+        CheckpointError: ``message``, and the first names that differ.
+    """
+    own = module.state_dict()
+    others = [
+        f"{name} {tuple(given.shape)} {given.dtype} for {tuple(own[name].shape)} {own[name].dtype}"
+        for name, given in tensors.items()
+        if name in own and (given.shape, given.dtype) != (own[name].shape, own[name].dtype)
+    ]
+    problems = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [name for name in tensors if name not in own],
+        "of another form": others,
+    }
+    said = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in problems.items() if names)
+    if said:
+        raise CheckpointError(f"{message}: {said}")
+    module.load_state_dict(dict(tensors))
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, where: str) -> None:
+    """Put the tensors of an optimizer's state dict in place; its own options stay.
+
+    Raises:
+        CheckpointError: beginning with ``where``: not the state of such an optimizer over such
+            parameters.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    found = state.get("state") if isinstance(state, Mapping) else None
+    # Before the first step there is none, and never for plain SGD.
+    if not isinstance(found, dict) or (found and list(found) != list(range(len(parameters)))):
+        raise CheckpointError(f"{where}: no optimizer state of {len(parameters)} parameters")
+    for index, own in found.items():
+        if not isinstance(own, dict) or own.keys() != found[0].keys():
+            raise CheckpointError(f"{where}: the optimizer state of parameter {index} is {own!r}")
+        for name, value in own.items():
+            if value is None:  # a momentum that has not begun
+                continue
+            shape = () if name == "step" else tuple(parameters[index].shape)
+            if not isinstance(value, Tensor) or value.shape != shape:
+                said = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
+                raise CheckpointError(
+                    f"{where}: optimizer state {name} of parameter {index} is {said}, not {shape}"
+                )
+            check_tensors(f"{where}: optimizer state {index}", {name: value})
+            if name == "step" and value < 1:
+                raise CheckpointError(f"{where}: optimizer state {index} is after {value} steps")
+    options = optimizer.state_dict()["param_groups"]
+    try:
+        optimizer.load_state_dict({"state": found, "param_groups": options})
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: no state of its optimizer: {error}") from None
+
+
+def load_torch(path: Path | str) -> Any:
+    """Read what ``torch.save`` wrote, as long as it is tensors and plain containers of them.
+
+    Raises:
+        CheckpointError: no regular file, damaged, compressed (a few bytes could then fill the
+            memory), or a pickle with code, which is not executed.
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: no regular file")
+    with path.open("rb") as file:  # that it can be read is not torch's to say
+        if zipfile.is_zipfile(file) and _is_compressed(file):
+            raise CheckpointError(f"{path}: refused: it is compressed, which torch.save never does")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on what is about to be refused
+            return torch.load(path, map_location="cpu", weights_only=True)
+    # torch raises many kinds (a file cut short is an OSError), and proposes to run the code
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: refused: it is damaged, or a pickle that could run code"
+        ) from error
+
+
+def save_torch(path: Path | str, value: Any) -> None:
+    """Write tensors in plain containers atomically, for :func:`load_torch`.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    data = io.BytesIO()  # torch's own file writer hides that a disk is full
+    torch.save(value, data)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file, as hexadecimal text."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_compressed(file: BinaryIO) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+    except Exception:  # a damaged one, which torch refuses
+        return False
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _facts(file: Path, meta: Any) -> dict[str, Any]:
+    found = meta.get("schema") if isinstance(meta, dict) else None
+    if type(found) is not int or found != SCHEMA:
+        raise CheckpointError(f"{file}: schema {found!r}; this version reads schema {SCHEMA}")
+    if not isinstance(meta.get("sha256"), str):
+        raise CheckpointError(f"{file}: names no SHA-256 of the tensors")
+    return dict(meta)
+
+
+def _inside(path: Path) -> Any:
+    """What the header of a safetensors file says, or None where it says nothing of ours."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(min(length, JSON_BYTES)).decode("utf-8", "replace")
+    try:
+        header = json.loads(text)  # not by parse_json: a tensor may be called anything
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
+    said = header.get("__metadata__") if isinstance(header, dict) else None
+    facts = said.get(META) if isinstance(said, dict) else None
+    return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())  # as bytes: by path it takes no names that are not UTF-8
+    except OSError:
+        raise
+    except Exception as error:  # its own kind, and Python's for types that torch does not have
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    loaded = load_torch(path)
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise CheckpointError(
+            f"{path}: holds no state dict (names with tensors); "
+            "write one with torch.save(model.state_dict(), file)"
+        )
+    return state

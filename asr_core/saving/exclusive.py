@@ -1,0 +1,149 @@
+"""One process at a time in a run's folder, by a lock that dies with its owner.
+
+The lock is on a file ``.lock`` in the folder, by ``flock`` (on Windows ``msvcrt.locking``): the
+system lets go of it however the process ends, so that none is ever left behind by a killed one. It
+holds between the processes of a machine on any disk of its own. On a network disk it holds between
+machines where the disk's locks do: on Linux NFS does, unless mounted with ``nolock`` or
+``local_lock``, and so do Lustre and GPFS mounted with ``flock``; many FUSE disks lock for each
+machine alone. A disk that refuses to lock gives a warning, and nothing is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr_core.errors import InputError
+from asr_core.saving.files import drafts
+
+LOCK = ".lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+_held: dict[tuple[int, Path], int] = {}
+"""Open handles by thread and lock file."""
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` alone. Half-written files of a killed process go.
+
+    It is made when missing, and goes again if nothing was put into it. The same thread may enter
+    again. A process that is forked inside does not hold it.
+
+    Raises:
+        InputError: another process, or another thread, holds it.
+        OSError: the folder cannot be made or written.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    file = folder.resolve() / LOCK
+    key = (threading.get_ident(), file)
+    if key in _held:
+        yield
+        return
+    handle = _locked(file)
+    if handle is None:
+        yield
+        return
+    _held[key] = handle
+    try:
+        for draft in drafts(folder):
+            draft.unlink(missing_ok=True)
+        yield
+    finally:
+        del _held[key]
+        # Removed while it is held: who opened it before finds that it is no longer the one there.
+        with contextlib.suppress(OSError):  # the folder is gone, or Windows keeps what is open
+            file.unlink()
+        os.close(handle)
+        with contextlib.suppress(OSError):  # something is in one
+            for path in made:
+                path.rmdir()
+
+
+def contents(folder: Path) -> list[Path]:
+    """What is in ``folder`` but the lock and half-written files."""
+    ours = {folder / LOCK, *drafts(folder)}
+    return [path for path in folder.iterdir() if path not in ours]
+
+
+def _locked(file: Path) -> int | None:
+    """A handle that holds the lock; None where the disk has no locks."""
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # another run made the folder, and has just removed it
+            continue
+        try:
+            _lock(handle)
+            if _is_there(handle, file):
+                os.truncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return handle
+        except (BlockingIOError, PermissionError):
+            said = _owner(file)
+            os.close(handle)
+            raise InputError(
+                f"{file.parent} is in use by {said}; wait for it to end, or choose another folder"
+            ) from None
+        except OSError as error:
+            os.close(handle)
+            if error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{file.parent} is on a disk without locks: let no two processes use it",
+                stacklevel=4,
+            )
+            return None
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Take the lock.
+
+    Raises:
+        OSError: BlockingIOError or, on Windows, PermissionError: another has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the text, which others shall read
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_there(handle: int, file: Path) -> bool:
+    """Whether the file that is held is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _owner(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")[:200].strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+def _let_go() -> None:
+    """In a forked process: it would hold the lock on after its parent's end."""
+    for handle in _held.values():
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

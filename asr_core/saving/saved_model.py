@@ -1,0 +1,328 @@
+"""Models on disk that can rebuild themselves: tensors, and facts that say into what they go.
+
+The facts name the stock model; who builds it from the name is the caller's affair, so that reading
+a file imports no code that the file chose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, PlainValidator
+from torch import Tensor, nn
+
+from asr_core import limits
+from asr_core.asr.affine import create_affine, with_created_affine
+from asr_core.asr.config import asr_config
+from asr_core.asr.insert import insert_asr
+from asr_core.asr.parametrization import gated_layers
+from asr_core.errors import CheckpointError, InputError
+from asr_core.fold.branches import merge_branches
+from asr_core.fold.norms import fold_conv_bn
+from asr_core.freeze.constant import restore_frozen
+from asr_core.models.normalized import CHANNELS, Normalized, check_statistics
+from asr_core.modules.wrappers import unwrap
+from asr_core.saving.checkpoint import load_checkpoint, load_meta, load_strictly, save_checkpoint
+from asr_core.saving.schema import Name, Number, Several, Text, parse, record
+from asr_core.saving.sized import no_larger_than
+
+KIND = "asr-model"
+_LARGEST = 1_000_000
+
+
+def _argument(value: Any) -> Any:
+    # No text: builders take paths and addresses by it, and read what they find there.
+    if not isinstance(value, bool | int | float) or not abs(value) <= _LARGEST:
+        raise ValueError(f"it must be a number, at most {_LARGEST}, or boolean")
+    return value
+
+
+Build = Callable[[str, Mapping[str, Any]], nn.Module]
+"""From a stock model's name and arguments to the untrained model."""
+
+
+@record
+@dataclass(frozen=True)
+class StockModel:
+    """The plain model that a saved one was made from.
+
+    Attributes:
+        name: what a builder knows it by ("resnet18", "asr:resnet164+se", "timm:resnet18",
+            "package.module:factory").
+        arguments: of the builder: numbers and booleans ({"num_classes": 10}).
+        input_shape: of one sample, for example (3, 224, 224).
+        mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
+            [0, 1]; None where the model takes inputs as they are.
+        std: likewise.
+
+    Raises:
+        InputError: an empty name, arguments that are not numbers or booleans, no shape or a
+            shape of too many numbers, or one of mean and std alone, or for other inputs than
+            images (3, H, W).
+    """
+
+    name: Name
+    arguments: dict[Name, Annotated[Any, PlainValidator(_argument)]] = field(default_factory=dict)
+    input_shape: Annotated[
+        Several[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=8)
+    ] = (3, 224, 224)
+    mean: Several[Number] | None = None
+    std: Several[Number] | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.input_shape
+        if math.prod(shape) > limits.SAMPLE:
+            raise InputError(f"input_shape {shape} is of more than {limits.SAMPLE} numbers")
+        if self.mean is None and self.std is None:
+            return
+        if self.mean is None or self.std is None:
+            raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
+        check_statistics(self.mean, self.std)
+        # One channel would be broadcast against the three of mean and std, silently.
+        if len(shape) != 3 or shape[0] != CHANNELS:
+            raise InputError(f"mean and std are of images (3, H, W), got input_shape {shape!r}")
+
+    def normalized(self, model: nn.Module) -> nn.Module:
+        """``model`` behind the normalisation, where there is any."""
+        if self.mean is None or self.std is None:
+            return model
+        return Normalized(model, self.mean, self.std)
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates.
+
+    Those with defaults are not in old files, whose gates had γ and β created unasked.
+    """
+
+    attention: Name
+    delta: Annotated[int, Field(ge=1, le=limits.DELTA)]
+    psi: Number
+    activation: Name
+    attention_init: Number | None
+    targets: list[Text]
+    inputs: list[Text] = field(default_factory=list)
+    create_affine: bool = True
+    shared: list[list[Text]] | None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a saved model's header says, or the JSON beside an old one.
+
+    Attributes:
+        schema: of the checkpoint, as is ``sha256``.
+        kind: of checkpoint.
+        stock: the stock model's name; then what else :class:`StockModel` holds.
+        frozen: live gates that are constant.
+        asr: how the gates are put in; None without.
+        created: norms with γ and β that the stock model lacks, where no gate of now created them.
+        merged: blocks whose branches are one convolution.
+        folded: (conv, bn) pairs that are one layer.
+    """
+
+    schema: int
+    sha256: Text
+    kind: Literal["asr-model"]
+    stock: Text
+    arguments: dict[str, Any]
+    input_shape: list[Any]
+    mean: list[Any] | None
+    std: list[Any] | None
+    frozen: list[Text]
+    asr: Insertion | None
+    created: list[Text] = field(default_factory=list)
+    merged: list[Text]
+    folded: list[tuple[Text, Text]]
+
+    def __post_init__(self) -> None:
+        if self.merged and self.asr is not None:
+            raise InputError("'asr' beside 'merged': no gate is left in what is merged")
+
+
+def save_model(
+    path: Path | str,
+    model: nn.Module,
+    stock: StockModel,
+    *,
+    frozen: Sequence[str] = (),
+    merged: Sequence[str] = (),
+    folded: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Write ``model``, gated or plain, with the facts from which :func:`load_model` rebuilds it.
+
+    They name the norms that got γ and β by ``insert_asr(create_affine=True)``.
+
+    Args:
+        path: ends in .safetensors.
+        model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
+            :class:`asr_core.models.Normalized` the backbone is written, under its own names.
+        stock: what it was made from; mean and std of a Normalized are put in.
+        frozen: names of the live gates that :func:`asr_core.freeze_attention` froze in it.
+        merged: names of the blocks that :func:`asr_core.merge_branches` merged in it.
+        folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it then.
+
+    Raises:
+        InputError: ``stock`` names another mean or std than the model has, or the gates came from
+            several insertions.
+        CheckpointError: another suffix, or tensors that are not finite.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    model = unwrap(model)
+    if isinstance(model, Normalized):
+        stock = _with_statistics(stock, model)
+        model = model.model
+        frozen = [_inside(name) for name in frozen]
+        merged = [_inside(name) for name in merged]
+        folded = [(_inside(conv), _inside(bn)) for conv, bn in folded]
+    gated = next(gated_layers(model), None)
+    meta = {
+        "kind": KIND,
+        "stock": stock.name,
+        "arguments": dict(stock.arguments),
+        "input_shape": list(stock.input_shape),
+        "mean": None if stock.mean is None else list(stock.mean),
+        "std": None if stock.std is None else list(stock.std),
+        "frozen": list(frozen),
+        "asr": asr_config(model) if gated else None,
+        "created": with_created_affine(model),
+        "merged": list(merged),
+        "folded": [list(pair) for pair in folded],
+    }
+    # Copies, since safetensors refuses parameters that share memory (tied weights).
+    save_checkpoint(path, {name: t.clone() for name, t in model.state_dict().items()}, meta)
+
+
+def stock_of(path: Path | str) -> StockModel:
+    """The stock model that a saved one names, read without its tensors.
+
+    Raises:
+        CheckpointError: as :func:`facts_of`.
+    """
+    return _stock(path, facts_of(path))
+
+
+def facts_of(path: Path | str) -> Facts:
+    """What a saved model says of itself, read without its tensors.
+
+    Raises:
+        CheckpointError: the facts are missing, damaged, of another kind or schema, or have
+            unknown or missing fields, or values that no model has.
+    """
+    return _facts(path, load_meta(path))
+
+
+def load_model(path: Path | str, build: Build) -> nn.Module:
+    """The model that :func:`save_model` wrote, gates and all, in eval mode.
+
+    Each parameter is of the dtype that it was saved in.
+
+    With mean and std it is a :class:`asr_core.models.Normalized`, on images in [0, 1].
+
+    Args:
+        path: the .safetensors file.
+        build: makes the untrained stock model from its name and arguments. The name comes from
+            the file, so ``build`` should run no code that it is not meant to.
+
+    Raises:
+        CheckpointError: as :func:`stock_of` and
+            :func:`asr_core.saving.checkpoint.load_checkpoint`, and where the facts or the
+            tensors do not fit the stock model; the first names that differ are told.
+        InputError: whatever ``build`` raises.
+    """
+    tensors, meta = load_checkpoint(path)
+    facts = _facts(path, meta)
+    stock = _stock(path, facts)
+    with no_larger_than(tensors, str(path)):
+        model = build(stock.name, stock.arguments)
+        model = model.to(dtype=_main_dtype(tensors))
+        try:
+            create_affine(model, facts.created)
+            if facts.frozen:
+                model = restore_frozen(model, facts.frozen, tensors)
+            if facts.asr is not None:
+                with torch.random.fork_rng(devices=[]):
+                    insert_asr(model, **asdict(facts.asr))
+            if facts.merged:
+                model = merge_branches(model, facts.merged)
+            if facts.folded:
+                model = fold_conv_bn(model, facts.folded, example=_example(model, stock))
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: what it says does not fit the stock model {stock.name!r}: {error}"
+            ) from None
+    _take_dtypes(model, tensors)
+    load_strictly(model, tensors, f"{path}: not the tensors of its stock model {stock.name!r}")
+    whole = stock.normalized(model)
+    if isinstance(whole, Normalized):
+        whole.mean, whole.std = (each.to(_main_dtype(tensors)) for each in (whole.mean, whole.std))
+    return whole.eval()
+
+
+def _facts(path: Path | str, meta: Mapping[str, Any]) -> Facts:
+    if meta.get("kind") != KIND:
+        raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
+    return parse(Facts, meta, where=str(path), error=CheckpointError)
+
+
+def _stock(path: Path | str, facts: Facts) -> StockModel:
+    said = {
+        "name": facts.stock,
+        "arguments": facts.arguments,
+        "input_shape": facts.input_shape,
+        "mean": facts.mean,
+        "std": facts.std,
+    }
+    return parse(StockModel, said, where=str(path), error=CheckpointError)
+
+
+def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
+    """The floating type of most of the numbers, which inputs are of; None where there is none."""
+    numbers: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            numbers[tensor.dtype] += tensor.numel()
+    return numbers.most_common(1)[0][0] if numbers else None
+
+
+def _take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give each parameter and buffer its saved floating type: norms are often in full precision."""
+    own = chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    )
+    for name, tensor in own:
+        saved = tensors.get(name)
+        if saved is not None and saved.is_floating_point() and tensor.is_floating_point():
+            tensor.data = tensor.data.to(saved.dtype)
+
+
+def _inside(name: str) -> str:
+    """The name in the backbone of a module of Normalized, as in the tensors' names."""
+    return name.removeprefix("model").removeprefix(".")
+
+
+def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:
+    mean, std = model.statistics
+    for name, said, own in (("mean", stock.mean, mean), ("std", stock.std, std)):
+        if said is not None and tuple(said) != own:
+            raise InputError(f"the model normalises by {name} {own}, the stock model says {said}")
+    return replace(stock, mean=mean, std=std)
+
+
+def _example(model: nn.Module, stock: StockModel) -> Tensor:
+    """Two inputs of the stock model's shape, without the random state's help."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    random = torch.Generator("cpu").manual_seed(0)
+    return torch.rand((2, *stock.input_shape), generator=random).to(like)

@@ -1,0 +1,113 @@
+"""Where two models that should agree part: the first layer whose outputs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.errors import ParityError
+from asr_core.verify.parity import ParityReport, check_parity, evaluating
+from asr_core.verify.watch import Recorded, shared_names, watching
+
+
+class _Found(Exception):  # noqa: N818 - it carries a result
+    """Ends the second model's forward at the first difference."""
+
+
+def require_agreement(
+    a: nn.Module,
+    b: nn.Module,
+    examples: Iterable[Any],
+    *,
+    tolerance: float = 1e-5,
+    skip: Collection[str] = (),
+) -> ParityReport:
+    """Check that two models agree on all ``examples``; the worst figures of all.
+
+    Args:
+        a, b, tolerance: as in :func:`asr_core.check_parity`.
+        examples: one or more inputs.
+        skip: as in :func:`first_divergence`.
+
+    Raises:
+        ParityError: they do not; the layer where the outputs first part is named.
+    """
+    reports = []
+    for example in examples:
+        report = check_parity(a, b, example, tolerance=tolerance, skip=skip)
+        if not report.ok:
+            where = first_divergence(a, b, example, tolerance=tolerance, skip=skip)
+            place = repr(where) if where else "no single layer, only in the model as a whole"
+            raise ParityError(f"{report.message}; outputs first part at {place}")
+        reports.append(report)
+    return worst(reports)
+
+
+def worst(reports: Sequence[ParityReport]) -> ParityReport:
+    """The worst of each figure; the tolerance is that of the first."""
+    return ParityReport(
+        max(report.max_abs for report in reports),
+        max(report.max_rel for report in reports),
+        min(report.argmax_agreement for report in reports),
+        reports[0].tolerance,
+        max(report.inner for report in reports),
+    )
+
+
+def first_divergence(
+    a: nn.Module,
+    b: nn.Module,
+    example: Any,
+    *,
+    tolerance: float = 1e-5,
+    skip: Collection[str] = (),
+) -> str | None:
+    """Run both on ``example`` in eval mode; the name of the module where their outputs first part.
+
+    Modules are compared by name, each call with the same call of the other; a module is done after
+    the ones inside it, so the name is that of the innermost. Modules that only one model has are
+    left out, and so is a layer whose forward is not called (attention's ``out_proj``): then the
+    module around it is named.
+
+    Args:
+        a: the model that sets the scale of each output.
+        b: the other.
+        example: a tensor, or a tuple of the positional arguments.
+        tolerance: greatest difference relative to the greatest absolute value of a's output.
+        skip: names of modules whose outputs are meant to differ (folded convolutions).
+
+    Returns:
+        The dotted name, "" for the model as a whole, or None where no output differs.
+    """
+    inputs = example if isinstance(example, tuple) else (example,)
+    shared = shared_names(a, b, skip)
+    recorded = Recorded()
+
+    def compare(name: str, output: Any) -> None:
+        if not isinstance(output, Tensor) or not recorded.has(name):
+            return
+        first = recorded.next(name)
+        if first is None or differ(first, output, tolerance):
+            raise _Found(name)
+
+    with torch.no_grad(), evaluating(a), evaluating(b):
+        with watching(a, shared, recorded.record):
+            a(*inputs)
+        try:
+            with watching(b, shared, compare):
+                b(*inputs)
+        except _Found as found:
+            return str(found)
+    return None
+
+
+def differ(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    """Whether ``b`` differs from ``a`` by more than ``tolerance`` times the greatest |a|."""
+    if a.shape != b.shape:
+        return True
+    gap = (a.double() - b.double()).abs()
+    # Negated, so that NaN counts as a difference.
+    return a.numel() > 0 and not bool(gap.max() <= tolerance * a.double().abs().max())

@@ -1,0 +1,1 @@
+"""Parameters and speed of classifiers, beside the paper's Table 1."""

@@ -1,0 +1,1 @@
+"""Commands on one network: inspect, fuse, export, freeze, bench."""

@@ -1,0 +1,121 @@
+"""``robust freeze``: live attention becomes constant, and is folded away."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robust.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from asr_core.freeze import FrozenGate
+
+
+@click.command("freeze")
+@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.option("--data", required=True, help="Data set: a name, or a folder of class folders.")
+@click.option("--data-folder", type=click.Path(), help="Where the named set's files are.")
+@click.option("--max-images", type=int, help="Training images for the means.  [all]")
+@click.option(
+    "--split", default="test", show_default=True, help="Where accuracy is taken: test, validation."
+)
+@click.option("--batch-size", type=int, default=128, show_default=True, help="Images at a time.")
+@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--out", type=click.Path(), help="Write the plain model to this .safetensors file.")
+@click.option("--overwrite", is_flag=True, help="Replace --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def freeze(
+    checkpoint: str,
+    data: str,
+    data_folder: str | None,
+    max_images: int | None,
+    split: str,
+    batch_size: int,
+    model: str | None,
+    device: str,
+    out: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Replace CHECKPOINT's live channel gates by their means, and fold those into its layers.
+
+    CHECKPOINT is what asr_core.save_model wrote, of a classifier with SE, ECA and the like:
+    ours, torchvision's or timm's. The means are over training images. How constant each gate
+    was is told (a stripe score of 0: the same on every image), and what freezing does to accuracy.
+    """
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from asr_core.data import open_data
+    from robust.bench.speed import side_by_side
+    from robust.device import choose_device
+    from robust.models.files import new_file, open_model
+    from robust.models.freezing import freeze_classifier, require_classifier, save_frozen
+
+    path = None
+    if out is not None:
+        path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
+    target = choose_device(device)
+    opened = require_classifier(open_model(checkpoint, builder=model))
+    live = (opened.fused()[0] if opened.gates else opened.model).to(target)
+    images = open_data(
+        data,
+        folder=None if data_folder is None else Path(data_folder),
+        image_size=opened.input_shape[-1],
+    ).to(target)
+    frozen = freeze_classifier(
+        live, images, max_images=max_images, split=split, batch_size=batch_size
+    )
+    report, accuracy = frozen.report, frozen.accuracy
+    inputs = opened.examples()[0].to(target)
+    before, after = side_by_side((live, frozen.model.eval()), inputs)
+    live.cpu()
+    frozen.model.cpu()
+    stock = None if path is None else save_frozen(opened, path, frozen)
+    if as_json:
+        figures = {
+            "out": None if path is None else str(path),
+            "stock": stock,
+            "data": {"name": images.name, "train_images": report.images, "split": split},
+            "gates": [_figures(gate) for gate in report.gates],
+            "live": [asdict(refusal) for refusal in report.refusals],
+            "accuracy": {
+                **asdict(accuracy), "change": accuracy.change, "answer": accuracy.answer
+            },
+            "parity": asdict(report.parity),
+            "speed": {
+                "shape": list(inputs.shape), "before_seconds": before, "after_seconds": after
+            },
+        }  # fmt: skip
+        say_json(figures)
+        return
+    say(*repr(report).split("\n"))
+    gates = f"{len(report.gates)} gates frozen at their means over {report.images} training images"
+    say(f"{gates} of {images.name}; folded against frozen: {report.parity.message}")
+    say(f"on the {split} images, {accuracy.sentence}")
+    say(
+        f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
+        f"{before / after:.2f} times as fast (medians, side by side, inputs "
+        f"{' × '.join(map(str, inputs.shape))})"
+    )
+    if path is not None:
+        say(f"{path}: {stock}")
+
+
+def _figures(gate: FrozenGate) -> dict[str, Any]:
+    statistics = gate.statistics
+    return {
+        "name": gate.name,
+        "kind": gate.kind,
+        "channels": gate.channels,
+        "mean": statistics.mean.mean().item(),
+        "std_between_images": statistics.std,
+        # JSON knows no infinity: images differ, channels do not.
+        "stripe": statistics.stripe if math.isfinite(statistics.stripe) else None,
+        "side": gate.side,
+        "layers": list(gate.layers),
+        "reason": gate.reason,
+    }

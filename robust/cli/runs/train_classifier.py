@@ -1,0 +1,200 @@
+"""``robust train``: train a classifier, to a fused and checked file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from robust.cli.output import say
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--recipe", default="resnet29-embedded", show_default=True, help="Recipe."),
+    click.option("--mode", default="asr", show_default=True, help="plain, live, asr or both."),
+    click.option(
+        "--attention", default="se", show_default=True, help="Attention module; const: the control."
+    ),
+    click.option("--delta", type=int, default=1, show_default=True, help="Gates a position."),
+    click.option("--psi", type=float, help="Start of ψ.  [0.1; ViT 0.001]"),
+    click.option("--zero-gamma", is_flag=True, help="Start the residual branches at 0."),
+    click.option("--data", "data_folder", type=click.Path(), help="Folder of the data set."),
+    click.option("--download", is_flag=True, help="Fetch the data set into --data first."),
+    click.option(
+        "--skip-unreadable", is_flag=True, help="Try all image files first; leave out damaged ones."
+    ),
+    click.option("--workers", type=int, help="Processes that decode files.  [one a core]"),
+    click.option("--epochs", type=int, help="Milestones and warm-up move along.  [recipe's]"),
+    click.option("--batch-size", type=int, help="Images a step, all processes'.  [recipe's]"),
+    click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
+    click.option("--weight-decay", type=float, help="[recipe's]"),
+    click.option("--schedule", help="multistep or cosine.  [recipe's]"),
+    click.option("--milestones", help="Epochs at which the rate decays: 81,122.  [recipe's]"),
+    click.option("--gamma", type=float, help="Factor of a decay.  [recipe's]"),
+    click.option("--warmup-epochs", type=float, help="Linear warm-up.  [recipe's]"),
+    click.option("--label-smoothing", type=float, help="[recipe's]"),
+    click.option("--clip", type=float, help="Largest gradient norm.  [recipe's]"),
+    click.option("--ema", type=float, help="Decay of an average of the weights.  [recipe's]"),
+    click.option("--noise", help="Train under this noise (the train phase of an attack)."),
+    click.option(
+        "--severity",
+        help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform "
+        "(random).  [4; 0.5,0.5; uniform]",
+    ),
+    click.option(
+        "--mix",
+        help="With --noise batch, half of each batch are foreign images: noise, or a data set's.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--precision", default="no", show_default=True, help="no, bf16 or fp16."),
+    click.option(
+        "--accumulate", type=int, default=1, show_default=True, help="Parts of each batch."
+    ),
+    click.option("--channels-last", is_flag=True, help="Memory format of the feature maps."),
+    click.option("--compile", "compiled", is_flag=True, help="Train through torch.compile."),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="Of several GPUs, CUDA_VISIBLE_DEVICES chooses.",
+    ),
+    click.option(
+        "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
+    ),
+    click.option("--cpu", is_flag=True, help="The same as --device cpu."),
+    click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
+    click.option("--out", type=click.Path(), help="Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
+    click.option("--overwrite", is_flag=True, help="Start anew in a folder that is in use."),
+    click.option("--quiet", is_flag=True, help="No progress bar."),
+)
+_RECIPE = (
+    "epochs", "batch_size", "lr", "weight_decay", "schedule", "gamma", "warmup_epochs",
+    "label_smoothing", "clip", "ema",
+)  # fmt: skip
+
+
+def classifier_options(command: F) -> F:
+    """Decorator: the options that :func:`train_classifier` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def train_classifier(
+    *,
+    recipe: str,
+    data_folder: str | None,
+    download: bool,
+    skip_unreadable: bool,
+    workers: int | None,
+    noise: str | None,
+    severity: str | None,
+    mix: str | None,
+    milestones: str | None,
+    record_attention: bool,
+    compiled: bool,
+    device: str,
+    cpu: bool,
+    tensorboard: bool,
+    out: str | None,
+    overwrite: bool,
+    quiet: bool,
+    **chosen: Any,
+) -> None:
+    """Train, fuse, check and write; the first of several processes alone speaks."""
+    import warnings
+    from pathlib import Path
+
+    from asr_core.data import open_data
+    from asr_core.recipes import load_recipe
+    from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder, require_gates
+    from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
+    from asr_core.training.folder import RunFolder
+    from asr_core.training.model import new_model
+    from robust.cli.progress import progress_bar
+    from robust.noise.training import parse_train_noise
+
+    disturbance = parse_train_noise(noise, severity, mix)
+    given = {name: chosen.pop(name) for name in _RECIPE}
+    own = load_recipe(recipe).override(
+        **disturbance.batch_size(given.pop("batch_size")),
+        **({} if milestones is None else {"milestones": _epochs(milestones)}),
+        **{k: v for k, v in given.items() if v is not None},
+    )
+    config = TrainConfig(recipe=own, data_folder=data_folder, compile=compiled, **chosen)
+    which = config.mode if config.mode == "plain" else f"{config.mode}-{config.attention}"
+    under = "" if noise is None else f"-{noise}"
+    folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
+    RunFolder(folder).check(overwrite=overwrite)  # before data is read
+    accelerator = new_accelerator(
+        config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
+    )
+    main = accelerator.is_main_process
+    # The first process alone downloads, and names what is skipped below.
+    with accelerator.main_process_first(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* left out: ")
+        data = open_data(
+            own.data,
+            folder=None if data_folder is None else Path(data_folder),
+            download=download,
+            image_size=own.image_size,
+            on_unreadable="skip" if skip_unreadable else "stop",
+            workers=workers,
+        )
+    if main and data.unreadable:
+        for path, reason in data.unreadable:
+            say(f"skipped {path}: {reason}", err=True)
+        say(f"files skipped: {len(data.unreadable)}", err=True)
+    if record_attention:
+        require_gates(new_model(config, DataFacts.of(data)).model)
+    record = None
+    if record_attention and main:
+        record = AttentionRecorder(folder, data.validation.to(accelerator.device))
+    with progress_bar(quiet=quiet or not main) as bar:
+        task = bar.add_task(f"{own.backbone}, {which}", total=own.epochs, note="")
+
+        def show(step: Step) -> None:
+            note = f"loss {step.loss:.3f}, {step.images_per_second:.0f} images/s"
+            bar.update(task, completed=step.epoch + step.step / step.steps, note=note)
+
+        result = train(
+            config,
+            data,
+            folder,
+            accelerator=accelerator,
+            overwrite=overwrite,
+            noise=disturbance.context(config.seed),
+            setting={
+                **disturbance.setting(),
+                **({"record_attention": RECORDED_IMAGES} if record_attention else {}),
+            },
+            on_step=show,
+            on_epoch=record,
+        )
+    accelerator.end_training()
+    if not main:
+        return
+    say(str(result.file))
+    test, fused = result.test, "fused" if result.gates else config.mode
+    say(
+        f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
+        f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
+    )
+
+
+def _epochs(text: str) -> tuple[float, ...]:
+    """Epochs from "81,122"; whole ones as whole numbers.
+
+    Raises:
+        click.BadParameter: not numbers between commas.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not like 81,122", param_hint="--milestones"
+        ) from None
+    return tuple(int(number) if number.is_integer() else number for number in numbers)

@@ -1,0 +1,262 @@
+"""Models on disk of every kind that the commands take, rebuilt, with their ASR and without.
+
+Three kinds: the saved models of asr_core, built by name (:mod:`robust.models.names`); the runs of
+``robust train`` that a classifier comes from, finished or not; and style networks
+(:mod:`styletransfer.zoo`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asr_core import FoldReport, fold_report, fuse_asr
+from asr_core.asr.parametrization import gated_layers
+from asr_core.errors import CheckpointError, InputError
+from asr_core.models import Normalized
+from asr_core.saving.checkpoint import load_meta, load_torch, save_checkpoint
+from asr_core.saving.export import TOLERANCE
+from asr_core.saving.saved_model import KIND, StockModel, facts_of, load_model, save_model, stock_of
+from asr_core.training.run import open_run
+from asr_core.verify.divergence import require_agreement
+from asr_core.verify.parity import ParityReport
+from robust.models.names import build_model, names_code
+from styletransfer import zoo
+from styletransfer.network import StyleNetwork
+
+_BATCH = 4
+_SEEDS = (0, 1, 2)
+
+
+class Folds(NamedTuple):
+    """What is folded in a model beyond its ASR gates.
+
+    Attributes:
+        merged: names of the blocks of parallel branches that are one convolution.
+        pairs: names (conv, bn) of the batch norms in the layer before them.
+        frozen: names of live gates that a constant replaced.
+    """
+
+    merged: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
+    frozen: Sequence[str] = ()
+
+
+UNFOLDED = Folds()
+
+
+class ModelFile(ABC):
+    """A model read from disk, in eval mode.
+
+    Attributes:
+        model: with its gates, where it has any.
+        input_shape: of one sample.
+        size_step: where images of any size are taken: what their sides are multiples of.
+    """
+
+    model: nn.Module
+    input_shape: Sequence[int]
+    size_step: int | None = None
+
+    @property
+    def gates(self) -> int:
+        """Number of gated layers."""
+        return sum(1 for _ in gated_layers(self.model))
+
+    def examples(self) -> list[Tensor]:
+        """Seeded random inputs in [0, 1]: batches of four, each with other content."""
+        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        return [
+            torch.rand(_BATCH, *self.input_shape, generator=torch.Generator().manual_seed(seed)).to(
+                dtype
+            )
+            for seed in _SEEDS
+        ]
+
+    def fused(self) -> tuple[nn.Module, ParityReport]:
+        """The plain model, proved to give what the gated one gives.
+
+        Raises:
+            ParityError: it does not; the layer where the outputs first part is named.
+        """
+        plain = fuse_asr(self.model)
+        return plain, require_agreement(self.model, plain, self.examples())
+
+    def folded(self, plain: nn.Module) -> FoldReport:
+        """The fused model with parallel branches merged and batch norms folded too, proved.
+
+        Raises:
+            InputError: the forward cannot be traced, or there is nothing to merge or fold.
+            ParityError: the outputs differ by more than rounding.
+        """
+        first, *others = self.examples()
+        report = fold_report(plain, example=first)
+        if not (report.merged or report.pairs or report.left):
+            raise InputError(
+                "the model has no batch norm and no branches: there is nothing to fold"
+            )
+        skip = report.changed
+        require_agreement(plain, report.model, others, tolerance=TOLERANCE, skip=skip)
+        return report
+
+    @abstractmethod
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+        """Write the fused model, with ``folds`` done in it, to be read again as one of its kind.
+
+        Raises:
+            InputError: the kind has no way to read a folded one.
+        """
+
+
+class SavedModel(ModelFile):
+    """A model that :func:`asr_core.save_model` writes.
+
+    Args:
+        path: where it was read from, for messages.
+        model: the model, with gates or without.
+        stock: what it is without gates.
+        done: what was done in it before.
+
+    Raises:
+        CheckpointError: the model does not take inputs of the stock model's shape.
+    """
+
+    def __init__(
+        self, path: Path, model: nn.Module, stock: StockModel, done: Folds = UNFOLDED
+    ) -> None:
+        self.model, self.stock, self._done = model, stock, done
+        self.input_shape = stock.input_shape
+        inputs = self.examples()[0]
+        try:
+            with torch.no_grad():
+                model(inputs)
+        except Exception as error:  # each layer raises its own kind
+            raise CheckpointError(
+                f"{path}: the model does not take inputs of shape {tuple(inputs.shape)}, "
+                f"by the input_shape that is saved with it: {error}"
+            ) from error
+
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+        """Write the state dict, and the facts that rebuild the model."""
+        save_model(
+            path,
+            plain,
+            self.stock,
+            frozen=[*self._done.frozen, *folds.frozen],
+            merged=[*self._done.merged, *folds.merged],
+            folded=[*self._done.pairs, *folds.pairs],
+        )
+
+
+class StyleFile(ModelFile):
+    """A style network, ours or one of the public example's."""
+
+    input_shape = (3, 64, 64)
+    size_step = 4
+    model: StyleNetwork
+
+    def __init__(self, path: Path) -> None:
+        self.model, self.meta = zoo.load_network(path)
+
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+        """Write the fused network as a plain one of norm ``bn``, in full precision."""
+        if any(folds):
+            raise InputError(
+                "a folded style network has no norms left, so that no style network loads it: "
+                "export it as pt2 or onnx"
+            )
+        norm = self.model.config["norm"]
+        config = {**self.model.config, "norm": "in" if norm == "in" else "bn"}
+        meta = {**self.meta, "kind": zoo.KIND, "model": config, "fused_from": norm}
+        save_checkpoint(path, plain.state_dict(), meta)
+
+
+def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
+    """Read a model of any kind.
+
+    Args:
+        path: what ``save_model`` wrote; the folder of a classifier's training run, or its
+            ``last.pt`` or ``best.pt``; or a style network.
+        builder: the name to build a saved model from (:func:`robust.models.names.build_model`)
+            instead of the one in its header. Required where that names code of the user's own.
+
+    Raises:
+        CheckpointError: missing, damaged, unsafe, or of another kind or architecture.
+        InputError: the stock model cannot be built, or ``builder`` is missing or out of place.
+    """
+    path = Path(path)
+    if _is_run(path):
+        _no_builder(path, "a training run", builder)
+        run = open_run(path)
+        return SavedModel(path, run.model, run.stock)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    kind = load_meta(path).get("kind") if path.suffix == ".safetensors" else zoo.KIND
+    if kind == KIND:
+        return _saved_model(path, builder)
+    if kind != zoo.KIND:
+        raise CheckpointError(f"{path}: of kind {kind!r}; known: {KIND!r}, {zoo.KIND!r}")
+    _no_builder(path, "a style network", builder)
+    return StyleFile(path)
+
+
+def _is_run(path: Path) -> bool:
+    """A folder, or a state in one; other torch files may be style networks."""
+    if path.suffix != ".pt" or not path.is_file():
+        return path.is_dir()
+    state = load_torch(path)
+    return isinstance(state, dict) and "identity" in state
+
+
+def _saved_model(path: Path, builder: str | None) -> SavedModel:
+    stock = stock_of(path)
+    name = builder or stock.name
+    if builder is None and names_code(name):
+        raise InputError(
+            f"{path} is built by code that it names, {name!r}: "
+            f"if you trust that, pass --model {name}"
+        )
+
+    def build(_: str, arguments: Mapping[str, Any]) -> nn.Module:
+        return build_model(name, arguments)
+
+    model = load_model(path, build)
+    done = _folds(path, "model." if isinstance(model, Normalized) else "")
+    return SavedModel(path, model, replace(stock, name=name), done)
+
+
+def _folds(path: Path, prefix: str) -> Folds:
+    """What had been done in the saved model already, with the names that the model has now."""
+    facts = facts_of(path)
+    return Folds(
+        [prefix + name for name in facts.merged],
+        [(prefix + conv, prefix + bn) for conv, bn in facts.folded],
+        [prefix + name for name in facts.frozen],
+    )
+
+
+def _no_builder(path: Path, what: str, builder: str | None) -> None:
+    if builder is not None:
+        raise InputError(f"{path} is {what}, which --model {builder} does not build")
+
+
+def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:
+    """The path of a file to be written, checked before any work is done.
+
+    Raises:
+        InputError: another suffix, a file that exists, or the source.
+    """
+    out = Path(path)
+    if out.suffix != suffix:
+        raise InputError(f"--out {path} must end in {suffix}")
+    if out.resolve() == Path(source).resolve():
+        raise InputError(f"--out {path} would replace the checkpoint itself; choose another name")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists already; choose another --out, or --overwrite")
+    return out

@@ -1,0 +1,1 @@
+"""Intervals over seeds and images, and the words that they carry."""

@@ -1,0 +1,1 @@
+"""Attacks on style networks: plan, run, measure, and the grid picture."""

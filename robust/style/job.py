@@ -1,0 +1,207 @@
+"""One attack run, from a plan to a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robust.environment import environment
+from robust.style.folder import GRID, METRICS, RUN, SUMMARY, RunFolder
+from robust.style.parallel import map_in_order, one_thread_each
+from robust.style.plan import AttackPlan
+from robust.style.results import Results, Row
+from robust.style.run import Output, StyleAttack
+from robust.style.samples import Samples
+from robust.style.summary import summarise
+from styletransfer.images import embedded
+from styletransfer.images.read import find_images, read_images
+from styletransfer.losses.perceptual import PerceptualLoss
+
+_QUICK_PICTURES = ("astronaut", "astronaut-face", "cat", "coffee")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: its summary, the files written, and the files skipped with the reasons."""
+
+    summary: dict[str, Any]
+    files: list[str]
+    skipped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AttackJob:
+    """A run that is ready to start: nothing but the folder has been made yet."""
+
+    plan: AttackPlan
+    folder: RunFolder
+    loss: PerceptualLoss
+    images: tuple[str, ...]
+    full: bool
+    max_pixels: int
+    device: torch.device
+    command: list[str]
+
+    @property
+    def announcement(self) -> str:
+        """What the run takes, in one line."""
+        plan = self.plan
+        count = self._image_count
+        severities = ", ".join(f"{s.noise} {s.text}" for s in plan.severities)
+        return (
+            f"style {plan.networks[0].style}: {count} images × {', '.join(plan.norms)} × "
+            f"{len(plan.training_seeds)} training seeds; {severities}; "
+            f"{plan.draws} draws{'' if self.full else ' (--full takes more)'}"
+        )
+
+    @property
+    def total(self) -> int:
+        """Pictures that the run stylises, for progress; skipped files count until they are met."""
+        return self._image_count * self.plan.outputs_per_image
+
+    def run(
+        self,
+        *,
+        on_output: Callable[[str], None],
+        on_skip: Callable[[Path, str], None],
+    ) -> Outcome:
+        """Run, and write the folder's files.
+
+        Args:
+            on_output: called with the image's name after each stylised picture.
+            on_skip: called with each unreadable file in a folder, and why.
+
+        Raises:
+            InputError: another process holds the folder.
+            KeyboardInterrupt: after what was finished has been written; it says how much that is.
+        """
+        skipped: dict[str, str] = {}
+
+        def skip(path: Path, reason: str) -> None:
+            skipped[str(path)] = reason
+            on_skip(path, reason)
+
+        samples = Samples(self.plan, every_severity=self.full)
+
+        def pictures() -> Iterator[tuple[str, Tensor]]:
+            for name, image in self._pictures(skip):
+                samples.content(name, image)
+                yield name, image
+
+        stream = pictures()
+        stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
+        with self.folder.held():
+            return self._run(stream, samples, skipped, on_output)
+
+    def _run(
+        self,
+        stream: Iterator[tuple[str, Tensor]],
+        samples: Samples,
+        skipped: dict[str, str],
+        on_output: Callable[[str], None],
+    ) -> Outcome:
+        started = datetime.now(UTC)
+        interrupt: KeyboardInterrupt | None = None
+        with self.folder.measurements() as file:
+            results = Results(file)
+            try:
+                self._measure(stream, results, samples, on_output)
+            except KeyboardInterrupt as error:
+                if not results.images:
+                    raise
+                interrupt = error
+        facts = {
+            "command": self.command,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+            "interrupted": interrupt is not None,
+            "images": results.images,
+            "skipped": skipped,
+            "loss_network": self.loss.network.name,
+            **self.plan.as_dict(),
+            "environment": environment(self.device),
+        }
+        summary = summarise(results)
+        self.folder.write_summary(summary)
+        self.folder.write_run(facts)
+        self.folder.write_grid(samples.draw(title=self._title, footnote=self._footnote))
+        if interrupt is not None:
+            interrupt.args = (
+                f"{self.folder.path} keeps the {len(results.images)} finished images",
+            )
+            raise interrupt
+        return Outcome(summary, [GRID, METRICS, SUMMARY, RUN], skipped)
+
+    def _measure(
+        self,
+        pictures: Iterator[tuple[str, Tensor]],
+        results: Results,
+        samples: Samples,
+        on_output: Callable[[str], None],
+    ) -> None:
+        stop = threading.Event()
+
+        def seen(output: Output) -> None:
+            if stop.is_set():
+                raise InterruptedError
+            samples.output(output)
+            on_output(output.image)
+
+        def measure(attack: StyleAttack, item: tuple[str, Tensor]) -> list[Row]:
+            return attack.rows(*item, on_output=seen)
+
+        pool = embedded.pool(size=self.plan.size)[1]
+        with one_thread_each() as cores, contextlib.ExitStack() as stack:
+            count = min(cores, self._image_count) if self.device.type == "cpu" else 1
+            workers = []
+            for _ in range(count):
+                loss = copy.deepcopy(self.loss)
+                workers.append(StyleAttack(self.plan, loss, pool, device=self.device))
+                stack.enter_context(workers[-1].statistics())
+            try:
+                for rows in map_in_order(measure, workers, pictures):
+                    results.add(rows)
+            except BaseException:
+                stop.set()  # the threads that still run end at their next picture
+                raise
+
+    @property
+    def _image_count(self) -> int:
+        return len(find_images(self.images)) if self.images else len(self._held_out)
+
+    @property
+    def _held_out(self) -> tuple[str, ...]:
+        return embedded.HELD_OUT if self.full else _QUICK_PICTURES
+
+    def _pictures(self, on_skip: Callable[[Path, str], None]) -> Iterator[tuple[str, Tensor]]:
+        if not self.images:
+            return ((n, embedded.held_out(n, size=self.plan.size)) for n in self._held_out)
+        return read_images(
+            self.images,
+            on_skip=on_skip,
+            max_pixels=self.max_pixels,
+            size=self.plan.size,
+            crop=True,
+        )
+
+    @property
+    def _title(self) -> str:
+        noises = ", ".join(dict.fromkeys(severity.noise for severity in self.plan.severities))
+        return f"{self.plan.networks[0].style}: {noises} noise"
+
+    @property
+    def _footnote(self) -> str:
+        return (
+            f"training seed {self.plan.training_seeds[0]}, first draw of seed {self.plan.seed}; "
+            f"clean: {self.plan.statistics} statistics (IN: instance)"
+        )

@@ -1,0 +1,101 @@
+"""Measurements: written to a tidy CSV as they come, kept small enough to summarise."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from robust.report.escape import csv_cell
+
+COLUMNS = (
+    "task", "norm", "noise", "severity", "seed", "image", "metric", "value",
+    "style", "statistics", "draw",
+)  # fmt: skip
+CLEAN = "clean"
+
+
+class Row(NamedTuple):
+    """One measurement; ``draw`` is empty where a value stands for all draws."""
+
+    task: str
+    norm: str
+    noise: str
+    severity: str
+    seed: int
+    image: str
+    metric: str
+    value: float
+    style: str
+    statistics: str
+    draw: int | str = ""
+
+
+class Cell(NamedTuple):
+    """What a line of the summary stands for."""
+
+    norm: str
+    noise: str
+    severity: str
+    statistics: str
+
+
+class Results:
+    """Takes rows in, streams them to a CSV, and keeps one mean per (cell, metric, seed, image).
+
+    Memory grows with the number of images by a few numbers each, never by pictures.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+        self._sums: dict[tuple[Cell, str], dict[tuple[int, str], list[float]]] = {}
+        self._images: dict[str, None] = {}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Write ``rows`` and count them in."""
+        for row in rows:
+            cells = [*row[:7], _text(row.value), *row[8:]]
+            self._writer.writerow([csv_cell(str(cell)) for cell in cells])
+            cell = Cell(row.norm, row.noise, row.severity, row.statistics)
+            seen = self._sums.setdefault((cell, row.metric), defaultdict(lambda: [0.0, 0]))
+            total = seen[row.seed, row.image]
+            total[0] += row.value
+            total[1] += 1
+            self._images[row.image] = None
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the images seen, in order."""
+        return list(self._images)
+
+    def cells(self) -> list[Cell]:
+        """The cells seen, in order."""
+        return list(dict.fromkeys(cell for cell, _ in self._sums))
+
+    def metrics(self) -> list[str]:
+        """The metrics seen, in order."""
+        return list(dict.fromkeys(metric for _, metric in self._sums))
+
+    def values(self, cell: Cell, metric: str) -> np.ndarray | None:
+        """Means over draws as an array (training seeds, images), NaN where not measured.
+
+        None where the cell has no such metric.
+        """
+        seen = self._sums.get((cell, metric))
+        if seen is None:
+            return None
+        seeds = sorted({seed for seed, _ in seen})
+        table = np.full((len(seeds), len(self._images)), math.nan)
+        column = {image: index for index, image in enumerate(self._images)}
+        for (seed, image), (total, count) in seen.items():
+            table[seeds.index(seed), column[image]] = total / count
+        return table
+
+
+def _text(value: float) -> str:
+    return f"{value:.6g}"

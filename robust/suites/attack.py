@@ -1,0 +1,101 @@
+"""``robust attack --task classify``: classifiers under noise, or trained under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr_core.errors import InputError
+from asr_core.registry import unknown_name
+from robust.device import choose_device
+from robust.style.plan import check_used, choose_severities
+from robust.suites import SUITES, SuiteOptions
+from robust.suites.job import SuiteJob
+from robust.suites.subject import Subject, open_subjects, shared_data
+
+PHASES = {"test": "norm-noise", "train": "norm-statistics"}
+"""Which suite each phase runs."""
+
+
+def classifier_job(
+    *,
+    phase: str,
+    noise: str,
+    severities: Sequence[str],
+    models: Sequence[str],
+    data: str | None,
+    data_folder: str | None,
+    split: str,
+    seed: int,
+    repeats: int | None,
+    batch_size: int | None,
+    granularity: str | None,
+    precision: str,
+    device: str,
+    out: str | None,
+    overwrite: bool,
+    command: Sequence[str],
+) -> SuiteJob:
+    """Check every option before anything is written.
+
+    In phase "test" the models are attacked. In phase "train" they are what ``robust train
+    --noise`` made, tested clean on running, batch and re-estimated statistics; clean-trained ones
+    may stand beside them.
+
+    Raises:
+        InputError: an option that cannot be used, with the way out.
+    """
+    if phase not in PHASES:
+        raise unknown_name("phase", phase, list(PHASES))
+    if not models:
+        raise InputError("classifiers do not ship; name some that `robust train` made (--model)")
+    severe = choose_severities(noise, severities)  # what is unknown shows before files are read
+    if phase == "test":
+        check_used(severe, granularity=granularity, repeats=repeats)
+    subjects = open_subjects(models)
+    if phase == "train":
+        if severities or granularity is not None:
+            given = "--severity" if severities else "--granularity"
+            raise InputError(
+                f"{given} is of phase test; in phase train the noise was in the training "
+                "(robust train --noise)"
+            )
+        _check_training(subjects, noise)
+    images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
+    options = SuiteOptions(
+        data=images,
+        split=split,
+        seed=seed,
+        repeats=1 if repeats is None else repeats,
+        noise=noise,
+        severities=tuple(severities),
+        granularity=granularity or "sample",
+    )
+    return SuiteJob(
+        subjects,
+        images,
+        SUITES[PHASES[phase]](options),
+        folder=Path(out or f"runs/attack-classify-{phase}-{noise}"),
+        split=split,
+        batch_size=256 if batch_size is None else batch_size,
+        device=choose_device(device),
+        precision=precision,
+        overwrite=overwrite,
+        command=command,
+    )
+
+
+def _check_training(subjects: Sequence[Subject], noise: str) -> None:
+    """Refuse networks of another noise than ``noise``, or none that was trained under any."""
+    trained = [subject for subject in subjects if subject.trained_under]
+    if not trained:
+        raise InputError(
+            f"{subjects[0].file} was not trained under noise, and nor was any other; phase train "
+            "takes what `robust train --noise` made"
+        )
+    for subject in trained:
+        if noise not in ("all", subject.trained_under.partition(" ")[0]):
+            raise InputError(
+                f"{subject.file} was trained under {subject.trained_under} noise, not {noise}; "
+                "give that --noise, or --noise all"
+            )

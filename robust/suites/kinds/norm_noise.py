@@ -1,0 +1,194 @@
+"""The suite "norm-noise": clean-trained networks under normalisation noise (DESIGN §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_core.draws import generator
+from asr_core.errors import InputError
+from asr_core.registry import unknown_name
+from robust.noise import (
+    GRANULARITIES,
+    RUNNING,
+    BatchNoise,
+    Severity,
+    attack,
+    batch_name,
+    companions,
+    parse_severity,
+)
+from robust.noise.groups import grouped_statistics
+from robust.noise.layers import require_norm_layers
+from robust.style.plan import choose_severities
+from robust.suites.cohort import Cohort
+from robust.suites.condition import Condition
+from robust.suites.suite import SUITES, Suite, SuiteOptions
+
+BATCHES = (
+    BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(4, "noise"),
+    BatchNoise(1),
+)  # fmt: skip
+"""Batch noise of a run that names no severity, from mild to strong, the control last. It begins at
+a larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
+
+
+def shuffled_groups(
+    count: int, size: int, batch_size: int, *, seed: int, draw: int
+) -> list[Tensor]:
+    """``count`` images dealt into groups of ``size`` by chance, as batches of whole groups.
+
+    Args:
+        count: images of the split.
+        size: of a group.
+        batch_size: images at a time, rounded down to whole groups, at least one.
+        seed: of the draws; with ``draw`` and ``size`` it decides the groups.
+        draw: index of the draw.
+
+    Returns:
+        Indices int64; where ``count`` is no multiple of ``size`` the first images come again, to
+        fill the last group.
+
+    Raises:
+        InputError: a group is larger than the split.
+    """
+    if size > count:
+        raise InputError(f"a batch of {size} cannot be drawn from {count} images; take a smaller n")
+    order = torch.randperm(count, generator=generator("groups", seed, size, draw))
+    filled = torch.cat([order, order[: -count % size]])
+    return list(filled.split(max(1, batch_size // size) * size))
+
+
+@SUITES.register("norm-noise")
+class NormNoise(Suite):
+    """Constant, random and batch noise on every norm layer of a network.
+
+    - constant: one pass a pair (Na, Nb), on running statistics.
+    - random: the draws of an image follow its index ("sample", as if each image were tested in a
+      forward of its own), or are one for all images of a pass ("layer", "channel").
+    - batch: each pass deals the images under test into batches of n by chance. So every image has
+      n - 1 companions, the other images of its batch, and is itself theirs: a pass costs as much
+      as a clean one. With companions "noise" each image has n - 1 noise images of its own, and a
+      pass costs n clean ones. n = 1 is the control in which BatchNorm is InstanceNorm.
+
+    Args:
+        options: data, seed, repeats, noise, severities and granularity are taken from it.
+
+    Raises:
+        InputError: an unknown noise or granularity, or a severity of another form.
+    """
+
+    name = "norm-noise"
+
+    def __init__(self, options: SuiteOptions) -> None:
+        if options.granularity not in GRANULARITIES:
+            raise unknown_name("granularity", options.granularity, list(GRANULARITIES))
+        chosen = choose_severities(options.noise, options.severities)
+        if not options.severities:
+            chosen = tuple(s for s in chosen if not isinstance(s, BatchNoise))
+            if options.noise in ("batch", "all"):
+                chosen += tuple(s for s in BATCHES if s.size <= options.images)
+        self.severities = chosen
+        self._options = options
+
+    def conditions(self) -> list[Condition]:
+        """Noise by noise; what does not depend on chance comes once."""
+        return [
+            Condition(severity.noise, severity.text, repeat, _statistics(severity))
+            for severity in self.severities
+            for repeat in range(self._repeats(severity))
+        ]
+
+    def _repeats(self, severity: Severity) -> int:
+        by_chance = severity.noise != "constant" and not severity.is_control
+        return self._options.repeats if by_chance else 1
+
+    def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
+        """Under batch noise, whole batches of companions."""
+        severity = parse_severity(condition.kind, str(condition.severity))
+        if not isinstance(severity, BatchNoise):
+            return super().batches(condition, count, batch_size)
+        if severity.companions == "noise":
+            # as many images a forward as elsewhere, companions counted
+            return super().batches(condition, count, max(1, batch_size // severity.size))
+        seed = self._options.seed
+        return shuffled_groups(count, severity.size, batch_size, seed=seed, draw=condition.repeat)
+
+    def apply(
+        self,
+        condition: Condition,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        indices: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """The logits under one draw of the noise."""
+        severity = parse_severity(condition.kind, str(condition.severity))
+        keys, seed, draw = indices.tolist(), self._options.seed, condition.repeat
+        if isinstance(severity, BatchNoise):
+            require_norm_layers(model)  # batch statistics of none would pass for robustness
+            step = 1
+            if severity.companions == "noise":
+                step = severity.size
+                images = _among_noise(images, step, seed=seed, keys=keys, draw=draw)
+            with grouped_statistics(model, severity.size):
+                found: Tensor = model(images)
+            return found[::step]
+        with attack(model, severity, seed=seed, granularity=self._options.granularity) as noise:
+            noise.pin(draw=draw, samples=keys)
+            logits: Tensor = model(images)
+        return logits
+
+    def settings(self) -> dict[str, Any]:
+        """Seed, repeats, granularity, and who the companions are."""
+        options = self._options
+        return {
+            "seed": options.seed,
+            "repeats": options.repeats,
+            "granularity": options.granularity,
+            "companions": "the other images under test, dealt by chance; or noise images",
+        }
+
+    def notes(self, groups: Sequence[Cohort]) -> list[str]:
+        """Which networks batch noise cannot reach, and how many layers the others' noise does."""
+        lines = []
+        if any(isinstance(severity, BatchNoise) for severity in self.severities):
+            lines += [
+                f"{title} has no BatchNorm: batch noise cannot reach it, by construction"
+                for title, count in _norms(groups, "batch_norms").items()
+                if count == 0
+            ]
+        counts = _norms(groups, "norm_layers")
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{title} {count}" for title, count in counts.items())
+            lines.append(f"norm layers under noise: {listed} (others have none, or were folded)")
+        return lines
+
+
+def _norms(groups: Sequence[Cohort], key: str) -> dict[str, int]:
+    """What each variant's results say of its norm layers; nothing where they are silent."""
+    found = {group.title: group.results[0].meta.get(key) for group in groups}
+    return {title: count for title, count in found.items() if isinstance(count, int)}
+
+
+def _statistics(severity: Severity) -> str:
+    return batch_name(severity.size) if isinstance(severity, BatchNoise) else RUNNING
+
+
+def _among_noise(images: Tensor, size: int, *, seed: int, keys: list[int], draw: int) -> Tensor:
+    """Each image followed by its ``size - 1`` noise images: (N, …) -> (N · size, …)."""
+    return torch.cat(
+        [
+            torch.cat(
+                [
+                    image[None],
+                    companions(images, size - 1, seed=seed, image_key=key, draw=draw, kind="noise"),
+                ]
+            )
+            for image, key in zip(images, keys, strict=True)
+        ]
+    )

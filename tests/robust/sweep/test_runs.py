@@ -1,0 +1,129 @@
+"""robust.sweep.runs: what is missing is run, by several workers, whatever fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_training import fake_python
+from finished import result
+
+from robust.cli.progress import progress_bar
+from robust.sweep import Cell, run_missing
+from robust.sweep import runs as cells
+
+HANGS = 1200
+"""Seconds: who waits longer waits for ever."""
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return fake_python(tmp_path, monkeypatch)
+
+
+def some_cells(folder: Path, count: int) -> list[Cell]:
+    return [Cell(folder / f"run-{i}", ("--seed", str(i))) for i in range(count)]
+
+
+def test_what_is_missing_is_run_and_failures_are_told(tmp_path: Path, record: Path) -> None:
+    runs = some_cells(tmp_path, 5)
+    runs[3].folder.mkdir()
+    (runs[3].folder / "result.json").write_text(result(seconds=90))
+    failures = run_missing(runs, workers=2, say="study")
+    assert sorted(failures) == [
+        f"{runs[1].folder}: exit 2: robust: error: lr is nan",
+        f"{runs[2].folder}: exit -9",
+    ]
+    assert sorted(record.read_text().splitlines()) == [
+        f"1 -m robust train --seed {i} --device cpu --quiet --out {runs[i].folder}"
+        for i in (0, 1, 2, 4)
+    ]
+    assert [cell.done for cell in runs] == [True, False, False, True, True]
+
+
+def test_after_ctrl_c_no_other_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    leaving, told = threading.Event(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            leaving.set()
+            super().shutdown(wait=wait)
+
+    class Waiting:
+        workers = 1
+
+        def run(self, command: Sequence[str]) -> str:
+            begun.append(command)
+            assert leaving.wait(HANGS)
+            assert told.wait(HANGS)
+            return "interrupted"
+
+        def interrupt(self) -> None:
+            assert leaving.is_set(), "else another run would begin"
+            told.set()
+
+    def pressed(jobs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(cells, "as_completed", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        run_missing(some_cells(tmp_path, 4), workers=1, say="study", engine=Waiting())
+    assert len(begun) <= 1
+    assert told.is_set()
+
+
+class Elsewhere:
+    """Another machine, where every run ends well."""
+
+    workers = 1
+
+    def run(self, command: Sequence[str]) -> str:
+        return ""
+
+    def interrupt(self) -> None:
+        raise AssertionError("nobody pressed Ctrl-C")
+
+
+def test_a_disk_that_machines_share_may_be_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = some_cells(tmp_path, 1)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            cell.folder.mkdir()
+            (cell.folder / "result.json").write_text(result(seconds=30))
+
+    monkeypatch.setattr(cells.time, "sleep", sleep)
+    assert run_missing([cell], workers=1, say="study", engine=Elsewhere()) == []
+    assert len(waited) == 3
+
+
+def test_a_run_without_a_result_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "PATIENCE", 0)
+    failures = run_missing(some_cells(tmp_path, 2), workers=1, say="study", engine=Elsewhere())
+    assert sorted(failures) == [
+        f"{tmp_path}/run-{i}: it ended well, but there is no result.json here" for i in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left", "workers", "note"),
+    [(10, 1, "about 20 minutes left"), (10, 2, "about 10 minutes left"), (1, 4, "about 2 min")],
+)
+def test_the_time_left_is_announced(left: int, workers: int, note: str) -> None:
+    with progress_bar(quiet=True) as bar:
+        task = bar.add_task("study", note="")
+        cells._announce(bar, task, [90.0, 150.0], left, workers)
+        assert bar.tasks[0].fields["note"].startswith(note)
+        cells._announce(bar, task, [90.0, 150.0], 0, workers)
+        assert bar.tasks[0].fields["note"] == ""
