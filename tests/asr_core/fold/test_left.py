@@ -69,7 +69,7 @@ LOUD = {
 }
 
 
-@pytest.mark.parametrize("name", LEFT.keys() - HARMLESS)
+@pytest.mark.parametrize("name", sorted(LEFT.keys() - HARMLESS))
 def test_folded_all_the_same_it_would_be_wrong(monkeypatch, name):
     monkeypatch.setattr(layer, "unfit", lambda _: "")
     make, shape, _ = LEFT[name]
