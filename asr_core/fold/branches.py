@@ -121,7 +121,7 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
     for refusal in find_blocks(merged)[1] if names else ():
         if refusal.name in names:
             raise InputError(f"cannot merge {refusal.name!r}: {refusal.reason}")
-    before = _graphs(merged, names)
+    before = _graphs(merged, names) if names else []
     for name in dict.fromkeys(names):
         block: Any = merged.get_submodule(name)
         become(block, block.fuse())

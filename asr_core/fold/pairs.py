@@ -110,10 +110,10 @@ def _unseen(
             return None
         return folded if same else None
 
-    if (folded := tried(pairs)) is not None:
+    if pairs and (folded := tried(pairs)) is not None:
         return pairs, folded
     alone = [pair for pair in pairs if tried([pair]) is not None]
-    if (folded := tried(alone)) is not None:
+    if alone and (folded := tried(alone)) is not None:
         return alone, folded
     return [], fold_pairs(model, [])
 
