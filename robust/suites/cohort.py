@@ -11,6 +11,8 @@ from asr_core.errors import InputError
 from robust.suites.condition import Condition
 from robust.suites.results import SuiteResult
 
+UNNAMED = "a network"
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -75,7 +77,7 @@ def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
     recipes = {r.meta.get("recipe") for r in listed if "variant" in r.meta}
     groups: dict[tuple[str, str], list[SuiteResult]] = {}
     for result in listed:
-        label = result.meta.get("variant", result.meta["name"])
+        label = result.meta.get("variant", result.meta.get("name", UNNAMED))
         if len(recipes) > 1 and "variant" in result.meta:
             label = f"{result.meta['recipe']} {label}"
         groups.setdefault((label, result.meta.get("trained_under", "")), []).append(result)
@@ -88,7 +90,8 @@ def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
             found.append(Cohort(label, under, tuple(sorted(seeds)), own))
         else:
             found += [
-                Cohort(r.meta["name"], under, (r.meta.get("seed", 0),), (r,)) for r in members
+                Cohort(r.meta.get("name", UNNAMED), under, (r.meta.get("seed", 0),), (r,))
+                for r in members
             ]
     return found
 

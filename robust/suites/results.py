@@ -145,7 +145,7 @@ class _Data:
 @record
 @dataclass(frozen=True, kw_only=True)
 class _Meta:
-    name: Name
+    name: Name | None = None
     file: Text | None = None
     sha256: Text | None = None
     model: Text | None = None
