@@ -79,7 +79,7 @@ def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
     for result in listed:
         label = result.meta.get("variant", result.meta.get("name", UNNAMED))
         if len(recipes) > 1 and "variant" in result.meta:
-            label = f"{result.meta['recipe']} {label}"
+            label = f"{result.meta.get('recipe', '')} {label}"
         groups.setdefault((label, result.meta.get("trained_under", "")), []).append(result)
     found = []
     for (label, under), members in groups.items():
