@@ -11,7 +11,7 @@ import pytest
 
 from robust.sweep.engine import environment, failure
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HANGS = 1200
 NAMES = ("torch", "click", "probe")
 
