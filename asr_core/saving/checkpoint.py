@@ -155,7 +155,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str
     ]
     problems = {
         "missing": [name for name in own if name not in tensors],
-        "unexpected": [name for name in tensors if name not in own],
+        "unexpected": sorted(name for name in tensors if name not in own),
         "of another form": others,
     }
     said = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in problems.items() if names)

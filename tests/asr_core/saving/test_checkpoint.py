@@ -422,9 +422,8 @@ def test_tensors_that_no_model_has_are_refused(tmp_path: Path, kind: str) -> Non
             save_checkpoint(tmp_path / "net.safetensors", {"b": odd}, {})
 
 
-@pytest.mark.parametrize("kind", ["float8", "complex"])
-def test_safetensors_of_other_types_are_refused(tmp_path: Path, kind: str) -> None:
-    save_file({"b": odd_tensors()[kind]}, tmp_path / "x.safetensors")
+def test_safetensors_of_other_types_are_refused(tmp_path: Path) -> None:
+    save_file({"b": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match=r"x\.safetensors: b is of type"):
         load_tensors(tmp_path / "x.safetensors")
 
