@@ -149,9 +149,10 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str
     """
     own = module.state_dict()
     others = [
-        f"{name} {tuple(given.shape)} {given.dtype} for {tuple(own[name].shape)} {own[name].dtype}"
-        for name, given in tensors.items()
-        if name in own and (given.shape, given.dtype) != (own[name].shape, own[name].dtype)
+        f"{name} {tuple(given.shape)} {given.dtype} for {tuple(wanted.shape)} {wanted.dtype}"
+        for name, wanted in own.items()  # in the module's order: a file's is by chance
+        if (given := tensors.get(name)) is not None
+        and (given.shape, given.dtype) != (wanted.shape, wanted.dtype)
     ]
     problems = {
         "missing": [name for name in own if name not in tensors],
