@@ -279,7 +279,7 @@ def test_a_pickle_with_code_is_refused_and_never_run(tmp_path: Path) -> None:
 def test_nan_weights_and_other_architectures_are_refused(tmp_path: Path) -> None:
     path = save_tiny(tmp_path, "bn", 0)
     meta = load_meta(path)
-    tensors = load_file(path)
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     broken = {**tensors, "conv1.conv2d.bias": torch.full((4,), float("nan"))}
     save_file(broken, path, metadata={META: json.dumps(meta)})
     failed(attack([path], tmp_path / "run"), "conv1.conv2d.bias", "NaN")
