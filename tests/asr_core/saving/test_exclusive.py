@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from asr_core import exclusive as module
 from asr_core.errors import InputError
+from asr_core.saving import exclusive as module
 from asr_core.saving.exclusive import LOCK, contents, exclusive
 from asr_core.saving.files import atomic_path, drafts
 

@@ -16,8 +16,8 @@ from saved_models import gated, save_gated
 from tiny_networks import save_tiny
 from torch import Tensor, nn
 
-from asr_core import export as exporting
 from asr_core.fold import pairs
+from asr_core.saving import export as exporting
 from asr_core.saving.checkpoint import META, load_meta
 from asr_core.saving.saved_model import StockModel, save_model
 from robust.models.files import open_model
