@@ -1,5 +1,4 @@
-"""What people look at, made from data: tables for every medium."""
+"""What people look at, made from data: tables for every medium.
 
-from robust.report.table import Cell, Table
-
-__all__ = ["Cell", "Table"]
+Nothing is imported here: the command line needs :mod:`robust.report.escape` before torch is there.
+"""

@@ -23,7 +23,7 @@ def python_with_tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `sys.executable` know them, in a script that it writes to ``folder``."""
     script = folder / "python"
     command = f'exec "{sys.executable}" "{__file__}" "$@"'
-    script.write_text(f'#!/usr/bin/env bash\nPYTHONPATH="{ROOT}:{ROOT}/tests" {command}\n')
+    script.write_text(f'#!/usr/bin/env bash\nPYTHONPATH="{ROOT}:{ROOT}/tests/helpers" {command}\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
 

@@ -118,10 +118,10 @@ def test_its_description_names_the_file_and_its_hash(tmp_path: Path) -> None:
         ({"conv1.conv2d.weight": None}, r"it has no conv1\.conv2d\.weight"),
         ({"conv1.conv2d.weight": torch.ones(8)}, r"it has no conv1\.conv2d\.weight"),
         ({"conv1.conv2d.weight": torch.ones(0, 3, 9, 9)}, r"it has no conv1\.conv2d\.weight"),
-        ({"res3.in1.weight": None}, r"another architecture: missing \['res3\.in1\.weight'\]"),
-        ({"res6.in1.weight": torch.ones(32)}, r"another architecture: missing \['res6"),
-        ({"head.weight": torch.ones(1)}, r"unexpected \['head\.weight'\]"),
-        ({"in1.weight": torch.ones(9)}, r"in1\.weight is \(9,\), expected \(8,\)"),
+        ({"res3.in1.weight": None}, r"another architecture: missing: res3\.in1\.weight$"),
+        ({"res6.in1.weight": torch.ones(32)}, r"another architecture: missing: res6"),
+        ({"head.weight": torch.ones(1)}, r"unexpected: head\.weight$"),
+        ({"in1.weight": torch.ones(9)}, r"in1\.weight \(9,\) torch\.float32 for \(8,\)"),
     ],
 )
 def test_another_architecture_is_refused(
@@ -138,5 +138,5 @@ def test_statistics_in_use_are_not_dropped(tmp_path: Path) -> None:
     state = public_state(old=True)
     state |= {f"{name}.num_batches_tracked": torch.tensor(5) for name in norm_widths()}
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=r"unexpected \['in1\.num_batches_tracked'"):
+    with pytest.raises(CheckpointError, match=r"unexpected: in1\.num_batches_tracked"):
         load_network(tmp_path / "x.pth")

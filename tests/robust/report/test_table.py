@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from asr_core.errors import InputError
-from robust.report import Cell, Table
+from robust.report.table import Cell, Table
 
 HOSTILE = '=1+1|<script>alert("x")</script>$\\foo$_a_\n\x1b[31m'
 
