@@ -22,7 +22,7 @@ from PIL import Image
 from results_page import put_section
 
 from asr_core.saving.files import atomic_path
-from robust.noise import NOISES
+from robust.norm_noise import NOISES
 from robust.stats.intervals import Interval, mean_interval
 from robust.stats.verdict import CLOSER, FARTHER, NO_DIFFERENCE
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY

@@ -12,7 +12,7 @@ from robust.cli.output import say, say_json
 def list_names(as_json: bool) -> None:
     """List the known styles, norm variants, noises and attention modules."""
     from asr_core.attention import ATTENTIONS
-    from robust.noise import NOISES, default_severities
+    from robust.norm_noise import NOISES, default_severities
     from styletransfer.images.drawn import STYLES
     from styletransfer.network import NORMS
     from styletransfer.zoo import shipped

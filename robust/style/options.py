@@ -12,7 +12,7 @@ from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.checkpoint import load_meta
 from robust.device import choose_device
-from robust.noise import BatchNoise
+from robust.norm_noise import BatchNoise
 from robust.style.folder import RunFolder
 from robust.style.job import AttackJob
 from robust.style.plan import AttackPlan, check_used, choose_severities

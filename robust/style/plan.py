@@ -10,7 +10,7 @@ from asr_core import limits
 from asr_core.draws import check_seed
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.noise import GRANULARITIES, NOISES, BatchNoise, Severity, default_severities
+from robust.norm_noise import GRANULARITIES, NOISES, BatchNoise, Severity, default_severities
 from styletransfer.zoo import StyleCheckpoint
 
 STATISTICS = ("running", "batch", "re-estimated")

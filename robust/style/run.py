@@ -12,7 +12,7 @@ from torch import Tensor
 from asr_core import fuse_asr
 from asr_core.errors import InputError
 from robust.metrics import spread
-from robust.noise import (
+from robust.norm_noise import (
     BatchNoise,
     Severity,
     attack,

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from robust.noise import Severity
+from robust.norm_noise import Severity
 from robust.style.grid import draw_grid
 from robust.style.plan import AttackPlan
 from robust.style.run import Output

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robust.noise import parse_severity
+from robust.norm_noise import parse_severity
 from robust.stats.intervals import mean_interval
 from robust.stats.verdict import Verdict, verdict_by_gap, verdict_by_similarity
 from robust.style.measure import TITLES, TO_IN

@@ -18,8 +18,8 @@ from torch import Tensor
 from asr_core.errors import InputError
 from asr_core.saving.exclusive import contents, exclusive
 from asr_core.saving.files import write_text
-from robust.noise import RUNNING
-from robust.noise.training import NO_NOISE, TrainNoise
+from robust.norm_noise import RUNNING
+from robust.norm_noise.training import NO_NOISE, TrainNoise
 from styletransfer.images.embedded import HELD_OUT, held_out, training_photographs
 from styletransfer.images.lazy import LazyImages
 from styletransfer.images.read import find_images, write_image

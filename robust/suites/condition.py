@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.noise import NOISES, RUNNING, parse_severity
+from robust.norm_noise import NOISES, RUNNING, parse_severity
 
 CLEAN_KIND = "clean"
 
@@ -18,7 +18,7 @@ class Condition:
         severity: how much of it, as the kind writes it ("0.8,0.5", 3); "" where there is no more
             and no less.
         repeat: index of the draw, 0, 1, 2, …, where chance has a part.
-        statistics: what batch norms normalise by, for tables (:mod:`robust.noise.statistics`).
+        statistics: what batch norms normalise by, for tables (:mod:`robust.norm_noise.statistics`).
     """
 
     kind: str

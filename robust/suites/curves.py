@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from asr_core.saving.files import atomic_path
-from robust.noise import NOISES
+from robust.norm_noise import NOISES
 from robust.report import escape
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition

@@ -19,14 +19,14 @@ from asr_core.saving.schema import Text, parse, record
 from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
 from robust.models.files import SavedModel, open_model
-from robust.noise import norm_layers
-from robust.noise.training import parse_train_noise
+from robust.norm_noise import norm_layers
+from robust.norm_noise.training import parse_train_noise
 
 
 @record
 @dataclass(frozen=True)
 class _Noise:
-    """What :meth:`robust.noise.training.TrainNoise.setting` put into a run's config."""
+    """What :meth:`robust.norm_noise.training.TrainNoise.setting` put into a run's config."""
 
     noise: Text | None = None
     severity: Text | None = None

@@ -7,7 +7,7 @@ import functools
 import io
 from collections.abc import Sequence
 
-from robust.noise import NOISES
+from robust.norm_noise import NOISES
 from robust.report import escape
 from robust.stats.compare import bootstrap_interval
 from robust.stats.intervals import Interval

@@ -20,7 +20,7 @@ from asr_core.recipes.files import FOLDER as RECIPES
 from fuzzing.case import Case, Files, Special
 from fuzzing.damage import DEEP, ODD, damaged_bytes, damaged_value
 from robust.cli import main
-from robust.noise import NOISES
+from robust.norm_noise import NOISES
 from robust.suites import SUITES
 from robust.sweep.files import FOLDER as SWEEPS
 from styletransfer.network import NORMS

@@ -12,7 +12,7 @@ from tiny_classifier import register, run, tiny_config, tiny_data
 from asr_core.data import DATASETS, ImageSet
 from asr_core.data.source import Source
 from robust.cli import main
-from robust.noise.training import parse_train_noise
+from robust.norm_noise.training import parse_train_noise
 
 PLAIN, ASR = {"mode": "plain"}, {"mode": "asr"}
 

@@ -20,7 +20,7 @@ import asr_core.training
 from asr_core.errors import InputError
 from asr_core.training import TrainConfig
 from robust.cli import main
-from robust.noise.training import parse_train_noise
+from robust.norm_noise.training import parse_train_noise
 from robust.suites import load_result
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -94,7 +94,7 @@ def style(
 
     from robust.cli.progress import progress_bar
     from robust.device import choose_device
-    from robust.noise.training import parse_train_noise
+    from robust.norm_noise.training import parse_train_noise
     from robust.style.training_run import StyleRun
     from styletransfer.images.styles import style_image
     from styletransfer.losses.choose import loss_network

@@ -115,7 +115,7 @@ def train_classifier(
     from asr_core.training.folder import RunFolder
     from asr_core.training.model import new_model
     from robust.cli.progress import progress_bar
-    from robust.noise.training import parse_train_noise
+    from robust.norm_noise.training import parse_train_noise
 
     disturbance = parse_train_noise(noise, severity, mix)
     given = {name: chosen.pop(name) for name in _RECIPE}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asr_core.draws import generator
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.noise import (
+from robust.norm_noise import (
     GRANULARITIES,
     RUNNING,
     BatchNoise,
@@ -21,8 +21,8 @@ from robust.noise import (
     companions,
     parse_severity,
 )
-from robust.noise.groups import grouped_statistics
-from robust.noise.layers import require_norm_layers
+from robust.norm_noise.groups import grouped_statistics
+from robust.norm_noise.layers import require_norm_layers
 from robust.style.plan import choose_severities
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from asr_core.data.split import sample_draws
 from asr_core.draws import generator
-from robust.noise import REESTIMATED, batch_name, reestimated_statistics
-from robust.noise.groups import grouped_statistics
-from robust.noise.layers import require_norm_layers
+from robust.norm_noise import REESTIMATED, batch_name, reestimated_statistics
+from robust.norm_noise.groups import grouped_statistics
+from robust.norm_noise.layers import require_norm_layers
 from robust.suites.condition import CLEAN_KIND, Condition
 from robust.suites.kinds.norm_noise import shuffled_groups
 from robust.suites.suite import SUITES, Suite, SuiteOptions

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import styletransfer.zoo
 from asr_core import ATTENTIONS
 from robust.cli import main
-from robust.noise import NOISES, default_severities, parse_severity
+from robust.norm_noise import NOISES, default_severities, parse_severity
 from styletransfer.images.drawn import STYLES
 from styletransfer.network import NORMS
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asr_core.errors import InputError
-from robust.noise import BatchNoise, ConstantNoise, RandomNoise
+from robust.norm_noise import BatchNoise, ConstantNoise, RandomNoise
 from robust.style.plan import AttackPlan, check_used, choose_severities
 from styletransfer.zoo import StyleCheckpoint
 

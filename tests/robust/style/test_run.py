@@ -9,7 +9,7 @@ from tiny_networks import save_all
 from torch import Tensor
 
 from asr_core.errors import InputError
-from robust.noise import BatchNoise, ConstantNoise, RandomNoise, Severity
+from robust.norm_noise import BatchNoise, ConstantNoise, RandomNoise, Severity
 from robust.style.plan import AttackPlan
 from robust.style.results import CLEAN, Row
 from robust.style.run import OTHER_SEED, Output, StyleAttack

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from asr_core.errors import CheckpointError, InputError
 from asr_core.saving.checkpoint import load_meta
-from robust.noise import BatchNoise, RandomNoise
-from robust.noise.training import TrainNoise
+from robust.norm_noise import BatchNoise, RandomNoise
+from robust.norm_noise.training import TrainNoise
 from robust.style.training_run import StyleRun
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import PerceptualLoss

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from suite_results import FOG, made_up
 
-from robust.noise import batch_name
+from robust.norm_noise import batch_name
 from robust.suites import CLEAN, Condition
 from robust.suites.cohort import cohorts
 from robust.suites.curves import _COLOURS, draw_curves, save_curves

@@ -1,4 +1,4 @@
-"""The suite norm-noise against the definitions in robust.noise, image by image."""
+"""The suite norm-noise against the definitions in robust.norm_noise, image by image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from asr_core import fuse_asr
 from asr_core.data import ImageSet
 from asr_core.errors import InputError
 from asr_core.training import open_run
-from robust.noise import BatchNoise, batch_statistics, parse_severity, run_in_batch, run_under
+from robust.norm_noise import BatchNoise, batch_statistics, parse_severity, run_in_batch, run_under
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
 from robust.suites.cohort import cohorts
 from robust.suites.kinds.norm_noise import shuffled_groups

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from asr_core.data.split import sample_draws
 from asr_core.draws import generator
 from asr_core.errors import InputError
-from robust.noise import REESTIMATED
+from robust.norm_noise import REESTIMATED
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
 from robust.suites.kinds import norm_statistics
 

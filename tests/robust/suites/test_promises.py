@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.data import MemorySplit
-from robust.noise import parse_severity
+from robust.norm_noise import parse_severity
 from robust.suites import SUITES, Answers, SuiteOptions, run_suite
 
 NAMES = SUITES.names()

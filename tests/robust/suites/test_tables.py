@@ -10,7 +10,7 @@ import pytest
 from suite_results import FOG, made_up
 
 from asr_core.errors import InputError
-from robust.noise import batch_name
+from robust.norm_noise import batch_name
 from robust.stats.compare import bootstrap_interval, compare
 from robust.suites import CLEAN, Condition
 from robust.suites.cohort import cohorts

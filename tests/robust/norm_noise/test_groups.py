@@ -1,4 +1,4 @@
-"""robust.noise.groups: many small batches in one forward, against one forward each."""
+"""robust.norm_noise.groups: many small batches in one forward, against one forward each."""
 
 import copy
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.errors import InputError, TargetError
-from robust.noise import batch_statistics
-from robust.noise.groups import grouped_statistics
+from robust.norm_noise import batch_statistics
+from robust.norm_noise.groups import grouped_statistics
 
 
 def net(affine: bool = True) -> nn.Module:

@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.errors import InputError
 from asr_core.placement.targets import Targets
-from robust.noise.layers import check_plain_affine, norm_layers
-from robust.noise.statistics import batch_statistics, check_values
+from robust.norm_noise.layers import check_plain_affine, norm_layers
+from robust.norm_noise.statistics import batch_statistics, check_values
 
 
 @contextlib.contextmanager
@@ -23,19 +23,19 @@ def grouped_statistics(
     """BatchNorm normalises each ``size`` images in a row by their own statistics.
 
     One forward pass of (G · size, 3, H, W) gives what G passes of ``size`` images give under
-    :func:`robust.noise.batch_statistics`, to rounding, at a fraction of their time. Buffers are
+    :func:`batch_statistics`, to rounding, at a fraction of their time. Buffers are
     left untouched, and all is undone at the end, also after an exception. A layer that sees several
     rows an image (tokens, or frames) normalises those of ``size`` images.
 
     Args:
         model: any module; one without BatchNorm is left as it is. Its first tensor is the batch.
         size: images that share statistics, from 1; batches must be multiples of it.
-        layers: which norm layers, as in :func:`robust.noise.norm_layers`; None for all.
+        layers: which norm layers, as in :func:`norm_layers`; None for all.
 
     Raises:
         InputError: ``size`` is below 1, a batch is no multiple of it, or a layer has one value a
             channel in each group, which has no variance.
-        TargetError: a BatchNorm has a forward of its own, or as :func:`robust.noise.norm_layers`.
+        TargetError: a BatchNorm has a forward of its own, or as :func:`norm_layers`.
     """
     if size < 1:
         raise InputError(f"{size} images cannot share statistics; give at least 1")

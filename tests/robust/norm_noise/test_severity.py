@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr_core.errors import InputError
-from robust.noise import (
+from robust.norm_noise import (
     NOISES,
     BatchNoise,
     ConstantNoise,

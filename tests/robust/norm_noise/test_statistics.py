@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from asr_core.errors import InputError, TargetError
-from robust.noise import (
+from robust.norm_noise import (
     ConstantNoise,
     attack,
     batch_name,

@@ -13,7 +13,7 @@ from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from asr_core import insert_asr
-from robust.noise import ConstantNoise, RandomNoise, attack
+from robust.norm_noise import ConstantNoise, RandomNoise, attack
 
 EPS = 1e-5
 C = 6

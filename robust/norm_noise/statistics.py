@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from asr_core.errors import InputError
 from asr_core.placement.targets import Targets
-from robust.noise.layers import norm_layers
+from robust.norm_noise.layers import norm_layers
 
 RUNNING = "running"
 REESTIMATED = "re-estimated"
@@ -47,7 +47,7 @@ def batch_statistics(model: nn.Module, layers: Targets | None = None) -> Iterato
 
     Args:
         model: any module; one without BatchNorm is left as it is.
-        layers: which norm layers, as in :func:`robust.noise.norm_layers`; None for all.
+        layers: which norm layers, as in :func:`robust.norm_noise.norm_layers`; None for all.
 
     Raises:
         TargetError: a pattern of ``layers`` matches no norm layer.

@@ -6,7 +6,7 @@ from torch import nn
 
 from asr_core import insert_asr
 from asr_core.errors import InputError, TargetError
-from robust.noise import ConstantNoise, attack, norm_layers
+from robust.norm_noise import ConstantNoise, attack, norm_layers
 
 
 def small_net():

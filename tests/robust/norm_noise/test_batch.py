@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from asr_core.errors import InputError
-from robust.noise import (
+from robust.norm_noise import (
     BatchNoise,
     ConstantNoise,
     RandomNoise,

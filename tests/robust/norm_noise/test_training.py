@@ -1,4 +1,4 @@
-"""robust.noise.training: the noise of the train phase, drawn by step."""
+"""robust.norm_noise.training: the noise of the train phase, drawn by step."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from asr_core.errors import InputError
-from robust.noise import NOISES, BatchNoise, ConstantNoise, RandomNoise, Severity
-from robust.noise.training import DEFAULTS, NO_NOISE, TrainNoise, parse_train_noise
+from robust.norm_noise import NOISES, BatchNoise, ConstantNoise, RandomNoise, Severity
+from robust.norm_noise.training import DEFAULTS, NO_NOISE, TrainNoise, parse_train_noise
 from styletransfer.recipe import StyleRecipe
 from styletransfer.train import new_network
 

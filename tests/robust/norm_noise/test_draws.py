@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr_core.errors import InputError
-from robust.noise.draws import check_seed, generator, uniform
+from robust.norm_noise.draws import check_seed, generator, uniform
 
 GOLDEN = [0.198918363925552, 0.155039926316188, 0.370593687508207, 0.187661208153824]
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.noise.attack import attack
-from robust.noise.draws import Key, check_seed, generator
-from robust.noise.layers import require_norm_layers
-from robust.noise.severity import COMPANIONS, BatchNoise, Severity
-from robust.noise.statistics import batch_statistics
+from robust.norm_noise.attack import attack
+from robust.norm_noise.draws import Key, check_seed, generator
+from robust.norm_noise.layers import require_norm_layers
+from robust.norm_noise.severity import COMPANIONS, BatchNoise, Severity
+from robust.norm_noise.statistics import batch_statistics
 
 
 def companions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from asr_core.errors import InputError
-from robust.noise import (
+from robust.norm_noise import (
     NOISES,
     BatchNoise,
     ConstantNoise,
@@ -17,7 +17,7 @@ from robust.noise import (
     attack,
     parse_severity,
 )
-from robust.noise.mixed_batch import ForeignImages, check_mix, mixed_batch
+from robust.norm_noise.mixed_batch import ForeignImages, check_mix, mixed_batch
 from styletransfer.train import StepNoise
 
 DEFAULTS: dict[str, Severity] = {
@@ -33,7 +33,7 @@ class TrainNoise:
     """Noise during training; none where ``severity`` is None.
 
     Batch noise in training is the batch size: it arises by itself in batch norm. With ``mix`` half
-    of each batch are foreign images (:mod:`robust.noise.mixed_batch`), of which no loss is taken.
+    of each batch are foreign images (:mod:`mixed_batch`), of which no loss is taken.
 
     Attributes:
         severity: noise and strength.

@@ -8,7 +8,7 @@ from torch import nn
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.errors import InputError
-from robust.noise import BatchNoise, ConstantNoise, RandomNoise, attack
+from robust.norm_noise import BatchNoise, ConstantNoise, RandomNoise, attack
 
 C = 6
 

@@ -1,9 +1,9 @@
 """Noise on normalisation layers: batch, constant and random, one definition for every task."""
 
-from robust.noise.attack import GRANULARITIES, Attack, attack
-from robust.noise.batch import companions, run_in_batch, run_under
-from robust.noise.layers import norm_layers
-from robust.noise.severity import (
+from robust.norm_noise.attack import GRANULARITIES, Attack, attack
+from robust.norm_noise.batch import companions, run_in_batch, run_under
+from robust.norm_noise.layers import norm_layers
+from robust.norm_noise.severity import (
     NOISES,
     BatchNoise,
     ConstantNoise,
@@ -12,7 +12,7 @@ from robust.noise.severity import (
     default_severities,
     parse_severity,
 )
-from robust.noise.statistics import (
+from robust.norm_noise.statistics import (
     REESTIMATED,
     RUNNING,
     batch_name,

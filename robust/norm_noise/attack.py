@@ -23,15 +23,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from asr_core.errors import InputError
 from asr_core.placement.targets import Targets
 from asr_core.registry import unknown_name
-from robust.noise.draws import Key, check_seed, generator, uniform
-from robust.noise.groups import grouped_statistics
-from robust.noise.layers import (
+from robust.norm_noise.draws import Key, check_seed, generator, uniform
+from robust.norm_noise.groups import grouped_statistics
+from robust.norm_noise.layers import (
     channel_axis,
     check_plain_affine,
     effective_affine,
     require_norm_layers,
 )
-from robust.noise.severity import BatchNoise, ConstantNoise, RandomNoise, Severity
+from robust.norm_noise.severity import BatchNoise, ConstantNoise, RandomNoise, Severity
 
 GRANULARITIES = ("layer", "channel", "sample")
 
@@ -182,7 +182,7 @@ def attack(
 
     Constant and random noise replace x̂ by Na ⊙ x̂ + Nb in every norm layer. Batch noise of size n
     makes BatchNorm normalise each n images in a row by their own statistics: the caller puts the
-    companions into the batch, as :func:`robust.noise.run_under` does for each image. The model is
+    companions into the batch, as :func:`run_under` does for each image. The model is
     never changed; train and eval mode, autograd and running statistics work as without
     noise. Attacks nest: the inner one's noise comes first.
 
@@ -194,7 +194,7 @@ def attack(
 
     Args:
         model: the network; not compiled, scripted or wrapped for parallel training.
-        severity: from :func:`robust.noise.parse_severity` or one of the classes.
+        severity: from :func:`robust.norm_noise.parse_severity` or one of the classes.
         seed: of the random draws; constant and batch noise draw nothing.
         granularity: one random draw per "layer", per "channel", or per "sample" (the first axis of
             each layer's output); constant noise is the same for all, batch noise takes none.
@@ -203,7 +203,7 @@ def attack(
     Raises:
         InputError: no norm layer, an unknown granularity, a seed that is no whole number, a
             wrapped model, or batch noise with noise images as companions, which have to be made
-            (:func:`robust.noise.run_under`); in a forward, a batch that is no multiple of n.
+            (:func:`run_under`); in a forward, a batch that is no multiple of n.
         TargetError: ``layers`` matches nothing, or a norm layer whose forward does more than
             normalise.
 

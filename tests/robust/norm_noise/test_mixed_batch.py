@@ -1,4 +1,4 @@
-"""robust.noise.mixed_batch: foreign images reach a batch's statistics, and not its loss."""
+"""robust.norm_noise.mixed_batch: foreign images reach a batch's statistics, and not its loss."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from tiny_runs import make_known
 from torch import Tensor, nn
 
 from asr_core.errors import InputError
-from robust.noise import BatchNoise, RandomNoise
-from robust.noise.mixed_batch import ForeignImages, mixed_batch
-from robust.noise.training import NO_NOISE, TrainNoise, parse_train_noise
+from robust.norm_noise import BatchNoise, RandomNoise
+from robust.norm_noise.mixed_batch import ForeignImages, mixed_batch
+from robust.norm_noise.training import NO_NOISE, TrainNoise, parse_train_noise
 from robust.suites.subject import open_subject
 
 
