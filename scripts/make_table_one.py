@@ -18,7 +18,7 @@ from results_page import put_section
 
 from robust.bench.measure import Row, bench, subject, variants
 from robust.bench.table_one import MODEL, TABLE_ONE
-from robust.cli.progress import progress_bar
+from robust.report.progress import progress_bar
 
 ABOUT = """## What attention costs at inference
 

@@ -24,7 +24,7 @@ from suite_page import said
 
 from asr_core.data import ImageSet, MemorySplit, open_data
 from asr_core.recipes import load_recipe
-from robust.cli.progress import progress_bar
+from robust.report.progress import progress_bar
 from robust.stats.compare import bootstrap_interval
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts

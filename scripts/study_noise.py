@@ -26,7 +26,7 @@ from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
-from robust.cli.progress import progress_bar
+from robust.report.progress import progress_bar
 from robust.stats.compare import MORE
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts

@@ -17,7 +17,7 @@ from rich.progress import Progress, TaskID
 
 from asr_core.training import DataFacts, TrainConfig
 from asr_core.training.folder import CONFIG, RESULT, RunResult, read_config, read_result
-from robust.cli.progress import progress_bar
+from robust.report.progress import progress_bar
 from robust.sweep.engine import Engine, ThisMachine
 
 PATIENCE = 60

@@ -44,9 +44,9 @@ def bench_model(
     from dataclasses import asdict
 
     from robust.bench.measure import bench, subject, variants
-    from robust.cli.progress import progress_bar
     from robust.device import choose_device
     from robust.environment import environment
+    from robust.report.progress import progress_bar
 
     target = choose_device(device)
     what = subject(model, data_shape)

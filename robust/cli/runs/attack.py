@@ -121,7 +121,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     from rich.console import Console
 
     from asr_core.errors import InputError
-    from robust.cli.progress import progress_bar, say_above
+    from robust.report.progress import progress_bar, say_above
     from robust.style.options import job_from_options
     from robust.style.report import print_report
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from asr_core.training.evaluate import Evaluation
 from robust.cli.output import say, say_json
-from robust.cli.progress import progress_bar
 from robust.cli.table import aligned
 from robust.norm_noise import RUNNING
+from robust.report.progress import progress_bar
 from robust.suites.cohort import cohorts
 from robust.suites.condition import Condition
 from robust.suites.job import SuiteJob

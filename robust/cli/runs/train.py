@@ -92,9 +92,9 @@ def style(
     """Train a style network. The same command again resumes an interrupted run."""
     from pathlib import Path
 
-    from robust.cli.progress import progress_bar
     from robust.device import choose_device
     from robust.norm_noise.training import parse_train_noise
+    from robust.report.progress import progress_bar
     from robust.style.training_run import StyleRun
     from styletransfer.images.styles import style_image
     from styletransfer.losses.choose import loss_network

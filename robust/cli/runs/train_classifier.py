@@ -114,8 +114,8 @@ def train_classifier(
     from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
     from asr_core.training.folder import RunFolder
     from asr_core.training.model import new_model
-    from robust.cli.progress import progress_bar
     from robust.norm_noise.training import parse_train_noise
+    from robust.report.progress import progress_bar
 
     disturbance = parse_train_noise(noise, severity, mix)
     given = {name: chosen.pop(name) for name in _RECIPE}

@@ -12,7 +12,7 @@ import pytest
 from fake_training import fake_python
 from finished import result
 
-from robust.cli.progress import progress_bar
+from robust.report.progress import progress_bar
 from robust.sweep import Cell, run_missing
 from robust.sweep import runs as cells
 
