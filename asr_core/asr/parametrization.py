@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 
 from asr_core.asr.gate import Gate
 from asr_core.asr.layers import Slot, Stock
-from asr_core.asr.writes import Given
 from asr_core.errors import InputError
+from asr_core.modules.writes import Given
 
 
 class Scale(nn.Module):

@@ -18,13 +18,13 @@ from asr_core.asr.fuse import fuse_asr
 from asr_core.asr.layers import KINDS
 from asr_core.asr.report import Refusal
 from asr_core.errors import InputError, TargetError
-from asr_core.fold.changes import own_code, unfit
 from asr_core.fold.kernels import identity_conv, merge_convs
 from asr_core.fold.layer import fold_bn
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import same_steps, trace_all
 from asr_core.modules.copies import become
 from asr_core.modules.memory import Memory, tensors_in
+from asr_core.placement.changes import own_code, unfit
 from asr_core.verify.layer_oracle import synthetic_inputs
 from asr_core.verify.parity import check_parity
 

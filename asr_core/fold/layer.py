@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 from asr_core.asr.layers import Slot, kind_of, present
 from asr_core.errors import InputError
 from asr_core.fold.axes import axes_of, possible_axes
-from asr_core.fold.changes import unfit
 from asr_core.modules.copies import become, copy_model
+from asr_core.placement.changes import unfit
 
 BEFORE = ("conv", "conv transpose", "linear")
 """Kinds of layers that a BatchNorm can become part of."""

@@ -14,11 +14,11 @@ from asr_core.asr.layers import kind_of
 from asr_core.asr.report import Refusal
 from asr_core.errors import InputError, TargetError
 from asr_core.fold.axes import axes_of, flattened, possible_axes
-from asr_core.fold.changes import Changes
 from asr_core.fold.layer import BEFORE, fold_bn, fold_pairs
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import same_steps, trace_all
 from asr_core.modules.copies import copy_model
+from asr_core.placement.changes import Changes
 from asr_core.verify.parity import evaluating
 from asr_core.verify.watch import watching
 
@@ -61,8 +61,8 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
     """The batch norms of ``model`` that can be folded, and the others.
 
     A pair is a convolution or linear layer whose output goes to a BatchNorm on running statistics
-    and nowhere else, both with parameters that may be changed (:mod:`asr_core.fold.changes`), and
-    with channels along one axis.
+    and nowhere else, both with parameters that may be changed
+    (:mod:`asr_core.placement.changes`), and with channels along one axis.
 
     Args:
         model: a plain model; its eval mode is traced, and it is not changed.

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from asr_core.asr.layers import Side, kind_of, present
 from asr_core.errors import InputError, TargetError
-from asr_core.fold.changes import Changes
 from asr_core.freeze.constant import Constant, take_out
 from asr_core.freeze.gates import GateSite
-from asr_core.freeze.reach import NoFoldError, Reach, Seeker
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import trace_all
+from asr_core.placement.changes import Changes
+from asr_core.placement.reach import NoFoldError, Reach, Seeker
 
 
 def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Reach | str]:

@@ -19,10 +19,10 @@ from asr_core.errors import InputError
 from asr_core.freeze.constant import put_constant
 from asr_core.freeze.fold import fold_constants
 from asr_core.freeze.gates import find_gates
-from asr_core.freeze.reach import Reach
 from asr_core.freeze.report import FreezeReport, FrozenGate
 from asr_core.freeze.statistics import measure_gates
 from asr_core.modules.wrappers import unwrap
+from asr_core.placement.reach import Reach
 from asr_core.verify.divergence import require_agreement
 
 _EXAMPLES = 4

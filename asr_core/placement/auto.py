@@ -17,6 +17,8 @@ from asr_core.asr.report import Refusal, listed
 from asr_core.errors import TargetError
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import follow, how_to
+from asr_core.placement.changes import Changes
+from asr_core.placement.reach import NoFoldError, Seeker
 
 _RANKS = {"conv": "conv", "conv transpose": "conv", "linear": "linear", "values": "linear"}
 
@@ -60,7 +62,7 @@ class _Search(Forward):
         super().__init__(model, graph)
         self._all = dict(model.named_modules(remove_duplicate=False))
         self._positive, self._create_affine = positive, create_affine
-        self._changes: Any = None
+        self._changes: Changes | None = None
 
     def lacks_scale(self, name: str) -> bool:
         """Whether the layer ``name`` is a norm without γ, which has no place for v."""
@@ -68,10 +70,6 @@ class _Search(Forward):
 
     def move(self, norms: list[str], node: fx.Node, placement: Placement) -> None:
         """Find the layers that take v instead of ``norms``, whose output or sum ``node`` is."""
-        # Freezing builds on insertion, which builds on this module.
-        from asr_core.fold.changes import Changes
-        from asr_core.freeze.reach import NoFoldError, Seeker
-
         self._changes = self._changes or Changes([self], self._all)
         try:
             axis, channels = self._output(norms)
@@ -94,8 +92,6 @@ class _Search(Forward):
 
     def _output(self, norms: list[str]) -> tuple[int, int]:
         """The channel axis of what the layers ``norms`` give, and its number of channels."""
-        from asr_core.freeze.reach import NoFoldError
-
         found = set()
         for name in norms:
             layer = self.modules[name]
@@ -124,7 +120,7 @@ def place(
     there are none, the convolution; then the linear layer. A norm that ends in an activation of
     its own (timm's BatchNormAct2d) takes the gate before that. A norm without γ has no parameter
     for v; there v goes into the input channels of the layers that read it, where that is the same
-    function (:class:`asr_core.freeze.reach.Seeker`), and else the norm is refused. A layer is
+    function (:class:`asr_core.placement.reach.Seeker`), and else the norm is refused. A layer is
     refused where its output also goes elsewhere than into that sum or activation, or where it is
     used several times: its gate would act there too.
 

@@ -13,9 +13,9 @@ from torch import nn
 from asr_core import fold_report
 from asr_core.errors import InputError
 from asr_core.fold import changes, layer, model, pairs
-from asr_core.fold.changes import Changes
 from asr_core.fold.pairs import Pairs
 from asr_core.modules.copies import copy_model
+from asr_core.placement.changes import Changes
 
 GRAPHS = 500
 TOLERANCE = 1e-10

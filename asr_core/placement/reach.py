@@ -13,9 +13,9 @@ from typing import Any
 from torch import fx, nn
 
 from asr_core.asr.layers import gated_layer, kind_of, present
-from asr_core.fold.changes import Changes, of_a_library, own_code
 from asr_core.graph.activations import canonical
 from asr_core.graph.forward import Forward
+from asr_core.placement.changes import Changes, of_a_library, own_code
 
 _PRODUCT = ("mul", "imul", "rmul", "multiply")
 _SUM = ("add", "iadd", "radd")

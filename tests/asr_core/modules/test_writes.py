@@ -13,8 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asr_core import fuse_asr, insert_asr
-from asr_core.asr.writes import Given
 from asr_core.errors import InputError, TargetError
+from asr_core.modules.writes import Given
 
 SHAPE = (4, 3, 3, 3)
 LOST = r"'0': a 'weight' with a gate was written in place"
