@@ -8,15 +8,12 @@
     model = open_run(folder, which="best").model
 """
 
-from asr_core.training.accelerator import new_accelerator
-from asr_core.training.config import PRECISIONS, TrainConfig
-from asr_core.training.data_summary import DataFacts
-from asr_core.training.engine import train
+from asr_core.training.config import PRECISIONS, DataFacts, TrainConfig
+from asr_core.training.engine import Result, train
 from asr_core.training.evaluate import Evaluation, evaluate
-from asr_core.training.finish import Result
-from asr_core.training.folder import is_run
+from asr_core.training.folder import OpenedRun, is_run, open_run
+from asr_core.training.learner import new_accelerator
 from asr_core.training.loop import EpochEnd, Step, StepNoise
-from asr_core.training.run import OpenedRun, open_run
 
 __all__ = [
     "PRECISIONS",

@@ -5,25 +5,67 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr_core.data import ImageSet, steps_per_epoch
-from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.exclusive import exclusive
+import torch
+from torch import nn
+
+from asr_core.asr.fuse import fuse_asr
+from asr_core.asr.parametrization import gated_layers
+from asr_core.data import ImageSet, steps_per_epoch, test_batches
+from asr_core.errors import CheckpointError, InputError, ParityError
+from asr_core.models import Normalized
+from asr_core.saving.checkpoint import load_tensors
 from asr_core.saving.files import write_json
-from asr_core.training.config import TrainConfig
-from asr_core.training.data_summary import DataFacts
-from asr_core.training.finish import Result, finish
-from asr_core.training.folder import CONFIG, LAST, SCHEMA, RunFolder
-from asr_core.training.history import History
+from asr_core.saving.saved_model import save_model
+from asr_core.training.config import DataFacts, TrainConfig
+from asr_core.training.evaluate import Evaluation, evaluate
+from asr_core.training.folder import (
+    CONFIG,
+    FUSED,
+    LAST,
+    MODEL,
+    PARITY,
+    RESULT,
+    SCHEMA,
+    ClassifierFolder,
+)
+from asr_core.training.history import History, Row
 from asr_core.training.learner import Learner
 from asr_core.training.loop import EpochEnd, Loop, Step, StepNoise
+from asr_core.training.model import stock_model
+from asr_core.verify.divergence import require_agreement
+from asr_core.verify.parity import ParityReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SAVE_SECONDS = 60.0
+EXAMPLES = 16
+"""Test images on which the outputs of the two models are compared, not only the classes."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        file: ``fused.safetensors`` or, without ASR, ``model.safetensors``.
+        test: of the model in ``file``, after the last epoch.
+        parity: how far the fused model's outputs are from the gated one's; None without ASR.
+        gates: number of gated layers that were fused.
+        rows: of ``metrics.csv``.
+        best: the row of the epoch that was best on validation.
+    """
+
+    file: Path
+    test: Evaluation
+    parity: ParityReport | None
+    gates: int
+    rows: list[Row]
+    best: Row
 
 
 def train(
@@ -39,50 +81,49 @@ def train(
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[EpochEnd], None] | None = None,
 ) -> Result:
-    """Train as ``config`` says, evaluate, fuse, check and write a :class:`.folder.RunFolder`.
+    """Train as ``config`` says, evaluate, fuse, check, and write a run folder.
 
-    A run that was interrupted in ``folder`` is gone on with; on a CPU it ends with the same
-    weights and the same ``metrics.csv``, bit for bit, as one that never was. Ctrl-C, SIGTERM and
-    SIGHUP save at the end of the step under way; a second one ends at once, leaving what was saved
-    last. The folder is held meanwhile (:func:`asr_core.saving.exclusive.exclusive`).
+    An interrupted run in ``folder`` resumes; on a CPU it ends with the same weights and the same
+    ``metrics.csv``, bit for bit, as an uninterrupted one. Ctrl-C, SIGTERM and SIGHUP save at the
+    end of the current step; a second one ends at once and leaves the last saved state. The folder
+    is locked meanwhile (:func:`asr_core.saving.exclusive.exclusive`).
 
-    Among several processes each takes its share of every batch, and the first alone writes; to be
-    gone on with, the folder must be visible to all. Batch norms take the statistics of a
-    process's share (convert the model for SyncBatchNorm where that is too small), and the running
-    ones that are evaluated and saved are the first process's. Otherwise the number of processes
-    changes results by rounding alone.
+    With several processes each takes its share of every batch, and only the main one writes; to
+    resume, all must see the folder. Batch norms take the statistics of a process's share (convert
+    the model to SyncBatchNorm where that is too small), and the running ones that are evaluated
+    and saved are the main process's. Otherwise the number of processes changes results by rounding
+    alone.
 
     Args:
         config: what to train, and how.
         data: what ``config.recipe.data`` names, opened.
-        folder: the run's folder.
+        folder: the run's folder (:class:`.folder.ClassifierFolder`).
         accelerator: made for ``config`` by :func:`asr_core.training.new_accelerator`.
         overwrite: start anew where the folder holds a run.
         noise: context for each forward pass (the train phase of an attack).
         setting: what else decides the run, as plain values by name (the noise, say).
-        save_seconds: time between two writes of ``last.pt``; it is also written at every epoch's
-            end and at Ctrl-C.
+        save_seconds: time between two writes of ``last.pt``; it is also written at the end of each
+            epoch and at Ctrl-C.
         on_step: called after each step, in every process.
         on_epoch: called after each epoch's evaluation, in every process, so that it may evaluate
-            too; only one of them should write. It must leave the weights alone. An epoch whose
-            end was not saved is gone through, and told of, again.
+            too; only one of them should write. It must not change the weights. An epoch whose end
+            was not saved runs again, and calls it again.
 
     Raises:
         InputError: data, config and accelerator do not go together, the folder is in use, or the
             loss is no longer finite.
         CheckpointError: ``last.pt`` is damaged, or of a run with other options.
         ParityError: the fused model does not give what the gated one gives.
-        OSError: the disk is full; the last state that was saved is whole.
+        OSError: the disk is full; the last saved state is whole.
         Interrupted: a KeyboardInterrupt, saying how to go on.
     """
-    place, facts = RunFolder(folder), DataFacts.of(data)
+    place, facts = ClassifierFolder(folder), DataFacts.of(data)
     _check(config, data, accelerator)
     learner = Learner(config, facts, accelerator)
     identity = _identity(config, facts, setting)
-    main = accelerator.is_main_process
     with _claimed(place, learner, accelerator, overwrite=overwrite):
         history = _resume(place, identity, learner)
-        if main:
+        if accelerator.is_main_process:
             write_json(folder / CONFIG, {"schema": SCHEMA, **identity})
             history.write(folder)
         loop = Loop(
@@ -99,30 +140,26 @@ def train(
             on_epoch=on_epoch,
         )
         loop.run()
-        return finish(learner.evaluated, config, loop.data, history, place, accelerator)
+        return _finish(learner.evaluated, config, loop.data, history, place, accelerator)
 
 
 @contextlib.contextmanager
 def _claimed(
-    place: RunFolder, learner: Learner, accelerator: Accelerator, *, overwrite: bool
+    place: ClassifierFolder, learner: Learner, accelerator: Accelerator, *, overwrite: bool
 ) -> Iterator[None]:
-    """The folder held by the first process and made ready; all processes hear of a refusal."""
-    main = accelerator.is_main_process
+    """The folder, claimed by the main process; every process hears of a refusal."""
     with contextlib.ExitStack() as stack:
         problem: InputError | OSError | None = None
         try:
             place.check(overwrite=overwrite)
-            if main:
-                stack.enter_context(exclusive(place.path))
-                place.check(overwrite=overwrite)  # another run may have ended since
+            if accelerator.is_main_process:
+                stack.enter_context(place.claim(overwrite=overwrite))
         except (InputError, OSError) as error:
             problem = error
-        # Nobody looks into the folder after the first writes.
-        if learner.anyone(problem is not None):
-            raise problem or InputError(f"{place.path} cannot be used; the first process says why")
-        if main:
-            place.open(overwrite=overwrite)
-        accelerator.wait_for_everyone()
+        if learner.anyone(problem is not None):  # also: all have checked before anything is written
+            raise problem or InputError(
+                f"{place.path} cannot be used; the main process's error says why"
+            )
         yield
 
 
@@ -141,13 +178,13 @@ def _check(config: TrainConfig, data: ImageSet, accelerator: Accelerator) -> Non
 def _identity(
     config: TrainConfig, facts: DataFacts, setting: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """All that is needed to run it again, as JSON gives it back."""
+    """All that is needed to run it again, in the types that JSON gives back."""
     whole = {"config": config.as_dict(), "data": facts.as_dict(), "setting": dict(setting or {})}
-    found: dict[str, Any] = json.loads(json.dumps(whole))
-    return found
+    identity: dict[str, Any] = json.loads(json.dumps(whole))
+    return identity
 
 
-def _resume(place: RunFolder, identity: Mapping[str, Any], learner: Learner) -> History:
+def _resume(place: ClassifierFolder, identity: Mapping[str, Any], learner: Learner) -> History:
     state = place.load_state(identity)
     if learner.anyone(state is not None) and state is None:
         raise CheckpointError(
@@ -159,3 +196,77 @@ def _resume(place: RunFolder, identity: Mapping[str, Any], learner: Learner) -> 
     history = History.from_dict(state.history)
     learner.load_state(state, str(place.path / LAST))
     return history
+
+
+def _finish(
+    model: Normalized,
+    config: TrainConfig,
+    data: ImageSet,
+    history: History,
+    place: ClassifierFolder,
+    accelerator: Accelerator,
+) -> Result:
+    """Evaluate and write the model of the last epoch; called in every process.
+
+    Nothing is written before the fused model is proved equal to the gated one: in the outputs on
+    some test images, and in the class of every test image.
+
+    Raises:
+        ParityError: it is not equal, or the file does not hold the model.
+        OSError: the disk is full.
+    """
+    batch_size = config.recipe.batch_size
+    gates = sum(1 for _ in gated_layers(model))
+    plain: nn.Module = fuse_asr(model) if gates else model
+    test = evaluate(plain, data.test, batch_size=batch_size, accelerator=accelerator)
+    parity = None
+    if gates:
+        gated = evaluate(model, data.test, batch_size=batch_size, accelerator=accelerator)
+        _same_classes(gated, test)
+        images = next(test_batches(data.test, batch_size=EXAMPLES))[0]
+        parity = require_agreement(model, plain, [images])
+    file = place.path / (FUSED if gates else MODEL)
+    if accelerator.is_main_process:
+        save_model(file, plain, stock_model(config, DataFacts.of(data)))
+        _check_file(file, plain)
+        if parity is not None:
+            report = {**asdict(parity), "examples": len(images), "gates": gates}
+            write_json(place.path / PARITY, {**report, "same_class": test.n, "test_images": test.n})
+        write_json(
+            place.path / RESULT,
+            {
+                "file": file.name,
+                "epoch": history.epoch - 1,
+                "test": {**test.figures(), "images": test.n},
+                "images_per_second": test.images_per_second,
+                "last": history.rows[-1],
+                "best": history.best,
+                "train_seconds": sum(row["seconds"] for row in history.timing),
+                "gates": gates,
+                "parameters": sum(p.numel() for p in plain.parameters()),
+                "processes": accelerator.num_processes,
+                "device": str(accelerator.device.type),
+                "torch": torch.__version__,
+            },
+        )
+    accelerator.wait_for_everyone()
+    return Result(file, test, parity, gates, history.rows, history.best)
+
+
+def _same_classes(gated: Evaluation, fused: Evaluation) -> None:
+    differing = (gated.predictions != fused.predictions).nonzero().flatten().tolist()
+    if differing:
+        raise ParityError(
+            f"the fused model gives {len(differing)} of {fused.n} test images another class, the "
+            f"first being image {differing[0]}; nothing was written"
+        )
+
+
+def _check_file(file: Path, model: nn.Module) -> None:
+    """Read the file back: a write that raised nothing may still have failed."""
+    own = model.model.state_dict() if isinstance(model, Normalized) else model.state_dict()
+    read = load_tensors(file)
+    if read.keys() != own.keys() or any(
+        not torch.equal(read[name], value.cpu()) for name, value in own.items()
+    ):
+        raise ParityError(f"{file} does not hold the model that was written; write it again")

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and whether a run may use it."""
+"""What is in the folder of a classifier's run, and opening it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.checkpoint import check_tensors, load_torch, save_torch
-from asr_core.saving.exclusive import contents
+from asr_core.errors import CheckpointError
+from asr_core.models import Normalized
+from asr_core.saving.checkpoint import check_tensors, load_strictly, save_torch
+from asr_core.saving.run_folder import RunFolder, read_state, require_same
+from asr_core.saving.saved_model import StockModel
 from asr_core.saving.schema import Name, Number, Text, parse, parse_fields, record
-from asr_core.saving.text_files import check_plain, read_json
-from asr_core.training.config import TrainConfig
-from asr_core.training.data_summary import DataFacts
-from asr_core.training.history import METRICS, TIMING, Row
+from asr_core.saving.text_files import read_json
+from asr_core.training.config import DataFacts, TrainConfig
+from asr_core.training.history import METRICS, TIMING, History, Row
+from asr_core.training.model import new_model, stock_model
 
 SCHEMA = 1
 CONFIG, RESULT, PARITY = "config.json", "result.json", "parity.json"
@@ -25,11 +27,7 @@ LAST, BEST = "last.pt", "best.pt"
 FUSED, MODEL = "fused.safetensors", "model.safetensors"
 ATTENTION = "attention.npz"
 UNIMPORTANT = ("config.data_folder", "config.recipe.source", "config.recipe.notes")
-"""What may differ when a run is gone on with: data is known by its figures, not by its place."""
-OURS = (
-    CONFIG, RESULT, PARITY, LAST, BEST, METRICS, TIMING,
-    FUSED, "fused.json", MODEL, "model.json", ATTENTION,
-)  # fmt: skip
+"""Fields of the identity that may differ when a run goes on: data is known by its figures."""
 
 
 @record
@@ -113,45 +111,26 @@ class BestState:
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A run's folder.
+class ClassifierFolder(RunFolder):
+    """The folder of a classifier's run.
 
-    ``config.json`` says all that is needed to run it again. ``last.pt`` holds the state of the run
-    after its last saved step, ``best.pt`` the model of the epoch that was best on validation;
-    ``metrics.csv`` and ``timing.csv`` have a row an epoch, as has ``attention.npz``, where gates
-    are recorded. A finished run adds ``result.json``, and ``fused.safetensors`` with
-    ``parity.json`` or, where there was no ASR to fold, ``model.safetensors``.
+    ``config.json`` says what is trained. ``last.pt`` holds the state after the last saved step,
+    ``best.pt`` the model of the epoch that was best on validation; ``metrics.csv`` and
+    ``timing.csv`` have a row an epoch, as has ``attention.npz``, where gates are recorded. A
+    finished run adds ``result.json``, and ``fused.safetensors`` with ``parity.json`` or, without
+    ASR, ``model.safetensors``.
     """
 
-    path: Path
+    result = RESULT
+    replaced = (
+        CONFIG, RESULT, PARITY, LAST, BEST, METRICS, TIMING,
+        FUSED, "fused.json", MODEL, "model.json", ATTENTION,
+    )  # fmt: skip
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse a folder that is in use by anything but an interrupted run; nothing is written.
-
-        Raises:
-            InputError: a file, or without ``overwrite`` a folder that holds a finished run or
-                other files.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path} is a file; a run needs a folder")
-        if overwrite or not self.path.exists():
-            return
-        if (self.path / RESULT).exists():
-            raise InputError(
-                f"{self.path} holds a finished run; choose another folder, or overwrite it "
-                "(--overwrite)"
-            )
-        if contents(self.path) and not is_run(self.path):
-            raise InputError(
-                f"{self.path} holds other files; choose another folder, or overwrite ours in it "
-                "(--overwrite)"
-            )
-
-    def open(self, *, overwrite: bool) -> None:
-        """Make the folder; what an earlier run left there goes with ``overwrite``, others stay."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in OURS if overwrite else ():
-            (self.path / name).unlink(missing_ok=True)
+    @property
+    def resumable(self) -> bool:
+        """Whether there is the ``config.json`` of a run."""
+        return is_run(self.path)
 
     def save_state(self, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Replace ``last.pt``, atomically.
@@ -182,34 +161,26 @@ class RunFolder:
         path = self.path / LAST
         if not path.exists():
             return None
-        state = read_state(path)
+        state = load_run_state(path)
         if not isinstance(state, LastState):
-            raise CheckpointError(f"{path}: the state of a best epoch, which no run goes on from")
-        differing = _differing(state.identity, identity)
-        if differing:
-            raise CheckpointError(
-                f"{path}: the interrupted run differs in {'; '.join(differing)}. Give the same "
-                "options, or choose another folder, or overwrite it (--overwrite)"
-            )
+            raise CheckpointError(f"{path}: the model of a best epoch, from which no run can go on")
+        require_same(state.identity, identity, path, ignored=UNIMPORTANT)
         return state
 
 
-def read_state(path: Path) -> LastState | BestState:
+def load_run_state(path: Path) -> LastState | BestState:
     """The state of a run: ``last.pt`` or ``best.pt``.
 
     Raises:
         CheckpointError: damaged, unsafe, of no run, or with tensors that no run has.
     """
-    state = load_torch(path)
-    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
-        raise CheckpointError(f"{path}: holds no run; remove it")
-    kind: type[LastState | BestState] = BestState if "epoch" in state else LastState
-    found = parse_fields(kind, state, where=str(path), error=CheckpointError)
-    check_plain(found.identity, f"{path}: identity", error=CheckpointError)
-    check_tensors(path, found.model)
-    if isinstance(found, LastState) and found.average is not None:
-        check_tensors(path, found.average)
-    return found
+    fields = read_state(path)
+    kind: type[LastState | BestState] = BestState if "epoch" in fields else LastState
+    state = parse_fields(kind, fields, where=str(path), error=CheckpointError)
+    check_tensors(path, state.model)
+    if isinstance(state, LastState) and state.average is not None:
+        check_tensors(path, state.average)
+    return state
 
 
 def read_config(path: Path, whole: Any = None) -> RunConfig:
@@ -246,18 +217,49 @@ def is_run(folder: Path) -> bool:
     return isinstance(found, dict) and found.keys() == {"schema", "config", "data", "setting"}
 
 
-def _differing(saved: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> list[str]:
-    """The fields that differ, each with both values; None where one side has none."""
-    found = []
-    for name in dict.fromkeys([*now, *saved]):
-        old, new = saved.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += _differing(old, new, f"{inside}{name}.")
-        elif old != new and inside + name not in UNIMPORTANT:
-            found.append(f"{inside}{name} ({_short(old)}, now {_short(new)})")
-    return found
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run's model with what is known of it.
+
+    Attributes:
+        model: gates and all, on images (N, 3, H, W) in [0, 1], in eval mode on the CPU.
+        config: of the run.
+        data: what it was trained on.
+        stock: what the model is without its gates.
+        epoch: whole epochs that the model has learned.
+    """
+
+    model: Normalized
+    config: TrainConfig
+    data: DataFacts
+    stock: StockModel
+    epoch: int
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> OpenedRun:
+    """The model of a run: the average of the weights, where the run keeps one.
+
+    Args:
+        path: a run's folder, or the ``last.pt`` or ``best.pt`` in it.
+        which: of a folder, the state of its last saved step or of the epoch that was best on
+            validation.
+
+    Raises:
+        CheckpointError: nothing was saved yet, or the file is missing, damaged, unsafe, or not of
+            a run.
+    """
+    path = Path(path)
+    file = path / {"last": LAST, "best": BEST}[which] if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such state of a run; was one saved yet?")
+    state = load_run_state(file)
+    run = read_config(file, state.identity)
+    if isinstance(state, BestState):
+        backbone, epoch = state.model, state.epoch + 1
+    else:
+        backbone = state.model if state.average is None else state.average
+        epoch = History.from_dict(state.history).epoch
+    config, data = run.config, run.data
+    model = new_model(config, data)
+    load_strictly(model.model, backbone, f"{file}: not the tensors of its own run")
+    return OpenedRun(model.eval(), config, data, stock_model(config, data), epoch)

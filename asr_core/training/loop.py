@@ -16,11 +16,11 @@ from torch import nn
 from asr_core.data import ImageSet, steps_per_epoch, train_batches
 from asr_core.errors import InputError
 from asr_core.models import Normalized
+from asr_core.saving.interrupt import Interrupted, Interrupts, postponed_interrupt
 from asr_core.training.config import TrainConfig
 from asr_core.training.evaluate import evaluate
-from asr_core.training.folder import LAST, RunFolder
+from asr_core.training.folder import LAST, ClassifierFolder
 from asr_core.training.history import History, Row
-from asr_core.training.interrupt import Interrupted, Interrupts, postponed_interrupt
 from asr_core.training.learner import Learner
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Loop:
     learner: Learner
     history: History
     accelerator: Accelerator
-    place: RunFolder
+    place: ClassifierFolder
     identity: Mapping[str, Any]
     noise: StepNoise | None
     save_seconds: float

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
+from asr_core.draws import Key, generator
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, Normalized, build
 from asr_core.models.named import named
 from asr_core.placement.targets import select
 from asr_core.saving.saved_model import StockModel
-from asr_core.training.config import TrainConfig
-from asr_core.training.data_summary import DataFacts
-from asr_core.training.seeded import seeded
+from asr_core.training.config import DataFacts, TrainConfig
 
 
 def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
@@ -75,3 +77,23 @@ def zero_last_gamma(model: nn.Module, backbone: str) -> list[str]:
     for name in layers:
         nn.init.zeros_(model.get_submodule(name).weight)  # type: ignore[arg-type]
     return list(layers)
+
+
+@contextlib.contextmanager
+def seeded(*parts: Key, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Torch's own random state follows ``parts`` inside, and is as before after.
+
+    Args:
+        parts: whole numbers and strings that name the draws, as in :mod:`asr_core.draws`.
+        device: where draws are made, beside the CPU.
+    """
+    device = torch.device(device)
+    cuda = [device] if device.type == "cuda" else []
+    seed = generator(*parts).initial_seed()
+    with torch.random.fork_rng(devices=cuda):
+        # Not torch.manual_seed, which would seed devices that are not restored.
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
+        yield

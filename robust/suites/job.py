@@ -19,7 +19,7 @@ from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from asr_core.saving.exclusive import exclusive
 from asr_core.saving.files import in_utf8
-from asr_core.training.data_summary import DataFacts
+from asr_core.training.config import DataFacts
 from asr_core.training.evaluate import Evaluation, evaluate
 from robust.suites.condition import Condition
 from robust.suites.results import SuiteResult, load_result

@@ -112,7 +112,7 @@ def train_classifier(
     from asr_core.recipes import load_recipe
     from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder, require_gates
     from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
-    from asr_core.training.folder import RunFolder
+    from asr_core.training.folder import ClassifierFolder
     from asr_core.training.model import new_model
     from robust.norm_noise.training import parse_train_noise
     from robust.report.progress import progress_bar
@@ -128,7 +128,7 @@ def train_classifier(
     which = config.mode if config.mode == "plain" else f"{config.mode}-{config.attention}"
     under = "" if noise is None else f"-{noise}"
     folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
-    RunFolder(folder).check(overwrite=overwrite)  # before data is read
+    ClassifierFolder(folder).check(overwrite=overwrite)  # before data is read
     accelerator = new_accelerator(
         config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
     )

@@ -1,4 +1,4 @@
-"""asr_core.training.engine and finish: a whole run, and what it writes."""
+"""asr_core.training.engine: a whole run, and what it writes."""
 
 import contextlib
 import csv
@@ -30,8 +30,8 @@ from asr_core.data import train_batches
 from asr_core.errors import InputError, ParityError
 from asr_core.models import build_named
 from asr_core.saving.saved_model import load_model
-from asr_core.training import EpochEnd, Step, evaluate, finish, train
-from asr_core.training.data_summary import DataFacts
+from asr_core.training import EpochEnd, Step, engine, evaluate, train
+from asr_core.training.config import DataFacts
 from asr_core.training.learner import Learner
 
 
@@ -176,7 +176,7 @@ def test_a_fused_model_of_another_mind_is_not_written(
             plain.get_parameter("model.fc.bias")[2] += 5
         return plain
 
-    monkeypatch.setattr(finish, "fuse_asr", wrong)
+    monkeypatch.setattr(engine, "fuse_asr", wrong)
     with pytest.raises(
         ParityError, match=r"the fused model gives \d+ of 17 test images another cl"
     ):
@@ -190,14 +190,14 @@ def test_a_fused_model_of_another_mind_is_not_written(
 def test_a_file_that_was_not_written_as_it_is_does_not_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = finish.load_tensors
+    load = engine.load_tensors
 
     def flipped(path: Path) -> dict[str, torch.Tensor]:
         tensors = load(path)
         tensors["fc.bias"][0] += 1e-6
         return tensors
 
-    monkeypatch.setattr(finish, "load_tensors", flipped)
+    monkeypatch.setattr(engine, "load_tensors", flipped)
     with pytest.raises(
         ParityError, match=r"fused\.safetensors does not hold the model that was wr"
     ):

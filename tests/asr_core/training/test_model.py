@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_classifier import register, tiny_config, tiny_data
 from torch import nn
 
@@ -17,7 +19,7 @@ from asr_core.models import build_named
 from asr_core.recipes import load_recipe
 from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training import DataFacts, TrainConfig
-from asr_core.training.model import new_model, stock_model, zero_last_gamma
+from asr_core.training.model import new_model, seeded, stock_model, zero_last_gamma
 
 FACTS = DataFacts.of(tiny_data())
 SMALL = load_recipe("resnet29-embedded").override(backbone="resnet11")
@@ -131,3 +133,21 @@ def test_a_control_learns_nothing_in_its_gates() -> None:
     made = new_model(tiny_config(attention="const"), FACTS)
     assert len(list(made.parameters())) == 5
     assert len(list(new_model(tiny_config(attention="ie"), FACTS).parameters())) == 8
+
+
+@given(parts=st.lists(st.integers() | st.text(), min_size=1, max_size=4), burn=st.integers(0, 5))
+def test_draws_depend_on_their_name_alone(parts: list[int | str], burn: int) -> None:
+    torch.rand(burn)
+    with seeded(*parts):
+        first = torch.rand(4)
+    with seeded(*parts):
+        assert torch.equal(torch.rand(4), first)
+    with seeded(*parts, "more"):
+        assert not torch.equal(torch.rand(4), first)
+
+
+def test_the_state_outside_is_as_before_also_after_an_exception() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded("step", 1):
+        torch.rand(int(3 / len([])))
+    assert torch.equal(torch.get_rng_state(), before)

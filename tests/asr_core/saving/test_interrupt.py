@@ -1,4 +1,4 @@
-"""asr_core.training.interrupt: Ctrl-C, once and twice."""
+"""asr_core.saving.interrupt: Ctrl-C, once and twice."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr_core.training.interrupt import Interrupted, postponed_interrupt
+from asr_core.saving.interrupt import Interrupted, postponed_interrupt
 
 
 @pytest.fixture(autouse=True)

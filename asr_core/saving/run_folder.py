@@ -1,0 +1,133 @@
+"""The folder of a run, of any kind: who may write to it, and whether an earlier run may go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from asr_core.errors import CheckpointError, InputError
+from asr_core.saving.checkpoint import load_torch
+from asr_core.saving.exclusive import contents, exclusive
+from asr_core.saving.text_files import check_plain
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that one run writes to. Each kind of run has a subclass.
+
+    Attributes:
+        path: of the folder; it is made when a run claims it.
+        result: name of the file that a finished run leaves.
+        replaced: names of the files that are removed when a run is overwritten; others stay.
+    """
+
+    path: Path
+    result: ClassVar[str]
+    replaced: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds a finished run."""
+        return (self.path / self.result).exists()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the folder holds an unfinished run that can go on."""
+        return False
+
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse a folder that a run must not write to; nothing is written.
+
+        Raises:
+            InputError: it is a file, or without ``overwrite`` it holds a finished run or other
+                files.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; a run needs a folder")
+        if overwrite or not self.path.exists():
+            return
+        if self.finished:
+            raise InputError(
+                f"{self.path} holds a finished run; choose another folder, or overwrite it"
+            )
+        if contents(self.path) and not self.resumable:
+            raise InputError(
+                f"{self.path} holds other files; choose another folder, or overwrite ours in it"
+            )
+
+    @contextlib.contextmanager
+    def claim(self, *, overwrite: bool) -> Iterator[None]:
+        """Hold the folder for this process alone, without the files of an overwritten run.
+
+        Raises:
+            InputError: another process holds it, or as :meth:`check`.
+        """
+        self.check(overwrite=overwrite)
+        with exclusive(self.path):
+            self.check(overwrite=overwrite)  # another run may have ended since
+            for name in self.replaced if overwrite else ():
+                (self.path / name).unlink(missing_ok=True)
+            yield
+
+
+def read_state(path: Path, identity: str = "identity") -> dict[str, Any]:
+    """What :func:`asr_core.saving.checkpoint.save_torch` wrote of an unfinished run.
+
+    Args:
+        path: of the file.
+        identity: name of the field that says which run it is, as plain data.
+
+    Raises:
+        CheckpointError: damaged, unsafe, or without such a field.
+    """
+    state = load_torch(path)
+    if not isinstance(state, dict) or not isinstance(state.get(identity), dict):
+        raise CheckpointError(f"{path}: holds no run; remove it")
+    check_plain(state[identity], f"{path}: {identity}", error=CheckpointError)
+    return state
+
+
+def require_same(
+    earlier: Mapping[str, Any],
+    now: Mapping[str, Any],
+    where: Path,
+    *,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Refuse to go on with, or to reuse, a run that was made with other options.
+
+    Args:
+        earlier: what decided the earlier run, as plain data.
+        now: what decides this one.
+        where: file or folder of the earlier run.
+        ignored: dotted names of fields that may differ.
+
+    Raises:
+        CheckpointError: naming the fields that differ, with both values.
+    """
+    if differing := _differing(earlier, now, ignored):
+        raise CheckpointError(
+            f"{where}: the run there differs in {'; '.join(differing)}. Give the same options, "
+            "choose another folder, or overwrite it"
+        )
+
+
+def _differing(
+    earlier: Mapping[str, Any], now: Mapping[str, Any], ignored: tuple[str, ...], inside: str = ""
+) -> list[str]:
+    differing = []
+    for name in dict.fromkeys([*now, *earlier]):
+        old, new = earlier.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            differing += _differing(old, new, ignored, f"{inside}{name}.")
+        elif old != new and inside + name not in ignored:
+            differing.append(f"{inside}{name} ({_short(old)}, now {_short(new)})")
+    return differing
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
