@@ -14,15 +14,10 @@ from torch import Tensor, nn
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.checkpoint import (
-    check_tensors,
-    load_optimizer,
-    load_strictly,
-    load_torch,
-    save_torch,
-)
+from asr_core.saving.checkpoint import check_tensors, load_optimizer, load_strictly, save_torch
+from asr_core.saving.interrupt import Interrupted, Interrupts, postponed_interrupt
+from asr_core.saving.run_folder import read_state, require_same
 from asr_core.saving.schema import parse_fields, record
-from asr_core.saving.text_files import check_plain
 from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
@@ -45,7 +40,7 @@ class Step(NamedTuple):
 @record
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """What ``resume`` holds."""
+    """The state of an unfinished run; ``recipe`` is all that decides it."""
 
     step: Annotated[int, Field(ge=0, le=limits.STEPS)]
     recipe: dict[str, Any]
@@ -74,6 +69,7 @@ def train_style(
     setting: Mapping[str, Any] | None = None,
     save_every: int = 100,
     on_step: Callable[[Step], None] | None = None,
+    on_save: Callable[[], None] | None = None,
 ) -> StyleNetwork:
     """Train a network as ``recipe`` says and return it, in eval mode.
 
@@ -81,16 +77,18 @@ def train_style(
         loss: towards the style image.
         photographs: training content, each (3, H, W) in [0, 1].
         noise: context for each step's forward pass (the train phase of an attack).
-        resume: a file that holds the state of the run. Where it exists the run goes on from it, and
-            ends with the same weights, bit for bit on a CPU, as one that was never interrupted.
-        setting: what else decides the run, as plain values by name (style, noise, photographs):
-            ``resume`` is refused where it differs, as it is where the recipe does.
+        resume: the file of the run's state. Where it exists the run resumes, and ends with the same
+            weights, bit for bit on a CPU, as an uninterrupted one. Ctrl-C, SIGTERM and SIGHUP then
+            write it at the end of the current step; a second one ends at once.
+        setting: what else decides the run, as plain values by name (style, noise, photographs).
         save_every: steps between two writes of ``resume``.
-        on_step: called after each step, before ``resume`` is written.
+        on_step: called after each step.
+        on_save: called before each write of ``resume``.
 
     Raises:
         InputError: no photographs, or a loss or gradient that is no longer finite.
         CheckpointError: ``resume`` is damaged, or of another recipe or setting.
+        Interrupted: a KeyboardInterrupt, after the state was written.
     """
     if not photographs:
         raise InputError("no photographs to train on")
@@ -102,33 +100,56 @@ def train_style(
     first = 0
     if resume is not None and resume.exists():
         first = _restore(resume, identity, network, optimizer, generator)
-    for step in range(first, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(step)
-        size = recipe.crop_size(step)
-        contents = draw_crops(photographs, recipe.batch_size, size, generator=generator).to(device)
-        with noise(network, step) if noise else contextlib.nullcontext():
-            terms = loss(network(contents), contents)
-        content, style, variation = (term.mean() for term in terms)
-        total = (
-            recipe.content_weight * content
-            + recipe.style_weight * style
-            + recipe.tv_weight * variation
-        )
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        if not (torch.isfinite(total) and torch.isfinite(norm)):
-            raise InputError(
-                f"at step {step} the loss is {total.item():.4g} and its gradient {norm.item():.4g} "
-                f"(lr {recipe.learning_rate(step):.2g}); lower the learning rate or the noise"
-            )
-        optimizer.step()
-        if on_step:
-            on_step(Step(step, total.item(), content.item(), style.item(), len(contents)))
-        if resume is not None and ((step + 1) % save_every == 0 or step + 1 == recipe.steps):
-            _save(resume, step + 1, identity, network, optimizer, generator)
+    # Without a file to write to, Ctrl-C stays the caller's.
+    postponed = contextlib.nullcontext(Interrupts()) if resume is None else postponed_interrupt()
+    with postponed as interrupted:
+        for step in range(first, recipe.steps):
+            size = recipe.crop_size(step)
+            contents = draw_crops(photographs, recipe.batch_size, size, generator=generator)
+            contents = contents.to(device)
+            with noise(network, step) if noise else contextlib.nullcontext():
+                terms = loss(network(contents), contents)
+            figures = _learn(recipe, step, network, optimizer, [term.mean() for term in terms])
+            if on_step:
+                on_step(Step(step, *figures, len(contents)))
+            done = step + 1
+            if resume is not None and (
+                interrupted() or done == recipe.steps or done % save_every == 0
+            ):
+                if on_save:
+                    on_save()
+                _save(resume, done, identity, network, optimizer, generator)
+            if interrupted():
+                raise Interrupted(
+                    f"{done} of {recipe.steps} steps are kept in {resume}", interrupted.signum
+                )
     return network.eval()
+
+
+def _learn(
+    recipe: StyleRecipe,
+    step: int,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    terms: list[Tensor],
+) -> tuple[float, float, float]:
+    """Take a step down the content, style and variation terms; returns total, content and style."""
+    content, style, variation = terms
+    total = (
+        recipe.content_weight * content + recipe.style_weight * style + recipe.tv_weight * variation
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.learning_rate(step)
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+    if not (torch.isfinite(total) and torch.isfinite(norm)):
+        raise InputError(
+            f"at step {step} the loss is {total.item():.4g} and its gradient {norm.item():.4g} "
+            f"(lr {recipe.learning_rate(step):.2g}); lower the learning rate or the noise"
+        )
+    optimizer.step()
+    return total.item(), content.item(), style.item()
 
 
 @torch.no_grad()
@@ -180,19 +201,9 @@ def _restore(
     generator: torch.Generator,
 ) -> int:
     """Put the saved state in place; returns the number of steps that it has done."""
-    saved = load_torch(path)
-    if not isinstance(saved, dict) or not isinstance(saved.get("recipe"), dict):
-        raise CheckpointError(f"{path}: holds no interrupted run; remove it")
-    state = parse_fields(_State, saved, where=str(path), error=CheckpointError)
-    check_plain(state.recipe, f"{path}: recipe", error=CheckpointError)
-    differing = sorted(
-        name for name in {*identity, *state.recipe} if state.recipe.get(name) != identity.get(name)
-    )
-    if differing:
-        raise CheckpointError(
-            f"{path}: the interrupted run differs in {', '.join(differing)}; "
-            "give the same options, or start anew in another folder"
-        )
+    fields = read_state(path, "recipe")
+    state = parse_fields(_State, fields, where=str(path), error=CheckpointError)
+    require_same(state.recipe, identity, path)
     check_tensors(path, state.network)
     load_strictly(network, state.network, f"{path}: not the tensors of its own run")
     load_optimizer(optimizer, state.optimizer, str(path))
