@@ -20,11 +20,13 @@ class RunFolder:
 
     Attributes:
         path: of the folder; it is made when a run claims it.
+        overwrite: whether a finished run, or other files, may be there; others' files stay.
         result: name of the file that a finished run leaves.
-        replaced: names of the files that are removed when a run is overwritten; others stay.
+        replaced: names of the files that are removed when a run is overwritten.
     """
 
     path: Path
+    overwrite: bool = False
     result: ClassVar[str]
     replaced: ClassVar[tuple[str, ...]] = ()
 
@@ -38,16 +40,16 @@ class RunFolder:
         """Whether the folder holds an unfinished run that can go on."""
         return False
 
-    def check(self, *, overwrite: bool) -> None:
+    def check(self) -> None:
         """Refuse a folder that a run must not write to; nothing is written.
 
         Raises:
-            InputError: it is a file, or without ``overwrite`` it holds a finished run or other
-                files.
+            InputError: it is a file, or holds a finished run or other files and must not be
+                overwritten.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; a run needs a folder")
-        if overwrite or not self.path.exists():
+        if self.overwrite or not self.path.exists():
             return
         if self.finished:
             raise InputError(
@@ -59,16 +61,16 @@ class RunFolder:
             )
 
     @contextlib.contextmanager
-    def claim(self, *, overwrite: bool) -> Iterator[None]:
+    def claim(self) -> Iterator[None]:
         """Hold the folder for this process alone, without the files of an overwritten run.
 
         Raises:
             InputError: another process holds it, or as :meth:`check`.
         """
-        self.check(overwrite=overwrite)
+        self.check()
         with exclusive(self.path):
-            self.check(overwrite=overwrite)  # another run may have ended since
-            for name in self.replaced if overwrite else ():
+            self.check()  # another run may have ended since
+            for name in self.replaced if self.overwrite else ():
                 (self.path / name).unlink(missing_ok=True)
             yield
 

@@ -117,11 +117,11 @@ def train(
         OSError: the disk is full; the last saved state is whole.
         Interrupted: a KeyboardInterrupt, saying how to go on.
     """
-    place, facts = ClassifierFolder(folder), DataFacts.of(data)
+    place, facts = ClassifierFolder(folder, overwrite), DataFacts.of(data)
     _check(config, data, accelerator)
     learner = Learner(config, facts, accelerator)
     identity = _identity(config, facts, setting)
-    with _claimed(place, learner, accelerator, overwrite=overwrite):
+    with _claimed(place, learner, accelerator):
         history = _resume(place, identity, learner)
         if accelerator.is_main_process:
             write_json(folder / CONFIG, {"schema": SCHEMA, **identity})
@@ -144,16 +144,14 @@ def train(
 
 
 @contextlib.contextmanager
-def _claimed(
-    place: ClassifierFolder, learner: Learner, accelerator: Accelerator, *, overwrite: bool
-) -> Iterator[None]:
+def _claimed(place: ClassifierFolder, learner: Learner, accelerator: Accelerator) -> Iterator[None]:
     """The folder, claimed by the main process; every process hears of a refusal."""
     with contextlib.ExitStack() as stack:
         problem: InputError | OSError | None = None
         try:
-            place.check(overwrite=overwrite)
+            place.check()
             if accelerator.is_main_process:
-                stack.enter_context(place.claim(overwrite=overwrite))
+                stack.enter_context(place.claim())
         except (InputError, OSError) as error:
             problem = error
         if learner.anyone(problem is not None):  # also: all have checked before anything is written

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from robust.environment import environment
-from robust.style.folder import GRID, METRICS, RUN, SUMMARY, RunFolder
+from robust.style.folder import GRID, METRICS, RUN, SUMMARY, AttackFolder
 from robust.style.parallel import map_in_order, one_thread_each
 from robust.style.plan import AttackPlan
 from robust.style.results import Results, Row
@@ -44,7 +44,7 @@ class AttackJob:
     """A run that is ready to start: nothing but the folder has been made yet."""
 
     plan: AttackPlan
-    folder: RunFolder
+    folder: AttackFolder
     loss: PerceptualLoss
     images: tuple[str, ...]
     full: bool
@@ -100,7 +100,7 @@ class AttackJob:
 
         stream = pictures()
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
-        with self.folder.held():
+        with self.folder.claim():
             return self._run(stream, samples, skipped, on_output)
 
     def _run(
@@ -132,9 +132,8 @@ class AttackJob:
             "environment": environment(self.device),
         }
         summary = summarise(results)
-        self.folder.write_summary(summary)
-        self.folder.write_run(facts)
-        self.folder.write_grid(samples.draw(title=self._title, footnote=self._footnote))
+        grid = samples.draw(title=self._title, footnote=self._footnote)
+        self.folder.write(summary, facts, grid)
         if interrupt is not None:
             interrupt.args = (
                 f"{self.folder.path} keeps the {len(results.images)} finished images",

@@ -13,7 +13,7 @@ from asr_core.errors import InputError
 from asr_core.saving.checkpoint import load_meta
 from robust.device import choose_device
 from robust.norm_noise import BatchNoise
-from robust.style.folder import RunFolder
+from robust.style.folder import AttackFolder
 from robust.style.job import AttackJob
 from robust.style.plan import AttackPlan, check_used, choose_severities
 from styletransfer.images.drawn import STYLES, draw_style
@@ -84,7 +84,8 @@ def job_from_options(
     target = choose_device(device)
     loss = PerceptualLoss(loss_network(vgg_weights), _style_picture(networks[0], style))
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = RunFolder(out or f"runs/attack-{noise}-{stamp}", overwrite=overwrite)
+    folder = AttackFolder(Path(out or f"runs/attack-{noise}-{stamp}"), overwrite)
+    folder.check()
     return AttackJob(plan, folder, loss, tuple(images), full, max_pixels, target, command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from asr_core.saving.exclusive import exclusive
 from asr_core.saving.files import in_utf8
+from asr_core.saving.run_folder import require_same
 from asr_core.training.config import DataFacts
 from asr_core.training.evaluate import Evaluation, evaluate
 from robust.suites.condition import Condition
@@ -153,20 +154,13 @@ class SuiteJob:
         file = self.file(subject)
         if file is None or self.overwrite or not file.exists():
             return None
-        found = load_result(file)
-        meta = self._meta(subject)
-        same = all(found.meta.get(k) == meta[k] for k in ("sha256", "data", "precision"))
-        cells = [outcome.condition for outcome in found.outcomes[1:]]
-        if (
-            not same
-            or found.settings != self.suite.settings()
-            or cells != list(self.suite.conditions())
-        ):
-            raise InputError(
-                f"{file} holds the result of another model, data or settings; choose another "
-                "--out, or --overwrite"
-            )
-        return found
+        kept, meta = load_result(file), self._meta(subject)
+        require_same(
+            _identity(kept.meta, kept.settings, [each.condition for each in kept.outcomes[1:]]),
+            _identity(meta, self.suite.settings(), self.suite.conditions()),
+            file,
+        )
+        return kept
 
     def _run(
         self, subject: Subject, on_condition: Callable[[Subject, Condition], None] | None
@@ -191,6 +185,14 @@ class SuiteJob:
         if file is not None:
             result.save(file)
         return result
+
+
+def _identity(
+    meta: Mapping[str, Any], settings: Mapping[str, Any], conditions: Sequence[Condition]
+) -> dict[str, Any]:
+    """What a kept result and a wanted one must have in common."""
+    same = {name: meta.get(name) for name in ("sha256", "data", "precision")}
+    return {**same, "settings": settings, "conditions": list(conditions)}
 
 
 def evaluate_clean(

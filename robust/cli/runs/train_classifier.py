@@ -128,7 +128,7 @@ def train_classifier(
     which = config.mode if config.mode == "plain" else f"{config.mode}-{config.attention}"
     under = "" if noise is None else f"-{noise}"
     folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
-    ClassifierFolder(folder).check(overwrite=overwrite)  # before data is read
+    ClassifierFolder(folder, overwrite).check()  # before data is read
     accelerator = new_accelerator(
         config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
     )

@@ -28,11 +28,11 @@ class Notes(RunFolder):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_new_or_an_empty_folder_is_free(tmp_path: Path, overwrite: bool) -> None:
-    folder = Notes(tmp_path / "new")
-    folder.check(overwrite=overwrite)
+    folder = Notes(tmp_path / "new", overwrite)
+    folder.check()
     assert not folder.path.exists(), "checking makes nothing"
     folder.path.mkdir()
-    with folder.claim(overwrite=overwrite):
+    with folder.claim():
         assert (folder.path / LOCK).exists()
 
 
@@ -50,12 +50,12 @@ def test_only_an_unfinished_run_goes_on(tmp_path: Path, files: list[str], free: 
         (tmp_path / name).write_text("earlier")
     folder = Notes(tmp_path)
     if free:
-        with folder.claim(overwrite=False):
+        with folder.claim():
             assert (tmp_path / "draft.txt").read_text() == "earlier"
     else:
-        with pytest.raises(InputError, match=str(tmp_path)), folder.claim(overwrite=False):
+        with pytest.raises(InputError, match=str(tmp_path)), folder.claim():
             pass
-    with folder.claim(overwrite=True):
+    with Notes(tmp_path, overwrite=True).claim():
         assert not (tmp_path / "notes.txt").exists()
         assert not (tmp_path / "draft.txt").exists()
     assert (tmp_path / "other.txt").exists() == ("other.txt" in files), "others' files stay"
@@ -68,13 +68,13 @@ def test_a_folder_that_was_filled_while_it_was_waited_for_is_refused(
     check = RunFolder.check
     looks = []
 
-    def look(self: RunFolder, *, overwrite: bool) -> None:
-        check(self, overwrite=overwrite)
+    def look(self: RunFolder) -> None:
+        check(self)
         looks.append(self)
         (tmp_path / "notes.txt").write_text("of another process")
 
     monkeypatch.setattr(RunFolder, "check", look)
-    with pytest.raises(InputError, match="finished"), Notes(tmp_path).claim(overwrite=False):
+    with pytest.raises(InputError, match="finished"), Notes(tmp_path).claim():
         pass
     assert len(looks) == 1
 
@@ -83,7 +83,7 @@ def test_a_folder_that_was_filled_while_it_was_waited_for_is_refused(
 def test_a_file_is_no_folder(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "run").write_text("x")
     with pytest.raises(InputError, match=f"{tmp_path / 'run'} is a file"):
-        Notes(tmp_path / "run").check(overwrite=overwrite)
+        Notes(tmp_path / "run", overwrite).check()
 
 
 @pytest.mark.parametrize(

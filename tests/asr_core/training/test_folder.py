@@ -32,9 +32,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_new_or_an_empty_folder_is_free(tmp_path: Path) -> None:
-    ClassifierFolder(tmp_path / "new").check(overwrite=False)
+    ClassifierFolder(tmp_path / "new").check()
     assert not (tmp_path / "new").exists(), "checking makes nothing"
-    ClassifierFolder(tmp_path).check(overwrite=False)
+    ClassifierFolder(tmp_path).check()
 
 
 def test_a_finished_run_is_not_run_again_unless_it_is_to_be_overwritten(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("x")
     for overwrite in (False, True):
         with pytest.raises(InputError, match="is a file; a run needs a folder"):
-            ClassifierFolder(tmp_path / "run").check(overwrite=overwrite)
+            ClassifierFolder(tmp_path / "run", overwrite).check()
 
 
 def test_a_run_is_known_by_its_config(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_results_that_are_there_are_not_made_again(runs: dict[str, Path], tmp_pa
     assert file.stat().st_mtime_ns == before
     report(evaluate(runs["plain-0"], runs["plain-1"], *arguments))
     assert file.stat().st_mtime_ns == before
-    failed(evaluate(runs["plain-0"], *arguments, "--seed", 1), "another model, data or settings")
+    failed(evaluate(runs["plain-0"], *arguments, "--seed", 1), "settings.seed (0, now 1)")
     report(evaluate(runs["plain-0"], *arguments, "--seed", 1, "--overwrite"))
     assert load_result(file).settings["seed"] == 1
 

@@ -51,11 +51,17 @@ def test_a_result_that_is_there_is_read_and_nothing_is_run(
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"split": "validation"}, {"precision": "bf16"}, {"seed": 1}, {"noise": "random"}, "weights"],
+    ("change", "named"),
+    [
+        ({"split": "validation"}, r"data\.split \('test', now 'validation'\)"),
+        ({"precision": "bf16"}, r"precision \('no', now 'bf16'\)"),
+        ({"seed": 1}, r"settings\.seed \(0, now 1\)"),
+        ({"noise": "random"}, "conditions"),
+        ("weights", "sha256"),
+    ],
 )
 def test_another_model_data_precision_setting_or_condition_is_refused(
-    tmp_path: Path, change: dict[str, object] | str
+    tmp_path: Path, change: dict[str, object] | str, named: str
 ) -> None:
     out = tmp_path / "out"
     job(saved(tmp_path), out).run()
@@ -63,7 +69,7 @@ def test_another_model_data_precision_setting_or_condition_is_refused(
     other = job(saved(tmp_path, 1), out) if change == "weights" else job(
         saved(tmp_path), out, **change  # type: ignore[arg-type]
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"another model, data or settings; .*overwrite"):
+    with pytest.raises(InputError, match=named):
         other.run()
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     replace(other, overwrite=True).run()
@@ -75,7 +81,7 @@ def test_other_data_of_the_same_name_is_refused(tmp_path: Path) -> None:
     job(subject, out).run()
     relabelled = tiny_data()
     relabelled.test.labels = relabelled.test.labels.flip(0)
-    with pytest.raises(InputError, match="another model, data"):
+    with pytest.raises(InputError, match=r"data\.labels"):
         replace(job(subject, out), data=relabelled).run()
 
 
