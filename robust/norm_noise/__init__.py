@@ -1,8 +1,10 @@
 """Noise on normalisation layers: batch, constant and random, one definition for every task."""
 
-from robust.norm_noise.attack import GRANULARITIES, Attack, attack
-from robust.norm_noise.batch import companions, run_in_batch, run_under
+from robust.norm_noise.choice import check_used, choose_severities
+from robust.norm_noise.companions import deal, draw_companions
 from robust.norm_noise.layers import norm_layers
+from robust.norm_noise.noise import GRANULARITIES, Noise
+from robust.norm_noise.run import GRANULARITY_OF_TESTS, run_under
 from robust.norm_noise.severity import (
     NOISES,
     BatchNoise,
@@ -22,22 +24,24 @@ from robust.norm_noise.statistics import (
 
 __all__ = [
     "GRANULARITIES",
+    "GRANULARITY_OF_TESTS",
     "NOISES",
     "REESTIMATED",
     "RUNNING",
-    "Attack",
     "BatchNoise",
     "ConstantNoise",
+    "Noise",
     "RandomNoise",
     "Severity",
-    "attack",
     "batch_name",
     "batch_statistics",
-    "companions",
+    "check_used",
+    "choose_severities",
+    "deal",
     "default_severities",
+    "draw_companions",
     "norm_layers",
     "parse_severity",
     "reestimated_statistics",
-    "run_in_batch",
     "run_under",
 ]

@@ -137,3 +137,25 @@ def effective_affine(layer: nn.Module, output: Tensor) -> tuple[Tensor, Tensor]:
 
     weight = shaped(getattr(layer, "weight", None), 1.0)
     return weight, shaped(getattr(layer, "bias", None), 0.0)
+
+
+def check_hookable(model: nn.Module) -> None:
+    """Refuse models on whose layers hooks don't run, or run under other names.
+
+    Raises:
+        InputError: ``model`` is compiled, scripted or wrapped for parallel training.
+    """
+    if any(
+        isinstance(module, torch.jit.ScriptModule)
+        or hasattr(module, "_orig_mod")
+        or module._compiled_call_impl is not None
+        for module in model.modules()
+    ):
+        raise InputError(
+            "a compiled or scripted model cannot be attacked: give the model that it was made from"
+        )
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise InputError(
+            f"the model is wrapped by {type(model).__name__}: attack its .module, "
+            "which takes effect in the wrapped one"
+        )

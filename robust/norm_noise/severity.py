@@ -39,6 +39,11 @@ class Severity(abc.ABC):
     def is_control(self) -> bool:
         """Whether this is a control and not an attack: by construction it disturbs nothing."""
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether draws differ: neither a control nor constant."""
+        return self.noise != "constant" and not self.is_control
+
     @classmethod
     @abc.abstractmethod
     def parse(cls, text: str) -> Severity:

@@ -1,23 +1,25 @@
-"""The statistics a norm layer uses: its running ones, the batch's, or re-estimated ones.
+"""The statistics that a norm layer uses: its running ones, the batch's, or re-estimated ones.
 
-Networks trained under noise collected their running statistics under it, and a small batch is
-itself noise: every table says which statistics it was made with, by the names here. Both context
-managers put the model back bit for bit when they end, also after an exception. Inside them a state
-dict is not the model's own: save before or after.
+A network that was trained under noise collected its running statistics under it, and a small batch
+is itself noise. So every table names the statistics that it was made with, by the names here. Both
+context managers restore the model bit for bit when they end, also after an exception. Inside them
+the state dict is not the model's own: save before or after.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from asr_core.errors import InputError
 from asr_core.placement.targets import Targets
-from robust.norm_noise.layers import norm_layers
+from robust.norm_noise.layers import check_plain_affine, norm_layers
 
 RUNNING = "running"
 REESTIMATED = "re-estimated"
@@ -30,54 +32,112 @@ def batch_name(size: int) -> str:
     return f"batch (n = {size})"
 
 
-def _tracking(model: nn.Module, layers: Targets | None) -> list[_NormBase]:
-    return [
-        layer
-        for layer in norm_layers(model, layers).values()
+def _tracking(model: nn.Module, layers: Targets | None) -> dict[str, _NormBase]:
+    return {
+        name: layer
+        for name, layer in norm_layers(model, layers).items()
         if isinstance(layer, _NormBase) and layer.running_mean is not None
-    ]
+    }
 
 
 @contextlib.contextmanager
-def batch_statistics(model: nn.Module, layers: Targets | None = None) -> Iterator[None]:
+def batch_statistics(
+    model: nn.Module, size: int | None = None, *, layers: Targets | None = None
+) -> Iterator[None]:
     """BatchNorm uses the batch at hand, in train and in eval mode; buffers are left untouched.
+
+    With ``size`` each ``size`` images in a row share statistics: one forward of (G · size, 3, H, W)
+    gives what G forwards of ``size`` images give, to rounding, in a fraction of the time. A layer
+    that sees several rows an image (tokens, or frames) normalises the rows of ``size`` images.
 
     Layers that take their statistics from the input anyway (InstanceNorm, GroupNorm, LayerNorm)
     stay as they are; an InstanceNorm that tracks running statistics uses each instance's own.
 
     Args:
-        model: any module; one without BatchNorm is left as it is.
+        model: any module; one without BatchNorm is left as it is. Its first tensor is the batch.
+        size: how many images share statistics, from 1; None for all of a batch.
         layers: which norm layers, as in :func:`robust.norm_noise.norm_layers`; None for all.
 
     Raises:
-        TargetError: a pattern of ``layers`` matches no norm layer.
-        InputError: in a forward, where a BatchNorm gets one value a channel: it has no variance.
+        TargetError: a pattern of ``layers`` matches no norm layer, or, with ``size``, a BatchNorm
+            has a forward of its own.
+        InputError: ``size`` is below 1. In a forward: the batch is no multiple of ``size``, or a
+            BatchNorm gets one value a channel, which has no variance.
     """
-    saved = []
-    hooks = []
-    try:
-        for layer in _tracking(model, layers):
-            saved.append((layer, layer.track_running_stats, [layer._buffers[b] for b in _BUFFERS]))
+    if size is not None and size < 1:
+        raise InputError(f"{size} images cannot share statistics; give at least 1")
+    norms = [(n, m) for n, m in norm_layers(model, layers).items() if isinstance(m, _BatchNorm)]
+    if size is not None:
+        for name, layer in norms:
+            check_plain_affine(layer, name)
+    images: list[int] = []
+
+    def count(module: nn.Module, inputs: Any, named: Any) -> None:
+        images[:] = [len(t) for t in (*inputs, *named.values()) if isinstance(t, Tensor)][:1]
+
+    with contextlib.ExitStack() as stack:
+        for layer in _tracking(model, layers).values():
+            stack.callback(layer._buffers.update, {b: layer._buffers[b] for b in _BUFFERS})
+            stack.callback(setattr, layer, "track_running_stats", layer.track_running_stats)
             layer.track_running_stats = False
-            for name in _BUFFERS:
-                layer._buffers[name] = None
-            if isinstance(layer, _BatchNorm):
-                hooks.append(layer.register_forward_pre_hook(_check_input))
+            layer._buffers.update(dict.fromkeys(_BUFFERS))
+        stack.callback(model.register_forward_pre_hook(count, with_kwargs=True).remove)
+        for _, layer in norms:
+            stack.callback(layer.register_forward_pre_hook(_check_input).remove)
+            if size is not None:
+                stack.enter_context(_forward(layer, _by_groups(layer, size, images)))
+        yield
+
+
+@contextlib.contextmanager
+def _forward(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """``layer`` computes ``forward``: hooks see its output as the layer's own, unlike a hook's."""
+    before = vars(layer).get("forward")
+    layer.forward = forward  # type: ignore[method-assign]
+    try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
-        for layer, tracks, buffers in saved:
-            layer.track_running_stats = tracks
-            layer._buffers.update(zip(_BUFFERS, buffers, strict=True))
+        if before is None:
+            del layer.forward
+        else:
+            layer.forward = before  # type: ignore[method-assign]
 
 
-def check_values(features: Tensor, groups: int = 1) -> None:
-    """Refuse features (N, C, ...) that have one value a channel in each of ``groups``.
+def _by_groups(layer: _BatchNorm, size: int, images: list[int]) -> Callable[[Tensor], Tensor]:
+    """The forward by groups; ``images`` holds the number of images in the model's forward."""
+    whole = type(layer).forward
 
-    Raises:
-        InputError: it is so; BatchNorm would divide by a variance of 0.
-    """
+    def normalise(features: Tensor) -> Tensor:
+        count = images[0] if images else len(features)
+        if count % size:
+            raise InputError(f"a batch of {count} images is no multiple of groups of {size}")
+        groups = count // size
+        if groups == 1:
+            return whole(layer, features)
+        if len(features) % groups:
+            raise InputError(
+                f"{type(layer).__name__} gets {len(features)} rows of {count} images, which "
+                f"cannot be told apart by groups of {size}"
+            )
+        _check_values(features, groups)
+        # Each group's channels become channels of their own: (G · n, C, …) -> (n, G · C, …).
+        side = features.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
+        weight, bias = (
+            None if p is None else p.repeat(groups).to(side.dtype)
+            for p in (layer.weight, layer.bias)
+        )
+        normal = F.batch_norm(side, None, None, weight, bias, training=True, eps=layer.eps)
+        return normal.unflatten(1, (groups, -1)).transpose(0, 1).reshape(features.shape)
+
+    return normalise
+
+
+def _check_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    _check_values(inputs[0], 1)
+
+
+def _check_values(features: Tensor, groups: int) -> None:
+    """Refuse features (N, C, ...) with one value a channel in each group: their variance is 0."""
     if features.numel() <= features.shape[1] * groups:
         raise InputError(
             f"BatchNorm gets features of shape {tuple(features.shape)}, in which one value a "
@@ -85,17 +145,13 @@ def check_values(features: Tensor, groups: int = 1) -> None:
         )
 
 
-def _check_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    check_values(inputs[0])
-
-
 @contextlib.contextmanager
 def reestimated_statistics(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
     """Running statistics are those of ``batches``: the mean over the batches of each one's own.
 
     The estimate runs ``model`` on each batch without gradient, BatchNorm in train mode and all else
-    in eval mode; inside the context the model has the modes that it came with, so put it in eval
-    mode first. An attack that is active outside this context is active in the estimate too.
+    in eval mode. Then each module has the mode that it came with, so put the model into eval mode
+    first. Noise that is active around this context is active in the estimate too.
 
     Args:
         model: any module.
@@ -104,36 +160,32 @@ def reestimated_statistics(model: nn.Module, batches: Iterable[Tensor]) -> Itera
     Raises:
         InputError: there are no batches.
     """
-    layers = [layer for layer in _tracking(model, None) if isinstance(layer, _BatchNorm)]
-    saved = [(layer, layer.momentum, [layer._buffers[b] for b in _BUFFERS]) for layer in layers]
+    layers = [m for m in _tracking(model, None).values() if isinstance(m, _BatchNorm)]
     modes = [(module, module.training) for module in model.modules()]
-    try:
+
+    def restore_modes() -> None:
+        for module, training in modes:
+            module.training = training
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(restore_modes)
         for layer in layers:
+            stack.callback(layer._buffers.update, {b: layer._buffers[b] for b in _BUFFERS})
+            stack.callback(setattr, layer, "momentum", layer.momentum)
             for name in _BUFFERS:
                 buffer = layer._buffers[name]
                 layer._buffers[name] = None if buffer is None else buffer.clone()
             layer.reset_running_stats()
             layer.momentum = None  # the cumulative mean
-        _estimate(model, layers, batches)
-        for module, training in modes:
-            module.training = training
+        model.eval()
+        for layer in layers:
+            layer.training = True
+        seen = 0
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+                seen += 1
+        if seen == 0:
+            raise InputError("no batches to re-estimate the statistics from: give at least one")
+        restore_modes()
         yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for layer, momentum, buffers in saved:
-            layer.momentum = momentum
-            layer._buffers.update(zip(_BUFFERS, buffers, strict=True))
-
-
-def _estimate(model: nn.Module, layers: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
-    model.eval()
-    for layer in layers:
-        layer.training = True
-    seen = 0
-    with torch.no_grad():
-        for batch in batches:
-            model(batch)
-            seen += 1
-    if seen == 0:
-        raise InputError("no batches to re-estimate the statistics from: give at least one")

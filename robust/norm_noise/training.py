@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from asr_core.errors import InputError
-from robust.norm_noise import (
+from robust.norm_noise.companions import joined
+from robust.norm_noise.foreign import ForeignImages, check_mix
+from robust.norm_noise.noise import Noise
+from robust.norm_noise.severity import (
     NOISES,
     BatchNoise,
     ConstantNoise,
     RandomNoise,
     Severity,
-    attack,
     parse_severity,
 )
-from robust.norm_noise.mixed_batch import ForeignImages, check_mix, mixed_batch
 from styletransfer.train import StepNoise
 
 DEFAULTS: dict[str, Severity] = {
@@ -33,7 +34,7 @@ class TrainNoise:
     """Noise during training; none where ``severity`` is None.
 
     Batch noise in training is the batch size: it arises by itself in batch norm. With ``mix`` half
-    of each batch are foreign images (:mod:`mixed_batch`), of which no loss is taken.
+    of each batch are foreign images (:mod:`robust.norm_noise.foreign`), of which no loss is taken.
 
     Attributes:
         severity: noise and strength.
@@ -96,8 +97,8 @@ class TrainNoise:
 
     def setting(self) -> dict[str, dict[str, str]]:
         """What a run records beside its recipe; nothing without noise."""
-        own = self.as_dict()
-        return {} if own is None else {"noise": own}
+        noise = self.as_dict()
+        return {} if noise is None else {"noise": noise}
 
     def context(self, seed: int) -> StepNoise | None:
         """The ``noise`` of ``train_style`` and of ``asr_core.training.train``; draws follow the
@@ -106,14 +107,14 @@ class TrainNoise:
         severity = self.severity
         if self.mix is not None:
             foreign = ForeignImages(self.mix, seed=seed)
-            return lambda network, step: mixed_batch(network, foreign.at(step))
+            return lambda network, step: joined(network, foreign.at(step))
         if severity is None or isinstance(severity, BatchNoise):
             return None
 
         def at(network: nn.Module, step: int) -> AbstractContextManager[object]:
-            disturbed = attack(network, severity, seed=seed)
-            disturbed.pin(draw=step)
-            return disturbed
+            noise = Noise(network, severity, seed=seed)
+            noise.pin(draw=step)
+            return noise
 
         return at
 

@@ -12,10 +12,15 @@ from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.checkpoint import load_meta
 from robust.device import choose_device
-from robust.norm_noise import BatchNoise
+from robust.norm_noise import (
+    GRANULARITY_OF_TESTS,
+    BatchNoise,
+    check_used,
+    choose_severities,
+)
 from robust.style.folder import AttackFolder
 from robust.style.job import AttackJob
-from robust.style.plan import AttackPlan, check_used, choose_severities
+from robust.style.plan import AttackPlan
 from styletransfer.images.drawn import STYLES, draw_style
 from styletransfer.images.read import find_images, read_image
 from styletransfer.images.styles import style_image
@@ -75,7 +80,7 @@ def job_from_options(
         draws=repeats if repeats is not None else _FULL_DRAWS if full else _DRAWS,
         seed=seed,
         size=size,
-        granularity=granularity or "layer",
+        granularity=granularity or GRANULARITY_OF_TESTS,
         statistics=statistics,
         batch_size=4 if batch_size is None else batch_size,
     )

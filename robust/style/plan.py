@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,18 @@ from asr_core import limits
 from asr_core.draws import check_seed
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from robust.norm_noise import GRANULARITIES, NOISES, BatchNoise, Severity, default_severities
+from robust.norm_noise import (
+    GRANULARITIES,
+    GRANULARITY_OF_TESTS,
+    REESTIMATED,
+    RUNNING,
+    BatchNoise,
+    Severity,
+    batch_name,
+)
 from styletransfer.zoo import StyleCheckpoint
 
-STATISTICS = ("running", "batch", "re-estimated")
+STATISTICS = (RUNNING, "batch", REESTIMATED)
 """What BatchNorm normalises by where the noise leaves the choice (clean, constant, random)."""
 
 
@@ -37,8 +44,8 @@ class AttackPlan:
     draws: int = 2
     seed: int = 0
     size: int = 256
-    granularity: str = "layer"
-    statistics: str = "running"
+    granularity: str = GRANULARITY_OF_TESTS
+    statistics: str = RUNNING
     batch_size: int = 4
 
     def __post_init__(self) -> None:
@@ -57,7 +64,7 @@ class AttackPlan:
         if len({network.style for network in self.networks}) > 1:
             styles = sorted({network.style for network in self.networks})
             raise InputError(
-                f"one run attacks one style, got {', '.join(styles)}; choose by --style"
+                f"one run attacks one style, got {', '.join(styles)}; choose one of them"
             )
 
     @property
@@ -74,7 +81,7 @@ class AttackPlan:
         """How many draws a severity takes: one where chance has no part."""
         if isinstance(severity, BatchNoise) and norm == "in":
             return 1  # instance norm never sees its companions
-        return self.draws if _by_chance(severity) else 1
+        return self.draws if severity.by_chance else 1
 
     @property
     def outputs_per_image(self) -> int:
@@ -89,10 +96,8 @@ class AttackPlan:
         if norm == "in":
             return "instance"
         if isinstance(severity, BatchNoise):
-            return f"batch (n = {severity.size})"
-        if self.statistics == "batch":
-            return f"batch (n = {self.batch_size})"
-        return self.statistics
+            return batch_name(severity.size)
+        return batch_name(self.batch_size) if self.statistics == "batch" else self.statistics
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON-able data; networks by style, norm, seed and hash."""
@@ -125,42 +130,3 @@ class AttackPlan:
             },
             "batch_size": self.batch_size,
         }
-
-
-def check_used(
-    severities: Sequence[Severity], *, granularity: str | None = None, repeats: int | None = None
-) -> None:
-    """Refuse options that the chosen noises would ignore; None is an option not given.
-
-    Raises:
-        InputError: an unknown granularity, one without random noise, or repeats where nothing
-            depends on chance.
-    """
-    if granularity is not None and granularity not in GRANULARITIES:
-        raise unknown_name("granularity", granularity, list(GRANULARITIES))
-    said = ", ".join(f"{severity.noise} {severity.text}" for severity in severities)
-    if granularity is not None and not any(s.noise == "random" for s in severities):
-        raise InputError(f"--granularity is of random noise, not of {said}; leave it out")
-    if repeats not in (None, 1) and not any(_by_chance(severity) for severity in severities):
-        raise InputError(f"--repeats {repeats}: nothing depends on chance in {said}; leave it out")
-
-
-def _by_chance(severity: Severity) -> bool:
-    return severity.noise != "constant" and not severity.is_control
-
-
-def choose_severities(noise: str, texts: Sequence[str]) -> tuple[Severity, ...]:
-    """The severities of ``--noise NAME|all`` and ``--severity TEXT…``; the defaults without texts.
-
-    Raises:
-        InputError: an unknown noise; severities given with ``all``; a text of another form.
-    """
-    if noise == "all":
-        if texts:
-            raise InputError("--severity needs one noise; --noise all takes each one's defaults")
-        return tuple(s for name in NOISES for s in default_severities(name))
-    if noise not in NOISES:
-        raise unknown_name("noise", noise, [*NOISES.names(), "all"])
-    if not texts:
-        return default_severities(noise)
-    return tuple(dict.fromkeys(NOISES[noise].parse(text) for text in texts))

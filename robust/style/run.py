@@ -13,13 +13,10 @@ from asr_core import fuse_asr
 from asr_core.errors import InputError
 from robust.metrics import spread
 from robust.norm_noise import (
+    REESTIMATED,
     BatchNoise,
     Severity,
-    attack,
-    batch_statistics,
-    companions,
     reestimated_statistics,
-    run_in_batch,
     run_under,
 )
 from robust.style.measure import TO_CLEAN, TO_IN, own_measures, similarities
@@ -91,7 +88,7 @@ class StyleAttack:
     def statistics(self) -> Iterator[None]:
         """The context in which :meth:`rows` is called: the plan's statistics are in place."""
         with contextlib.ExitStack() as stack:
-            if self.plan.statistics == "re-estimated":
+            if self.plan.statistics == REESTIMATED:
                 for _, network in self._networks:
                     batches = self._pool.split(_POOL_BATCH)
                     stack.enter_context(reestimated_statistics(network, batches))
@@ -222,24 +219,18 @@ class StyleAttack:
     ) -> Tensor:
         """The network's output for one image (1, 3, H, W), under one draw of a severity."""
         plan = self.plan
-        if isinstance(severity, BatchNoise):
-            return run_under(
-                network, image, severity, seed=plan.seed, keys=[name], draw=draw, pool=self._pool
-            )
-        mates = image[:0]
-        with contextlib.ExitStack() as stack:
-            if plan.statistics == "batch" and norm != "in":
-                stack.enter_context(batch_statistics(network))
-                mates = companions(
-                    self._pool, plan.batch_size - 1, seed=plan.seed, image_key=name, draw=draw
-                )
-            if severity is not None:
-                noise = stack.enter_context(
-                    attack(network, severity, seed=plan.seed, granularity=plan.granularity)
-                )
-                keys = [name, *(f"companion {index}" for index in range(len(mates)))]
-                noise.pin(draw=draw, samples=keys)
-            return run_in_batch(network, image, mates)
+        own_batch = plan.statistics == "batch" and norm != "in"
+        return run_under(
+            network,
+            image,
+            severity,
+            seed=plan.seed,
+            keys=[name],
+            draw=draw,
+            companions=self._pool,
+            granularity=plan.granularity,
+            statistics=BatchNoise(plan.batch_size) if own_batch else None,
+        )
 
 
 def _ready(network: StyleNetwork, device: torch.device) -> StyleNetwork:

@@ -8,7 +8,7 @@ from pathlib import Path
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.device import choose_device
-from robust.style.plan import check_used, choose_severities
+from robust.norm_noise import GRANULARITY_OF_TESTS, check_used, choose_severities
 from robust.suites import SUITES, SuiteOptions
 from robust.suites.job import SuiteJob
 from robust.suites.subject import Subject, open_subjects, shared_data
@@ -69,7 +69,7 @@ def classifier_job(
         repeats=1 if repeats is None else repeats,
         noise=noise,
         severities=tuple(severities),
-        granularity=granularity or "sample",
+        granularity=granularity or GRANULARITY_OF_TESTS,
     )
     return SuiteJob(
         subjects,

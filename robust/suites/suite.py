@@ -15,6 +15,7 @@ from asr_core import limits
 from asr_core.data import ImageSet
 from asr_core.draws import check_seed
 from asr_core.registry import Registry, unknown_name
+from robust.norm_noise import GRANULARITY_OF_TESTS
 from robust.suites.condition import Condition
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class SuiteOptions:
     repeats: int = 1
     noise: str = "all"
     severities: tuple[str, ...] = ()
-    granularity: str = "sample"
+    granularity: str = GRANULARITY_OF_TESTS
     baseline: str = ""
 
     @property

@@ -1,29 +1,24 @@
-"""The suite "norm-noise": clean-trained networks under normalisation noise (DESIGN §5)."""
+"""The suite "norm-noise": clean-trained networks under normalisation noise."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from asr_core.draws import generator
-from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.norm_noise import (
     GRANULARITIES,
     RUNNING,
     BatchNoise,
     Severity,
-    attack,
     batch_name,
-    companions,
+    choose_severities,
+    deal,
     parse_severity,
+    run_under,
 )
-from robust.norm_noise.groups import grouped_statistics
-from robust.norm_noise.layers import require_norm_layers
-from robust.style.plan import choose_severities
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
@@ -34,32 +29,6 @@ BATCHES = (
 )  # fmt: skip
 """Batch noise of a run that names no severity, from mild to strong, the control last. It begins at
 a larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
-
-
-def shuffled_groups(
-    count: int, size: int, batch_size: int, *, seed: int, draw: int
-) -> list[Tensor]:
-    """``count`` images dealt into groups of ``size`` by chance, as batches of whole groups.
-
-    Args:
-        count: images of the split.
-        size: of a group.
-        batch_size: images at a time, rounded down to whole groups, at least one.
-        seed: of the draws; with ``draw`` and ``size`` it decides the groups.
-        draw: index of the draw.
-
-    Returns:
-        Indices int64; where ``count`` is no multiple of ``size`` the first images come again, to
-        fill the last group.
-
-    Raises:
-        InputError: a group is larger than the split.
-    """
-    if size > count:
-        raise InputError(f"a batch of {size} cannot be drawn from {count} images; take a smaller n")
-    order = torch.randperm(count, generator=generator("groups", seed, size, draw))
-    filled = torch.cat([order, order[: -count % size]])
-    return list(filled.split(max(1, batch_size // size) * size))
 
 
 @SUITES.register("norm-noise")
@@ -99,12 +68,8 @@ class NormNoise(Suite):
         return [
             Condition(severity.noise, severity.text, repeat, _statistics(severity))
             for severity in self.severities
-            for repeat in range(self._repeats(severity))
+            for repeat in range(self._options.repeats if severity.by_chance else 1)
         ]
-
-    def _repeats(self, severity: Severity) -> int:
-        by_chance = severity.noise != "constant" and not severity.is_control
-        return self._options.repeats if by_chance else 1
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
         """Under batch noise, whole batches of companions."""
@@ -115,7 +80,7 @@ class NormNoise(Suite):
             # as many images a forward as elsewhere, companions counted
             return super().batches(condition, count, max(1, batch_size // severity.size))
         seed = self._options.seed
-        return shuffled_groups(count, severity.size, batch_size, seed=seed, draw=condition.repeat)
+        return deal(count, severity.size, batch_size, seed=seed, draw=condition.repeat)
 
     def apply(
         self,
@@ -128,20 +93,15 @@ class NormNoise(Suite):
     ) -> Tensor:
         """The logits under one draw of the noise."""
         severity = parse_severity(condition.kind, str(condition.severity))
-        keys, seed, draw = indices.tolist(), self._options.seed, condition.repeat
-        if isinstance(severity, BatchNoise):
-            require_norm_layers(model)  # batch statistics of none would pass for robustness
-            step = 1
-            if severity.companions == "noise":
-                step = severity.size
-                images = _among_noise(images, step, seed=seed, keys=keys, draw=draw)
-            with grouped_statistics(model, severity.size):
-                found: Tensor = model(images)
-            return found[::step]
-        with attack(model, severity, seed=seed, granularity=self._options.granularity) as noise:
-            noise.pin(draw=draw, samples=keys)
-            logits: Tensor = model(images)
-        return logits
+        return run_under(
+            model,
+            images,
+            severity,
+            seed=self._options.seed,
+            keys=indices.tolist(),
+            draw=condition.repeat,
+            granularity=self._options.granularity,
+        )
 
     def settings(self) -> dict[str, Any]:
         """Seed, repeats, granularity, and who the companions are."""
@@ -177,18 +137,3 @@ def _norms(groups: Sequence[Cohort], key: str) -> dict[str, int]:
 
 def _statistics(severity: Severity) -> str:
     return batch_name(severity.size) if isinstance(severity, BatchNoise) else RUNNING
-
-
-def _among_noise(images: Tensor, size: int, *, seed: int, keys: list[int], draw: int) -> Tensor:
-    """Each image followed by its ``size - 1`` noise images: (N, …) -> (N · size, …)."""
-    return torch.cat(
-        [
-            torch.cat(
-                [
-                    image[None],
-                    companions(images, size - 1, seed=seed, image_key=key, draw=draw, kind="noise"),
-                ]
-            )
-            for image, key in zip(images, keys, strict=True)
-        ]
-    )

@@ -19,11 +19,15 @@ from torch import Tensor, nn
 
 from asr_core.data.split import sample_draws
 from asr_core.draws import generator
-from robust.norm_noise import REESTIMATED, batch_name, reestimated_statistics
-from robust.norm_noise.groups import grouped_statistics
+from robust.norm_noise import (
+    REESTIMATED,
+    batch_name,
+    batch_statistics,
+    deal,
+    reestimated_statistics,
+)
 from robust.norm_noise.layers import require_norm_layers
 from robust.suites.condition import CLEAN_KIND, Condition
-from robust.suites.kinds.norm_noise import shuffled_groups
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
 BATCH = 64
@@ -89,7 +93,7 @@ class NormStatistics(Suite):
         if condition.statistics == REESTIMATED:
             return super().batches(condition, count, batch_size)
         seed, draw = self._options.seed, condition.repeat
-        return shuffled_groups(count, self._size, batch_size, seed=seed, draw=draw)
+        return deal(count, self._size, batch_size, seed=seed, draw=draw)
 
     def apply(
         self,
@@ -104,7 +108,7 @@ class NormStatistics(Suite):
         if condition.statistics == REESTIMATED:
             logits: Tensor = model(images)
             return logits
-        with grouped_statistics(model, self._size):
+        with batch_statistics(model, self._size):
             grouped: Tensor = model(images)
         return grouped
 

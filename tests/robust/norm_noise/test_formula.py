@@ -1,4 +1,4 @@
-"""The oracle is DESIGN §5's formula, written out with explicit means and variances in float64."""
+"""The oracle is the formula, written out with explicit means and variances in float64."""
 
 import copy
 
@@ -13,7 +13,7 @@ from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from asr_core import insert_asr
-from robust.norm_noise import ConstantNoise, RandomNoise, attack
+from robust.norm_noise import ConstantNoise, Noise, RandomNoise
 
 EPS = 1e-5
 C = 6
@@ -173,7 +173,7 @@ def test_oracle_is_the_layer_when_clean(case):
 @pytest.mark.parametrize("case", CASES)
 def test_constant_noise_is_the_formula(case):
     layer, x, x_hat, gamma, beta, _ = made(case)
-    with attack(layer, ConstantNoise(0.8, 0.5), seed=0):
+    with Noise(layer, ConstantNoise(0.8, 0.5), seed=0):
         noisy = layer(x)
     assert torch.allclose(noisy, gamma * (0.8 * x_hat + 0.5) + beta, atol=1e-12, rtol=1e-12)
 
@@ -182,7 +182,7 @@ def test_constant_noise_is_the_formula(case):
 @pytest.mark.parametrize("case", CASES)
 def test_random_noise_is_the_formula_at_every_granularity(case, granularity):
     layer, x, x_hat, gamma, beta, channels = made(case)
-    with attack(layer, RandomNoise(0.5), seed=3, granularity=granularity):
+    with Noise(layer, RandomNoise(0.5), seed=3, granularity=granularity):
         noisy = layer(x)
     # recover x̂'s noise from the output, then ask for the pattern that the granularity promises
     axis = {"layer": None, "channel": channels, "sample": 0}[granularity]
@@ -206,7 +206,7 @@ def test_random_noise_is_the_formula_at_every_granularity(case, granularity):
 def test_random_draws_have_the_distributions_of_the_definition(severity, scale, shift):
     layer = nn.LayerNorm(2, elementwise_affine=False, eps=0).double()
     x = torch.tensor([[1.0, -1.0]], dtype=torch.float64)  # is its own x̂
-    with attack(layer, severity, seed=0), torch.no_grad():
+    with Noise(layer, severity, seed=0), torch.no_grad():
         y = torch.cat([layer(x) for _ in range(400)])
     na, nb = (y[:, 0] - y[:, 1]) / 2, (y[:, 0] + y[:, 1]) / 2
     assert scipy.stats.kstest(na.numpy(), scipy.stats.uniform(*scale).cdf).pvalue > 0.01
@@ -223,7 +223,7 @@ def test_noise_on_a_gated_layer_is_the_formula_with_v():
         layer.asr.psi.copy_(torch.linspace(-1, 1, C).reshape(layer.asr.psi.shape))
     v = layer.asr.scale().detach().reshape(C, 1, 1)
     assert (v - 1).abs().min() > 1e-3
-    with attack(model, ConstantNoise(0.8, 0.5), seed=0):
+    with Noise(model, ConstantNoise(0.8, 0.5), seed=0):
         noisy = model(x)
     assert torch.allclose(noisy, v * (gamma * (0.8 * x_hat + 0.5) + beta), atol=1e-12)
 
@@ -233,19 +233,19 @@ def test_noise_on_a_gated_layer_is_the_formula_with_v():
 def test_nested_attacks_compose_inner_first(inner_na, inner_nb, outer_na, outer_nb):
     layer, x, *_ = made("bn2d-eval")
     with (
-        attack(layer, ConstantNoise(outer_na, outer_nb), seed=0),
-        attack(layer, ConstantNoise(inner_na, inner_nb), seed=0),
+        Noise(layer, ConstantNoise(outer_na, outer_nb), seed=0),
+        Noise(layer, ConstantNoise(inner_na, inner_nb), seed=0),
     ):
         nested = layer(x)
     scale, shift = outer_na * inner_na, outer_na * inner_nb + outer_nb
-    with attack(layer, ConstantNoise(scale, shift), seed=0):
+    with Noise(layer, ConstantNoise(scale, shift), seed=0):
         assert torch.allclose(nested, layer(x), atol=1e-9)
 
 
 def test_gradients_are_those_of_the_formula():
     layer, x, *_ = made("bn2d")
     x = x.requires_grad_()
-    with attack(layer, RandomNoise(0.5), seed=0) as noise:
+    with Noise(layer, RandomNoise(0.5), seed=0) as noise:
         noise.pin(draw=0)
         assert torch.autograd.gradcheck(
             lambda x, w, b: torch.func.functional_call(layer, {"weight": w, "bias": b}, (x,)),

@@ -1,4 +1,4 @@
-"""robust.norm_noise.groups: many small batches in one forward, against one forward each."""
+"""batch_statistics by groups: many small batches in one forward, against one forward each."""
 
 import copy
 
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.errors import InputError, TargetError
-from robust.norm_noise import batch_statistics
-from robust.norm_noise.groups import grouped_statistics
+from robust.norm_noise import BatchNoise, ConstantNoise, Noise, batch_statistics
 
 
 def net(affine: bool = True) -> nn.Module:
@@ -50,7 +49,7 @@ def test_one_forward_gives_what_a_forward_a_group_gives(
     with torch.no_grad(), batch_statistics(model):
         expected = torch.cat([model(part) for part in x.split(size)])
         whole = model(x)
-    with torch.no_grad(), grouped_statistics(model, size):
+    with torch.no_grad(), batch_statistics(model, size):
         found = model(x)
     assert torch.allclose(found, expected, atol=1e-12, rtol=0)
     if groups > 1:
@@ -63,7 +62,7 @@ def test_groups_of_one_make_it_an_instance_norm() -> None:
     norm = nn.InstanceNorm2d(4, affine=True).double()
     norm.load_state_dict({"weight": model[1].weight, "bias": model[1].bias})
     twin[1] = norm
-    with torch.no_grad(), grouped_statistics(model, 1):
+    with torch.no_grad(), batch_statistics(model, 1):
         assert torch.allclose(model(images(3)), twin(images(3)), atol=1e-12)
 
 
@@ -76,9 +75,9 @@ def test_a_gated_net_gives_what_the_fused_one_gives() -> None:
                 parameter.normal_(generator=torch.Generator().manual_seed(3))
     plain = fuse_asr(model)
     with torch.no_grad():
-        with grouped_statistics(model, 3):
+        with batch_statistics(model, 3):
             gated = model(images(6))
-        with grouped_statistics(plain, 3):
+        with batch_statistics(plain, 3):
             assert torch.equal(plain(images(6)), gated)
         assert not torch.allclose(plain(images(6)), gated, atol=1e-3)
 
@@ -88,7 +87,7 @@ def test_the_model_is_as_before_afterwards(fails: bool) -> None:
     model = net()
     before, output = copy.deepcopy(model.state_dict()), model(images(4))
     try:
-        with grouped_statistics(model, 2):
+        with batch_statistics(model, 2):
             model(images(4))
             if fails:
                 raise KeyboardInterrupt
@@ -103,10 +102,10 @@ def test_a_batch_that_is_no_multiple_is_refused() -> None:
     model = net()
     with (
         pytest.raises(InputError, match="5 images is no multiple of groups of 2"),
-        grouped_statistics(model, 2),
+        batch_statistics(model, 2),
     ):
         model(images(5))
-    with pytest.raises(InputError, match="0 images cannot share"), grouped_statistics(model, 0):
+    with pytest.raises(InputError, match="0 images cannot share"), batch_statistics(model, 0):
         pass
 
 
@@ -116,7 +115,7 @@ def test_a_norm_with_a_forward_of_its_own_is_refused_and_nothing_is_changed() ->
             return super().forward(x).relu()
 
     model = nn.Sequential(nn.BatchNorm2d(3), Norm(3)).eval()
-    with pytest.raises(TargetError, match="'1' is a Norm"), grouped_statistics(model, 2):
+    with pytest.raises(TargetError, match="'1' is a Norm"), batch_statistics(model, 2):
         pass
     assert model[0].running_mean is not None
     assert not model[0]._forward_hooks
@@ -124,6 +123,25 @@ def test_a_norm_with_a_forward_of_its_own_is_refused_and_nothing_is_changed() ->
 
 def test_without_batch_norm_nothing_changes() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)).double()
-    with grouped_statistics(model, 2):
+    with batch_statistics(model, 2):
         found = model(images(4))
     assert torch.equal(found, model(images(4)))
+
+
+@pytest.mark.parametrize("batch_is_outside", [True, False])
+def test_other_noise_comes_after_the_groups_whichever_context_is_outside(
+    batch_is_outside: bool,
+) -> None:
+    model, x = net()[:2], images(6)
+    severities = [BatchNoise(2), ConstantNoise(0.5, 0.3)]
+    first, second = severities if batch_is_outside else reversed(severities)
+    features, norm = model[0](x), model[1]
+    expected = []
+    for part in features.split(2):
+        variance, mean = torch.var_mean(part, (0, 2, 3), correction=0, keepdim=True)
+        normal = (part - mean) / (variance + norm.eps).sqrt()
+        weight, bias = (p.reshape(-1, 1, 1) for p in (norm.weight, norm.bias))
+        expected.append(weight * (0.5 * normal + 0.3) + bias)
+    with torch.no_grad(), Noise(model, first), Noise(model, second):
+        assert torch.allclose(model(x), torch.cat(expected), atol=1e-12)
+    assert "forward" not in vars(norm)

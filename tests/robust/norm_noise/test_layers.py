@@ -6,7 +6,7 @@ from torch import nn
 
 from asr_core import insert_asr
 from asr_core.errors import InputError, TargetError
-from robust.norm_noise import ConstantNoise, attack, norm_layers
+from robust.norm_noise import ConstantNoise, Noise, norm_layers
 
 
 def small_net():
@@ -57,7 +57,7 @@ def test_a_layer_with_two_names_is_attacked_once():
     norm = nn.BatchNorm2d(4)
     net = nn.Sequential(norm, norm).eval()
     x = torch.randn(2, 4, 3, 3)
-    with attack(net, ConstantNoise(1, 1), seed=0) as noise:
+    with Noise(net, ConstantNoise(1, 1), seed=0) as noise:
         assert noise.layers == ("0",)
         assert torch.allclose(net(x), x + 2, atol=1e-4)  # once per call, not twice
 
@@ -65,14 +65,14 @@ def test_a_layer_with_two_names_is_attacked_once():
 def test_a_subclass_that_adds_an_activation_is_refused():
     net = nn.Sequential(timm.layers.BatchNormAct2d(4))
     with pytest.raises(TargetError, match=r"'0' is a BatchNormAct2d with a forward of its own"):
-        attack(net, ConstantNoise(0.8, 0.5), seed=0)
-    attack(nn.Sequential(net, nn.BatchNorm2d(4)), ConstantNoise(0.8, 0.5), seed=0, layers="1")
+        Noise(net, ConstantNoise(0.8, 0.5), seed=0)
+    Noise(nn.Sequential(net, nn.BatchNorm2d(4)), ConstantNoise(0.8, 0.5), seed=0, layers="1")
 
 
 def test_unbatched_instance_norm_is_refused_rather_than_misread():
     norm = nn.InstanceNorm2d(3)
     with (
-        attack(norm, ConstantNoise(0.8, 0.5), seed=0),
+        Noise(norm, ConstantNoise(0.8, 0.5), seed=0),
         pytest.raises(InputError, match=r"\(3, 3, 3\) without a batch axis"),
     ):
         norm(torch.randn(3, 3, 3))

@@ -8,7 +8,7 @@ from torch import nn
 from asr_core.errors import InputError, TargetError
 from robust.norm_noise import (
     ConstantNoise,
-    attack,
+    Noise,
     batch_name,
     batch_statistics,
     reestimated_statistics,
@@ -154,14 +154,14 @@ def test_reestimation_under_an_attack_sees_the_noise():
     model, x = net().eval(), images()
     with reestimated_statistics(model, [x]):
         clean = model[4].running_mean.clone()
-    with attack(model, ConstantNoise(0.5, 0.8), seed=0), reestimated_statistics(model, [x]):
+    with Noise(model, ConstantNoise(0.5, 0.8), seed=0), reestimated_statistics(model, [x]):
         assert (model[4].running_mean - clean).abs().min() > 0.05
 
 
 def test_reestimated_statistics_undo_an_offset_that_running_ones_keep():
     model = nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3, affine=False)).eval()
     x = images(16)
-    with attack(model, ConstantNoise(1, 5), seed=0, layers="0"):
+    with Noise(model, ConstantNoise(1, 5), seed=0, layers="0"):
         drifted = model(x).mean()
         with reestimated_statistics(model, [x]):
             assert model(x).mean().abs() < 1e-4
@@ -170,11 +170,14 @@ def test_reestimated_statistics_undo_an_offset_that_running_ones_keep():
 
 def test_only_the_chosen_layers_use_the_batch():
     model, x = net().eval(), images()
-    with batch_statistics(model, "4"):
+    with batch_statistics(model, layers="4"):
         assert model[1].running_mean is not None
         assert model[4].running_mean is None
         model(x)
-    with pytest.raises(TargetError, match="unknown norm layer 'bn'"), batch_statistics(model, "bn"):
+    with (
+        pytest.raises(TargetError, match="unknown norm layer 'bn'"),
+        batch_statistics(model, layers="bn"),
+    ):
         pass
 
 

@@ -12,10 +12,9 @@ from asr_core import fuse_asr
 from asr_core.data import ImageSet
 from asr_core.errors import InputError
 from asr_core.training import open_run
-from robust.norm_noise import BatchNoise, batch_statistics, parse_severity, run_in_batch, run_under
+from robust.norm_noise import BatchNoise, batch_statistics, deal, parse_severity, run_under
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
 from robust.suites.cohort import cohorts
-from robust.suites.kinds.norm_noise import shuffled_groups
 
 ALL = torch.arange(17)
 
@@ -63,7 +62,7 @@ def right(logits: Tensor, data: ImageSet) -> Tensor:
 def test_every_image_gets_the_defined_noise(
     model: nn.Module, data: ImageSet, noise: str, severity: str
 ) -> None:
-    """The oracle gives each image its own forward, or its own batch, as DESIGN §5 has it."""
+    """The oracle gives each image its own forward, or its own batch."""
     result = attacked(model, data, noise=noise, severities=(severity,), seed=3, repeats=2)
     images = data.test.test_batch(ALL)
     for outcome in result.outcomes[1:]:
@@ -75,8 +74,6 @@ def test_every_image_gets_the_defined_noise(
                 seed=3,
                 keys=ALL.tolist(),
                 draw=outcome.condition.repeat,
-                pool=images,
-                granularity="sample",
             )
         assert torch.equal(outcome.correct, right(logits, data))
         assert outcome.loss == pytest.approx(
@@ -92,42 +89,20 @@ def test_batches_of_companions_are_dealt_from_the_images_under_test(
     result = attacked(model, data, noise="batch", severities=(str(size),), repeats=2)
     for outcome in result.outcomes[1:]:
         draw = outcome.condition.repeat
-        (order,) = shuffled_groups(17, size, 10_000, seed=0, draw=draw)
+        (order,) = deal(17, size, 10_000, seed=0, draw=draw)
         losses = torch.zeros(17)
         with torch.no_grad(), batch_statistics(model):
             for group in order.split(size):
                 for place, own in enumerate(group):
                     mates = torch.cat([group[:place], group[place + 1 :]])
-                    logits = run_in_batch(
-                        model, data.test.test_batch(own[None]), data.test.test_batch(mates)
-                    )
+                    batch = torch.cat([data.test.test_batch(i) for i in (own[None], mates)])
+                    logits = model(batch)[:1]
                     losses[own] = nn.functional.cross_entropy(logits, data.test.labels[own[None]])
         assert outcome.loss == pytest.approx(losses.mean().item(), rel=1e-4)
         assert outcome.condition.statistics == f"batch (n = {size})"
     if size < 17:
         first, second = result.outcomes[1:]
         assert first.loss != second.loss, "the draws are one"
-
-
-@pytest.mark.parametrize(("count", "size", "batch"), [(17, 4, 9), (16, 4, 4), (3, 1, 2), (5, 5, 1)])
-def test_groups_are_whole_and_hold_every_image(count: int, size: int, batch: int) -> None:
-    batches = shuffled_groups(count, size, batch, seed=0, draw=0)
-    assert all(len(part) % size == 0 for part in batches)
-    assert all(len(part) <= max(batch, size) for part in batches)
-    assert set(torch.cat(batches).tolist()) == set(range(count))
-    assert sum(map(len, batches)) < count + size
-    for group in torch.cat(batches).split(size):
-        assert len(set(group.tolist())) == size, "an image is its own companion"
-
-
-def test_groups_follow_seed_draw_and_size_and_nothing_else() -> None:
-    def order(batch: int = 8, **changes: int) -> list[int]:
-        given = {"seed": 0, "draw": 0, "size": 4, **changes}
-        return torch.cat(shuffled_groups(16, given.pop("size"), batch, **given)).tolist()
-
-    assert order(batch=8) == order(batch=16)
-    assert len({tuple(order(**{k: 1})) for k in ("seed", "draw")} | {tuple(order())}) == 3
-    assert order(size=2) != order()
 
 
 def test_a_group_larger_than_the_split_is_refused(model: nn.Module, data: ImageSet) -> None:
@@ -198,7 +173,7 @@ def test_conditions_know_what_tables_call_them() -> None:
     ("options", "message"),
     [
         ({"noise": "bach"}, "unknown noise 'bach'. Did you mean 'batch'.*all"),
-        ({"noise": "all", "severities": ("2",)}, "--severity needs one noise"),
+        ({"noise": "all", "severities": ("2",)}, "name the noise"),
         ({"noise": "batch", "severities": ("x",)}, "is no number"),
         ({"granularity": "pixel"}, "unknown granularity 'pixel'"),
         ({"repeats": 0}, "repeats is 0"),

@@ -1,4 +1,4 @@
-"""robust.norm_noise.mixed_batch: foreign images reach a batch's statistics, and not its loss."""
+"""robust.norm_noise.foreign: foreign images reach a batch's statistics, and not its loss."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from robust.norm_noise import BatchNoise, RandomNoise
-from robust.norm_noise.mixed_batch import ForeignImages, mixed_batch
+from robust.norm_noise.companions import joined
+from robust.norm_noise.foreign import ForeignImages
 from robust.norm_noise.training import NO_NOISE, TrainNoise, parse_train_noise
 from robust.suites.subject import open_subject
 
@@ -27,7 +28,7 @@ def small() -> nn.Module:
 def test_outputs_are_those_of_the_whole_batch_cut_to_its_own_images() -> None:
     foreign = images(3, seed=1) * 0.1
     model, twin = small(), small()
-    with mixed_batch(model, lambda own: foreign):
+    with joined(model, lambda own: (torch.cat([own, foreign]), slice(4))):
         found = model(images())
     expected = twin(torch.cat([images(), foreign]))[:4]
     assert torch.equal(found, expected)
@@ -38,7 +39,7 @@ def test_outputs_are_those_of_the_whole_batch_cut_to_its_own_images() -> None:
 def test_no_loss_is_taken_of_foreign_images() -> None:
     """A gradient comes back only to the batch's own: each foreign logit has none."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))  # without statistics in common
-    with mixed_batch(model, lambda own: images(5, seed=1)):
+    with joined(model, lambda own: (torch.cat([own, images(5, seed=1)]), slice(4))):
         model(images()).sum().backward()
     gradient = model[1].weight.grad
     model.zero_grad()
@@ -48,7 +49,7 @@ def test_no_loss_is_taken_of_foreign_images() -> None:
 
 def test_afterwards_the_model_is_its_own_again_also_after_an_exception() -> None:
     model = small()
-    with pytest.raises(KeyboardInterrupt), mixed_batch(model, lambda own: own):
+    with pytest.raises(KeyboardInterrupt), joined(model, lambda own: (own, slice(None))):
         raise KeyboardInterrupt
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
@@ -56,11 +57,11 @@ def test_afterwards_the_model_is_its_own_again_also_after_an_exception() -> None
 
 def test_noise_follows_seed_and_step() -> None:
     foreign = ForeignImages("noise", seed=0)
-    first = foreign.at(3)(images())
+    first = foreign.draw(images(), step=3)
     assert first.shape == images().shape
-    assert torch.equal(first, ForeignImages("noise", seed=0).at(3)(images()))
-    assert not torch.equal(first, foreign.at(4)(images()))
-    assert not torch.equal(first, ForeignImages("noise", seed=1).at(3)(images()))
+    assert torch.equal(first, ForeignImages("noise", seed=0).draw(images(), step=3))
+    assert not torch.equal(first, foreign.draw(images(), step=4))
+    assert not torch.equal(first, ForeignImages("noise", seed=1).draw(images(), step=3))
     assert 0 <= first.min() < 0.1 < 0.9 < first.max() <= 1
 
 
@@ -68,7 +69,7 @@ def test_another_sets_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
     make_known(monkeypatch)
     train = tiny_data().train
     pool = train.test_batch(torch.arange(len(train)))
-    found = ForeignImages("tiny", seed=0).at(0)(images(30))
+    found = ForeignImages("tiny", seed=0).draw(images(30), step=0)
     assert found.shape == (30, 3, 8, 8)
     for picture in found:
         assert (pool == picture).flatten(1).all(1).any()
@@ -77,7 +78,7 @@ def test_another_sets_training_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_set_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"images of 32×32 pixels, not 8"):
-        ForeignImages("embedded", seed=0).at(0)(images())
+        ForeignImages("embedded", seed=0).draw(images(), step=0)
 
 
 @pytest.mark.parametrize("mix", ["noise", "tiny"])

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr_core.draws import check_seed, generator
 from asr_core.errors import InputError
-from robust.norm_noise.draws import check_seed, generator, uniform
 
 GOLDEN = [0.198918363925552, 0.155039926316188, 0.370593687508207, 0.187661208153824]
 
@@ -13,7 +13,7 @@ keys = st.lists(st.integers(-5, 2**70) | st.text(max_size=4), min_size=1, max_si
 
 
 def drawn(*parts):
-    return uniform(0, 1, 4, generator(*parts)).tolist()
+    return torch.rand(4, generator=generator(*parts), dtype=torch.float64).tolist()
 
 
 @given(keys, keys)
