@@ -6,16 +6,16 @@ Layer names are those of the public ``fast_neural_style`` example, so that its c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asr_core import ATTENTIONS, insert_asr, limits
-from asr_core.errors import InputError
-from asr_core.registry import Registry
+from asr_core.registry import Registry, unknown_name
 
 Head = Literal["sigmoid", "linear"]
+Upsample = Literal["nearest", "bilinear"]
 ATTENTION_OF_CONTROL = "const"
 
 NORMS: Registry[str | None] = Registry("norm")
@@ -40,11 +40,15 @@ class ConvLayer(nn.Module):
 
 
 class UpsampleConvLayer(ConvLayer):
-    """Nearest upsampling by two, then :class:`ConvLayer`: (N, C, H, W) -> (N, C', 2H, 2W)."""
+    """Upsampling by two, then :class:`ConvLayer`: (N, C, H, W) -> (N, C', 2H, 2W)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, upsample: Upsample) -> None:
+        super().__init__(inputs, outputs, kernel_size, 1)
+        self.upsample = upsample
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', 2H, 2W)."""
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.upsample))
 
 
 class ResidualBlock(nn.Module):
@@ -74,10 +78,12 @@ class StyleNetwork(nn.Module):
         blocks: residual blocks; the public example has 5.
         head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which
             works on [0, 255]; the output is clamped.
+        upsample: ``nearest`` is the public example's, and that of the shipped networks.
+            ``bilinear`` leaves no grid of pixel pairs in the picture.
         attention: the attention module of ``bn+asr``'s gates.
 
     Raises:
-        InputError: an unknown norm, attention or head, or a width or blocks out of range.
+        InputError: an unknown norm, attention, head or upsample, or a width or blocks out of range.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class StyleNetwork(nn.Module):
         width: int = 16,
         blocks: int = 3,
         head: Head = "sigmoid",
+        upsample: Upsample = "nearest",
         attention: str = "se",
     ) -> None:
         super().__init__()
@@ -94,13 +101,16 @@ class StyleNetwork(nn.Module):
         ATTENTIONS[attention]  # an unknown name is an error for every norm
         limits.whole("width", width, 1, limits.WIDTH)
         limits.whole("blocks", blocks, 0, limits.BLOCKS)
-        if head not in ("sigmoid", "linear"):
-            raise InputError(f"unknown head {head!r}; known: sigmoid, linear")
+        if head not in get_args(Head):
+            raise unknown_name("head", head, list(get_args(Head)))
+        if upsample not in get_args(Upsample):
+            raise unknown_name("upsample", upsample, list(get_args(Upsample)))
         self.config: dict[str, Any] = {
             "norm": norm,
             "width": width,
             "blocks": blocks,
             "head": head,
+            "upsample": upsample,
             "attention": attention,
         }
         self.head = head
@@ -114,9 +124,9 @@ class StyleNetwork(nn.Module):
         self.block_names = [f"res{index}" for index in range(1, blocks + 1)]
         for name in self.block_names:
             self.add_module(name, ResidualBlock(4 * width, make))
-        self.deconv1 = UpsampleConvLayer(4 * width, 2 * width, 3, 1)
+        self.deconv1 = UpsampleConvLayer(4 * width, 2 * width, 3, upsample)
         self.in4 = make(2 * width)
-        self.deconv2 = UpsampleConvLayer(2 * width, width, 3, 1)
+        self.deconv2 = UpsampleConvLayer(2 * width, width, 3, upsample)
         self.in5 = make(width)
         self.deconv3 = ConvLayer(width, 3, 9, 1)
         if gate is not None:

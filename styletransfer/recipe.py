@@ -11,6 +11,7 @@ from pydantic import Field
 from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.schema import Number, Seed, Text, record
+from styletransfer.network import Upsample
 
 _Side = Annotated[int, Field(ge=64, le=limits.SIDE, multiple_of=4)]
 _Weight = Annotated[Number, Field(ge=0)]
@@ -40,6 +41,7 @@ class StyleRecipe:
     seed: Seed = 0
     width: Annotated[int, Field(ge=1, le=limits.WIDTH)] = 16
     blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)] = 3
+    upsample: Upsample = "nearest"
     steps: Annotated[int, Field(ge=1, le=limits.STEPS)] = 800
     size: _Side = 256
     coarse_size: _Side = 128

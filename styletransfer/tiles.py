@@ -61,9 +61,11 @@ def _margin(network: StyleNetwork) -> int:
     """How far the network looks, in pixels, rounded up to its stride.
 
     The convolutions before the blocks see 4, 1 and 2 pixels, the two of a block 4 each, those after
-    them 2, 1 and 4; upsampling rounds by up to 3.
+    them 2, 1 and 4; upsampling rounds by up to 3. Bilinear upsampling also sees a neighbour, which
+    is 4 pixels away at a quarter of the size and 2 at half.
     """
     looks = 4 + 1 + 2 + 2 * 4 * network.config["blocks"] + 2 + 1 + 4 + 3
+    looks += 4 + 2 if network.config["upsample"] == "bilinear" else 0
     return -(-looks // _STRIDE) * _STRIDE
 
 

@@ -54,7 +54,11 @@ def new_network(recipe: StyleRecipe) -> StyleNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return StyleNetwork(
-            recipe.norm, width=recipe.width, blocks=recipe.blocks, attention=recipe.attention
+            recipe.norm,
+            width=recipe.width,
+            blocks=recipe.blocks,
+            upsample=recipe.upsample,
+            attention=recipe.attention,
         )
 
 
@@ -203,7 +207,8 @@ def _restore(
     """Put the saved state in place; returns the number of steps that it has done."""
     fields = read_state(path, "recipe")
     state = parse_fields(_State, fields, where=str(path), error=CheckpointError)
-    require_same(state.recipe, identity, path)
+    # Runs from before there was a choice upsample like this.
+    require_same({"upsample": "nearest", **state.recipe}, identity, path)
     check_tensors(path, state.network)
     load_strictly(network, state.network, f"{path}: not the tensors of its own run")
     load_optimizer(optimizer, state.optimizer, str(path))

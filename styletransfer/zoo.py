@@ -25,7 +25,7 @@ from asr_core.saving.checkpoint import (
 )
 from asr_core.saving.schema import Name, Number, Seed, Text, parse, record
 from asr_core.saving.sized import no_larger_than
-from styletransfer.network import StyleNetwork
+from styletransfer.network import Head, StyleNetwork, Upsample
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The folder of the shipped weights; ``scripts/make_style_weights.py`` makes them again."""
@@ -53,8 +53,9 @@ class NetworkConfig:
     norm: Name
     width: Annotated[int, Field(ge=1, le=limits.WIDTH)]
     blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)]
-    head: Literal["sigmoid", "linear"]
+    head: Head
     attention: Name
+    upsample: Upsample = "nearest"  # networks from before there was a choice don't name it
 
 
 @record

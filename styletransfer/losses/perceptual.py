@@ -84,10 +84,12 @@ class PerceptualLoss(nn.Module):
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Channel means (N, C, 1) and covariances (N, C, C) of features (N, C, h, w)."""
-    flat = features.flatten(2)
-    mean = flat.mean(dim=2, keepdim=True)
-    centred = flat - mean
-    return mean, centred @ centred.transpose(1, 2) / flat.shape[2]
+    # Autocast would round the covariances, of which the style loss is a difference.
+    with torch.autocast(features.device.type, enabled=False):
+        flat = _precise(features).flatten(2)
+        mean = flat.mean(dim=2, keepdim=True)
+        centred = flat - mean
+        return mean, centred @ centred.transpose(1, 2) / flat.shape[2]
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -98,5 +100,11 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 def _relative(found: Tensor, target: Tensor) -> Tensor:
+    found, target = _precise(found), _precise(target)
     error = (found - target).square().flatten(1).sum(dim=1)
     return error / (target.square().flatten(1).sum(dim=1) + _EPS)
+
+
+def _precise(values: Tensor) -> Tensor:
+    """In float32 at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -211,6 +211,19 @@ def test_sizes_out_of_range_are_refused(size: dict[str, int]) -> None:
         StyleNetwork("in", **size)
 
 
-def test_an_unknown_head_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown head 'tanh'; known: sigmoid, linear"):
-        StyleNetwork("in", head="tanh")  # type: ignore[arg-type]
+@pytest.mark.parametrize("option", ["head", "upsample"])
+def test_an_unknown_choice_is_refused(option: str) -> None:
+    with pytest.raises(InputError, match="tanh"):
+        StyleNetwork("in", **{option: "tanh"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+def test_upsampling_is_torchs_own(upsample: str) -> None:
+    made = StyleNetwork("bn", width=4, blocks=0, upsample=upsample).eval()  # type: ignore[arg-type]
+    features = images(1, 16, 5, 6)
+    doubled = nn.Upsample(scale_factor=2, mode=upsample)(features)
+    wanted = made.deconv1.conv2d(made.deconv1.reflection_pad(doubled))
+    assert torch.equal(made.deconv1(features), wanted)
+    other = new_network(StyleRecipe(norm="bn", width=4, blocks=0, upsample="bilinear"))
+    assert other.config["upsample"] == "bilinear"
+    assert StyleNetwork("in").config["upsample"] == "nearest"

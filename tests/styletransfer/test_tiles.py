@@ -1,5 +1,7 @@
 """styletransfer.tiles: the same output as in one piece, and no more memory for a larger picture."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,9 +17,9 @@ from styletransfer.tiles import in_tiles
 pytestmark = pytest.mark.filterwarnings("ignore:no gate has changed")
 
 
-def network(norm: str, *, blocks: int = 1, width: int = 4) -> StyleNetwork:
+def network(norm: str, *, blocks: int = 1, width: int = 4, **config: Any) -> StyleNetwork:
     """In float64, of random affines; batch norms know the statistics of what they are given."""
-    made = StyleNetwork(norm, width=width, blocks=blocks).double()
+    made = StyleNetwork(norm, width=width, blocks=blocks, **config).double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in made.state_dict().items():
@@ -42,10 +44,14 @@ def pieces(made: nn.Module) -> list[tuple[int, ...]]:
     return seen
 
 
-@pytest.mark.parametrize("norm", ["in", "bn", "bn+asr", "bn+const"])
+@pytest.mark.parametrize(
+    ("norm", "upsample"), [("in", "nearest"), ("bn", "nearest"), ("in", "bilinear"),
+    ("bn", "bilinear"), ("bn+asr", "bilinear")],
+)  # fmt: skip
 @pytest.mark.parametrize("blocks", [0, 2])
-def test_tiles_join_without_a_seam(norm: str, blocks: int) -> None:
-    made, x = network(norm, blocks=blocks), images(2, 3, 132, 200 if blocks else 100)
+def test_tiles_join_without_a_seam(norm: str, upsample: str, blocks: int) -> None:
+    made = network(norm, blocks=blocks, upsample=upsample)
+    x = images(2, 3, 132, 200 if blocks else 100)
     with torch.no_grad():
         wanted = made(x)
         seen = pieces(made)
@@ -57,9 +63,11 @@ def test_tiles_join_without_a_seam(norm: str, blocks: int) -> None:
     assert wanted.std((2, 3)).min() > 0.001, "the picture is to be seen in it"
 
 
-def test_a_smaller_margin_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+def test_a_smaller_margin_shows(monkeypatch: pytest.MonkeyPatch, upsample: str) -> None:
     """The margin is what the network looks at, so the test above could fail."""
-    made, x = network("bn", blocks=2), images(1, 3, 132, 260)
+    made = network("bn", blocks=2, upsample=upsample)
+    x = images(1, 3, 132, 260)
     margin = tiles._margin(made)
     monkeypatch.setattr(tiles, "_margin", lambda _: margin - 8)
     with torch.no_grad():

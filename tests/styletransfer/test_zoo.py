@@ -80,6 +80,18 @@ def test_the_file_is_half_the_size(saved: Path) -> None:
     assert saved.stat().st_size < 0.75 * whole
 
 
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+def test_upsampling_comes_back_and_files_without_it_are_nearest(
+    tmp_path: Path, upsample: Any
+) -> None:
+    path = tmp_path / "x.safetensors"
+    made = StyleNetwork("in", width=4, blocks=0, upsample=upsample)
+    save_network(path, made, style="waves", seed=0, facts={})
+    assert load_network(path)[0].config["upsample"] == upsample
+    rewrite(path, lambda tensors, meta: meta["model"].pop("upsample"))
+    assert load_network(path)[0].config["upsample"] == "nearest"
+
+
 def test_the_facts_come_back(saved: Path) -> None:
     _, meta = load_network(saved)
     assert meta["kind"] == "style-network"

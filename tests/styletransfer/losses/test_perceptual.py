@@ -120,6 +120,27 @@ def test_statistics_are_numpys(channels: int, height: int, width: int, seed: int
         assert np.allclose(covariance[index], np.cov(flat, bias=True), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_are_precise_under_autocast(dtype: torch.dtype) -> None:
+    features = pictures(1, 4, 9, 9) + 10  # large means: rounded covariances would be noise
+    wanted = statistics(features.to(dtype).double())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = statistics(features.to(dtype))
+        rounded = (features[0].flatten(1) @ features[0].flatten(1).T).dtype
+    assert rounded == torch.bfloat16, "autocast does not reach the product"
+    for precise, value in zip(wanted, found, strict=True):
+        assert value.dtype == torch.float32
+        assert torch.allclose(value.double(), precise, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_of_half_precision_features_is_taken_in_float32() -> None:
+    half = PerceptualLoss(Constant([pictures(1, 4, 9, 9).half()]), pictures(3, 9, 9))
+    terms = half(pictures(2, 3, 9, 9).half(), pictures(2, 3, 9, 9, seed=1).half())
+    assert terms.content.dtype == terms.style.dtype == torch.float32
+    large = PerceptualLoss(Constant([200 * pictures(1, 4, 9, 9).half()]), pictures(3, 9, 9))
+    assert large(pictures(1, 3, 9, 9), pictures(1, 3, 9, 9)).style.isfinite().all()
+
+
 def test_mean_and_covariance_say_what_the_gram_matrix_says() -> None:
     """Johnson's eq. 3, up to its factor: G = Σ + μμᵀ."""
     features = pictures(1, 6, 9, 7)
