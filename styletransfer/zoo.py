@@ -28,7 +28,7 @@ from asr_core.saving.sized import no_larger_than
 from styletransfer.network import Head, StyleNetwork, Upsample
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""The folder of the shipped weights; ``scripts/make_style_weights.py`` makes them again."""
+"""The folder of the shipped weights; ``scripts/weights/style_networks.py`` makes them again."""
 
 KIND = "style-network"
 _PUBLIC_FIRST_LAYER = "conv1.conv2d.weight"

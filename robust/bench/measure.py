@@ -175,7 +175,7 @@ def bench(
     batch_size: int = 16,
     rounds: int = 7,
     device: torch.device | str = "cpu",
-    on_forward: Callable[[], None] | None = None,
+    on_forward: Callable[[], object] = lambda: None,
 ) -> list[Row]:
     """Parameters and speed of the :func:`variants`, which take turns.
 

@@ -1,25 +1,55 @@
-"""How fast models are beside each other."""
+"""How fast models and other steps are beside each other."""
 
 from __future__ import annotations
 
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Step = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
 
-def side_by_side(models: Sequence[nn.Module], inputs: Tensor, *, rounds: int = 7) -> list[float]:
-    """Median seconds of a forward of each model, in turns after a warm-up round.
+
+def in_turns(
+    steps: Mapping[Name, Step],
+    rounds: int,
+    *,
+    clock: Callable[[], float] = time.process_time,
+    on_step: Callable[[], object] = lambda: None,
+    on_round: Callable[[dict[Name, float]], object] = lambda seconds: None,
+) -> dict[Name, list[float]]:
+    """Seconds of each step in each round, after a round of warm-up that does not count.
+
+    The steps take turns, so that what else the machine does slows them alike, in an order drawn
+    anew each round, so that none always follows the same other one.
 
     Args:
-        models: in eval mode, on the device of ``inputs``.
-        inputs: what each takes.
-        rounds: how often each is timed, 1 or more.
+        steps: by name.
+        rounds: how many count.
+        clock: gives seconds; by default the CPU time of the process.
+        on_step: called after each step, ``len(steps) * (rounds + 1)`` times.
+        on_round: called with the seconds of each round that counts.
     """
-    return [statistics.median(seconds) for seconds in timed(models, inputs, rounds=rounds)]
+    seconds: dict[Name, list[float]] = {name: [] for name in steps}
+    order = random.Random()  # not the caller's draws
+    for turn in range(rounds + 1):
+        measured = dict.fromkeys(steps, 0.0)
+        for name in order.sample(list(steps), len(steps)):
+            start = clock()
+            steps[name]()
+            measured[name] = clock() - start
+            on_step()
+        if turn:
+            for name in steps:
+                seconds[name].append(measured[name])
+            on_round(measured)
+    return seconds
 
 
 @torch.inference_mode()
@@ -28,32 +58,26 @@ def timed(
     inputs: Tensor,
     *,
     rounds: int = 7,
-    on_forward: Callable[[], None] | None = None,
+    on_forward: Callable[[], object] = lambda: None,
 ) -> list[list[float]]:
-    """Seconds of every forward, for each model ``rounds`` of them; see :func:`side_by_side`.
-
-    The models take turns, so that what else the machine does in a round slows them alike, in an
-    order drawn anew each round, so that none always follows the same other one.
+    """Seconds by the clock of every forward, for each model ``rounds`` of them, in turns.
 
     Args:
+        models: in eval mode, on the device of ``inputs``.
+        inputs: what each takes.
+        rounds: how often each is timed, 1 or more.
         on_forward: called after each forward, ``len(models) * (rounds + 1)`` times.
     """
-    times: list[list[float]] = [[] for _ in models]
-    turns = list(zip(models, times, strict=True))
-    order = random.Random()  # not the caller's draws
-    for turn in range(rounds + 1):
-        for model, measured in order.sample(turns, len(turns)):
-            _wait(inputs.device)
-            start = time.perf_counter()
-            model(inputs)
-            _wait(inputs.device)
-            if turn:
-                measured.append(time.perf_counter() - start)
-            if on_forward is not None:
-                on_forward()
-    return times
+
+    def clock() -> float:
+        if inputs.device.type == "cuda":
+            torch.cuda.synchronize(inputs.device)
+        return time.perf_counter()
+
+    steps = {place: partial(model, inputs) for place, model in enumerate(models)}
+    return list(in_turns(steps, rounds, clock=clock, on_step=on_forward).values())
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def side_by_side(models: Sequence[nn.Module], inputs: Tensor, *, rounds: int = 7) -> list[float]:
+    """The median of :func:`timed`, for each model."""
+    return [statistics.median(seconds) for seconds in timed(models, inputs, rounds=rounds)]

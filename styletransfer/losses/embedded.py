@@ -16,7 +16,7 @@ from styletransfer.losses.mini_vgg import MiniVGG
 from styletransfer.losses.random_filters import RandomFilters
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "mini-vgg.safetensors"
-"""The shipped mini-VGG; ``scripts/make_loss_network.py`` makes it again."""
+"""The shipped mini-VGG; ``scripts/weights/loss_network.py`` makes it again."""
 
 KIND = "mini-vgg"
 _LUMA = (0.299, 0.587, 0.114)

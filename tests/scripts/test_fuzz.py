@@ -21,7 +21,7 @@ from safetensors.torch import save
 from asr_core.errors import InputError, ParityError
 from robust.cli import COMMANDS, Lazy
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "checks"
 
 
 @pytest.fixture(scope="module", autouse=True)

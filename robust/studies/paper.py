@@ -1,0 +1,92 @@
+"""The paper's supplementary, figure by figure: what makes it here, and was its claim seen?
+
+Each study says what it found in docs/paper.json; the first section of docs/RESULTS.md is a table
+of that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from asr_core.errors import InputError
+from asr_core.saving.files import write_json
+from robust.studies.sections import put_section
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure or table of the paper.
+
+    Attributes:
+        shows: which, as "Fig. 6–13".
+        claim: what the paper sees in it.
+        command: makes it.
+        seen: whether the claim was seen, in a word or two.
+        found: the numbers.
+    """
+
+    shows: str
+    claim: str
+    command: str
+    seen: str
+    found: str
+
+
+STUDIES = ("costs", "settings", "sweeps", "stripes", "style", "noise")
+"""Who has lines, in the order of the table."""
+
+SETTINGS = (
+    Line(
+        "Tables 2–4",
+        "how networks were trained",
+        "robust recipes",
+        "",
+        "no claim: each column is a recipe, and a test holds every cell to the printed table",
+    ),
+    Line(
+        "Fig. 1–5",
+        "where gates stand",
+        "robust inspect asr:resnet164",
+        "",
+        "no claim: the thirteen backbones have their gates there; PLACEMENT.md has other models",
+    ),
+)
+
+ABOUT = """## The paper's supplementary, figure by figure
+
+What makes each figure and table here, and whether its claim was seen: on embedded data, with small
+networks and few epochs, as the sections below say. "No" means not seen here; where an interval
+holds 0 that is no proof of the contrary.
+"""
+HEAD = "| paper | claim | command | seen? | found |\n|---|---|---|---|---|"
+
+
+def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
+    """Say what ``study`` found: replaces its lines in docs/paper.json, and the table.
+
+    Raises:
+        InputError: an unknown study.
+    """
+    if study not in STUDIES:
+        raise InputError(f"unknown study {study!r}; known: {', '.join(STUDIES)}")
+    file = docs / "paper.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    found["settings"] = [asdict(line) for line in SETTINGS]
+    found[study] = [asdict(line) for line in lines]
+    found = {name: found[name] for name in STUDIES if name in found}
+    write_json(file, found)
+    rows = [_row(Line(**line)) for name in found for line in found[name]]
+    put_section(docs / "RESULTS.md", "paper", "\n".join([ABOUT, HEAD, *rows]))
+
+
+def answer(seen: int, of: int) -> str:
+    """Of ``of`` cases, the claim was seen in ``seen``."""
+    return "yes" if seen == of else "in part" if seen else "no"
+
+
+def _row(line: Line) -> str:
+    seen = f"**{line.seen}**" if line.seen else ""
+    return f"| {line.shows} | {line.claim} | `{line.command}` | {seen} | {line.found} |"

@@ -1,0 +1,86 @@
+"""Tables 5 and 6 of the paper's supplementary: what is trained, and the section "sweeps"."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr_core.errors import InputError
+from robust.studies.paper import Line, put_lines
+from robust.studies.sections import put_section
+from robust.sweep import Outcome, load_sweep, run_sweep
+from robust.sweep.claims import CANNOT_TELL, CONTRADICTED, NO_DIFFERENCE, SEEN
+
+SWEEPS = {
+    "init": "Table 5: what ψ starts from (appendix C)",
+    "delta": "Table 6: gates a position (appendix D)",
+}
+SAID = {SEEN: "yes", CONTRADICTED: "the contrary", NO_DIFFERENCE: "no", CANNOT_TELL: "cannot tell"}
+ABOUT = """## Sweeps: the start of ψ, and gates a position
+
+Made by `python scripts/studies/sweeps.py {arguments}`, which is `robust sweep init` and `robust
+sweep delta` with `--recipe {recipe} --epochs {epochs} --seeds {seeds} --precision bf16
+--channels-last`. Network and data are far smaller than the paper's, and the epochs far fewer:
+levels are not to be compared with the paper's, only the order within a row. An answer is "seen"
+only if the paired differences over seeds leave 0 out, all comparisons of a claim together at 95 %;
+with {seeds} seeds that takes a large or a very steady difference."""
+
+
+def page(outcomes: Sequence[Outcome], arguments: str) -> str:
+    """The section; ``arguments`` are those of the script."""
+    config = outcomes[0].results.runs[0].config
+    about = ABOUT.format(
+        arguments=arguments,
+        recipe=config.recipe.name,
+        epochs=config.recipe.epochs,
+        seeds=outcomes[0].results.sweep.seeds,
+    )
+    parts = [about]
+    for outcome in outcomes:
+        parts += [f"### {SWEEPS[outcome.results.sweep.name]}", outcome.page()]
+    return "\n\n".join(parts)
+
+
+def lines(outcomes: Sequence[Outcome]) -> list[Line]:
+    """Each claim over all rows: was it seen?"""
+    return [
+        Line(
+            SWEEPS[outcome.results.sweep.name].partition(":")[0],
+            answer.claim.say,
+            f"robust sweep {outcome.results.sweep.name}",
+            SAID[answer.answer],
+            answer.sentence,
+        )
+        for outcome in outcomes
+        for answer in outcome.answers
+        if answer.where == "all rows"
+    ]
+
+
+def study(
+    runs: Path, docs: Path, *, recipe: str, epochs: int, seeds: int, workers: int = 1
+) -> None:
+    """Train what is missing, and write the section.
+
+    Raises:
+        InputError: a run failed.
+    """
+    outcomes = []
+    for name in SWEEPS:
+        sweep = load_sweep(name).override(
+            recipe=recipe, epochs=epochs, seeds=seeds, precision="bf16", channels_last=True
+        )
+        outcome = run_sweep(
+            sweep,
+            runs / name,
+            workers=workers,
+            device="cpu",
+            tell=lambda line: print(line, file=sys.stderr),
+        )
+        if outcome.failures:
+            raise InputError("; ".join(outcome.failures))
+        outcomes.append(outcome)
+    text = page(outcomes, f"--epochs {epochs} --seeds {seeds}")
+    put_section(docs / "RESULTS.md", "sweeps", text)
+    put_lines(docs, "sweeps", lines(outcomes))

@@ -1,0 +1,127 @@
+"""Time and memory of the main job, of start-up, and of the folded style network.
+
+Prints a table and writes JSON. Run it on a quiet machine; ratios are taken within one run.
+
+    python scripts/benchmarks/attack.py [--stream-images 1000] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from styletransfer.network import StyleNetwork
+from styletransfer.stylize import fold_network, speed_ratio
+
+ROBUST = [sys.executable, "-m", "robust"]
+
+
+def measured(*arguments: str) -> tuple[float, float]:
+    """Seconds and peak memory (MB) of one ``robust`` command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [*ROBUST, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    error = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"robust {' '.join(arguments)} failed: {error.decode()}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def start_up(rounds: int = 7) -> dict[str, Any]:
+    seconds = sorted(measured("--help")[0] for _ in range(rounds))
+    return {"what": "robust --help, median", "seconds": seconds[rounds // 2], "bound": "0.25 s"}
+
+
+def main_job(folder: Path) -> dict[str, Any]:
+    seconds, memory = measured(
+        "attack", "--noise", "batch", "--quiet", "--out", str(folder / "run")
+    )
+    return {
+        "what": "robust attack --noise batch",
+        "seconds": seconds,
+        "megabytes": memory,
+        "bound": "60 s, 1500 MB",
+    }
+
+
+def streaming(folder: Path, count: int) -> list[dict[str, Any]]:
+    """The same attack on few and on many images: memory must not grow with their number."""
+    rows = []
+    for images in (max(2, count // 20), count):
+        place = folder / f"images-{images}"
+        place.mkdir()
+        for index in range(images):
+            shade = 40 + index * 170 // images
+            gradient = Image.linear_gradient("L").resize((80, 80))
+            Image.merge("RGB", (gradient, gradient.rotate(90), gradient.point([shade] * 256))).save(
+                place / f"{index:05}.png"
+            )
+        options = ["--norm", "bn", "--train-seeds", "1", "--severity", "2", "--repeats", "1"]
+        seconds, memory = measured(
+            "attack", "--images", str(place), "--size", "64", "--quiet", *options,
+            "--out", str(folder / f"run-{images}"),
+        )  # fmt: skip
+        what = f"attack on {images} images of 64 px"
+        rows.append(
+            {"what": what, "seconds": seconds, "megabytes": memory, "bound": "equal memory"}
+        )
+    return rows
+
+
+def folded() -> list[dict[str, Any]]:
+    """The IN network against BN+ASR of the same width, folded, at 512 px."""
+    rows = []
+    image = torch.rand(1, 3, 512, 512)
+    for threads in sorted({1, torch.get_num_threads()}):
+        torch.set_num_threads(threads)
+        instance, fast = StyleNetwork("in").eval(), fold_network(StyleNetwork("bn+asr").eval())
+        slow_seconds, fast_seconds = speed_ratio(instance, fast, image, rounds=9)
+        rows.append(
+            {
+                "what": f"512 px, {threads} threads: IN {slow_seconds * 1000:.0f} ms, folded",
+                "seconds": fast_seconds,
+                "ratio": slow_seconds / fast_seconds,
+                "bound": "ratio above 1",
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stream-images", type=int, default=1000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [
+            start_up(), main_job(folder), *folded(), *streaming(folder, options.stream_images),
+        ]  # fmt: skip
+    table = Table("what", "seconds", "peak MB", "ratio", "bound")
+    for row in rows:
+        cells = [
+            f"{row[key]:.2f}" if key in row else "" for key in ("seconds", "megabytes", "ratio")
+        ]
+        table.add_row(row["what"], *cells, row["bound"])
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Damaged inputs for ``scripts/fuzz.py``: what they are made of, and how they are watched."""

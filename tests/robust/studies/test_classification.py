@@ -1,0 +1,160 @@
+"""The classification study: its table and verdicts by hand, and how it runs what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fake_training import fake_python
+from finished import result, write_config
+from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
+
+import asr_core.data
+import asr_core.training
+from asr_core.errors import InputError
+from asr_core.training import TrainConfig
+from robust.cli import main
+from robust.studies import classification as study
+
+HALF = 2.776445 * 2.5**0.5 / 5**0.5
+"""Half the 95 % interval of five values in steps of one: t(4) = 2.776445, variance 2.5."""
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> Iterator[None]:
+    yield
+    forget_accelerator()
+
+
+def write(cell: Any, config: TrainConfig, *, top1: float = 0.5, seconds: float = 60.0) -> None:
+    """A finished run's record."""
+    cell.folder.mkdir(parents=True)
+    write_config(cell.folder, config)
+    (cell.folder / "result.json").write_text(result(seconds=seconds, top1=top1, top5=0.95))
+
+
+def five_seeds(folder: Path) -> Any:
+    """Top-1 by variant and seed; ASR is 2 points above plain in each seed, the control below."""
+    done = study.cells(folder, 5)
+    above = {"plain": 0, "live-se": 0, "asr-se": 2, "both-se": 0, "asr-const": -1}
+    for (name, seed), cell in done.items():
+        # Live attention differs from plain by -2 … 2 points: no difference on the whole.
+        own = 4 - seed if name == "live-se" else seed
+        write(cell, study.config(name, seed), top1=(70 + above[name] + own) / 100)
+    return done
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_the_table_by_hand(tmp_path: Path) -> None:
+    done = five_seeds(tmp_path)
+    step = {name: [1.0, 2.0, 4.0] for name in study.VARIANTS}
+    step["live-se"] = [1.5, 5.0, 6.0]  # ratios 1.5, 2.5, 1.5
+    inference = {**{name: [0.5, 0.5] for name in study.VARIANTS}, study.FOLDED: [0.4, 0.2]}
+    rows = study.table(done, 5, {"step": step, "inference": inference}, steps=112).splitlines()[2:]
+    assert f"{HALF:.2f}" == "1.96"
+    assert rows[0] == "| plain | 72.00 ± 1.96 | 95.00 ± 0.00 |  | 224 | 1.00 | 1.00 |"
+    # the differences are 4, 2, 0, -2, -4: twice the spread
+    assert (
+        rows[1] == "| SE, live | 72.00 ± 1.96 | 95.00 ± 0.00 | +0.00 ± 3.93 | 560 | 1.50 | 1.00 |"
+    )
+    assert "| 74.00 ± 1.96 | 95.00 ± 0.00 | +2.00 ± 0.00 |" in rows[2]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {t}" for t in study.TITLES.values()]
+
+
+def test_verdicts_follow_the_intervals(tmp_path: Path) -> None:
+    top1 = study.figures(five_seeds(tmp_path), 5, "top1")
+
+    def verdict(one: str, other: str) -> str:
+        return study.verdict(top1, one, other)
+
+    assert verdict("asr-se", "plain").endswith(
+        " against plain: +2.00 ± 0.00 points: more accurate."
+    )
+    assert verdict("asr-const", "plain").endswith("-1.00 ± 0.00 points: less accurate.")
+    assert verdict("live-se", "plain").endswith("+0.00 ± 3.93 points: no difference seen.")
+    first = {name: values[:1] for name, values in top1.items()}
+    assert study.verdict(first, "asr-se", "plain").endswith("+2.00 points; one seed cannot tell.")
+
+
+def test_the_page_says_what_was_done(tmp_path: Path) -> None:
+    done = five_seeds(tmp_path)
+    inference = {**{name: [0.5, 0.5] for name in study.VARIANTS}, study.FOLDED: [0.4, 0.4]}
+    step = {name: [1.0, 1.0] for name in study.VARIANTS}
+    page = study.page(done, 5, {"step": step, "inference": inference})
+    said = " ".join(page.split())
+    assert "`resnet29-embedded` (4 epochs;" in said
+    assert "5 seeds of each variant" in said
+    assert "on 1800 test patches" in said
+    assert "An epoch is 112 training steps of 64 images" in said, "7200 // 64"
+    assert "ASR(SE) takes 0.80 of plain's time" in said
+    assert sum(line.startswith("- ") for line in page.splitlines()) == len(study.PAIRS)
+
+
+def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:
+    done = five_seeds(tmp_path)
+    study.check(done)
+    cell = done["asr-se", 3]
+    config = study.config("asr-se", 3)
+    write_config(cell.folder, replace(config, recipe=config.recipe.override(epochs=1)))
+    with pytest.raises(InputError, match=r"asr-se-3 is a run with other options"):
+        study.check(done)
+
+
+class CaughtError(Exception):
+    """Instead of training."""
+
+
+def test_the_commands_train_what_the_study_takes_them_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[TrainConfig] = []
+
+    def train(config: TrainConfig, *others: Any, **options: Any) -> None:
+        taken.append(config)
+        raise CaughtError
+
+    monkeypatch.setattr(asr_core.training, "train", train)
+    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
+    done = study.cells(tmp_path, 5)
+    assert len({cell.folder for cell in done.values()}) == len(done) == 25
+    wanted = [("plain", 0), ("live-se", 1), ("asr-se", 2), ("both-se", 3), ("asr-const", 4)]
+    for key in wanted:
+        forget_accelerator()
+        line = ["train", *done[key].arguments, "--cpu", "--quiet", "--out", str(tmp_path / "run")]
+        CliRunner().invoke(main, line)
+    assert taken == [study.config(*key) for key in wanted]
+
+
+def test_the_whole_study_on_tiny_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch)
+    monkeypatch.setattr(study, "load_recipe", lambda name: tiny_recipe(epochs=1))
+    monkeypatch.setattr(study, "open_data", lambda name: tiny_data())
+    for (name, seed), cell in study.cells(tmp_path / "runs", 1).items():
+        run(study.config(name, seed), cell.folder)
+    study.study(tmp_path / "runs", tmp_path / "docs", seeds=1, workers=1, rounds=2)
+    page = (tmp_path / "docs" / "RESULTS.md").read_text()
+    assert "<!-- classification -->" in page
+    result = json.loads((tmp_path / "runs" / "asr-se-0" / "result.json").read_text())
+    assert f"| ASR(SE), fused | {100 * result['test']['top1']:.2f} | " in page
+    measured = json.loads((tmp_path / "runs" / "costs.json").read_text())
+    assert list(measured["step"]) == list(study.VARIANTS)
+    assert list(measured["inference"]) == [*study.VARIANTS, study.FOLDED]
+    assert all(len(s) == 2 for part in measured.values() for s in part.values())
+
+
+# --- the runs -------------------------------------------------------------------------------------
+
+
+def test_a_failed_study_writes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_python(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"plain-1: exit 2: robust: error: lr is nan"):
+        study.study(tmp_path / "runs", tmp_path / "docs", seeds=2, workers=1, rounds=1)
+    assert not (tmp_path / "docs").exists()
+    assert (tmp_path / "runs" / "asr-const-0" / "result.json").exists(), "the rest went on"

@@ -1,0 +1,67 @@
+"""The words and tables of studies of suites, from results made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from robust.stats.compare import LESS, MORE, NO_DIFFERENCE, Comparison
+from robust.stats.intervals import Interval
+from robust.studies.differences import difference, difference_table, said
+from robust.suites.verdicts import Verdict
+
+
+def verdict(a: str, b: str, answer: str, mean: float, *, situation: str = "fog") -> Verdict:
+    interval = Interval(mean, mean - 0.02, mean + 0.02, "seeds and images")
+    return Verdict(situation, "", a, b, Comparison(interval, 3, 60, answer, f"{a}, {b}: {answer}"))
+
+
+FOUND = (
+    verdict("SE", "plain", MORE, 0.05),
+    verdict("ASR(SE)", "plain", NO_DIFFERENCE, 0.01),
+    verdict("ASR(SE)", "const", LESS, -0.04),
+    verdict("ASR(SE)", "plain", NO_DIFFERENCE, -0.01, situation="snow"),
+)
+
+
+def test_a_row_a_situation_and_rival_and_bold_what_leaves_0_out() -> None:
+    assert difference_table(FOUND).splitlines() == [
+        "| situation | against | SE | ASR(SE) |",
+        "|---|---|---|---|",
+        "| fog | plain | **+5.0** [3.0, 7.0] | +1.0 [-1.0, 3.0] |",
+        "| fog | const |  | **-4.0** [-6.0, -2.0] |",
+        "| snow | plain |  | -1.0 [-3.0, 1.0] |",
+    ]
+
+
+def test_a_difference_without_an_interval_is_a_number_alone() -> None:
+    alone = replace(FOUND[0].comparison, difference=Interval(0.05, None, None, "no interval"))
+    assert difference(replace(FOUND[0], comparison=alone)) == "+5.0"
+
+
+def test_the_training_is_named() -> None:
+    under = [replace(FOUND[0], trained_under="batch 8")]
+    assert "| fog, trained under batch 8 | plain |" in difference_table(under)
+
+
+def test_words_are_on_what_was_seen_of_asr_and_the_rest_is_counted() -> None:
+    text = said(FOUND)
+    assert "2 of 4 leave 0 out (bold); chance alone would give about 0." in text
+    assert "paired over 3 seeds and the test images." in text
+    assert [line for line in text.splitlines() if line.startswith(("- ", "*"))] == [
+        "*fog*",
+        "- ASR(SE), const: less accurate",
+    ]
+    assert text.endswith("\n\nIn the other 2 of 3 comparisons: no difference seen.\n")
+
+
+def test_situations_may_be_left_to_the_table() -> None:
+    text = said(FOUND, aloud=["snow"])
+    assert "| fog | const |" in text
+    assert "*fog*" not in text
+    assert text.endswith("\n\nIn all 1 comparisons: no difference seen.\n")
+    assert "*fog*" in said(FOUND, aloud=["fog"])
+
+
+def test_one_seed_is_said_to_be_one() -> None:
+    alone = [replace(v, comparison=replace(v.comparison, seeds=1)) for v in FOUND]
+    assert "with one seed they are about these networks alone" in said(alone)

@@ -1,0 +1,196 @@
+"""The noise study: the runs it stands for, what is missing said, and a page from tiny networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fake_training import fake_python
+from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
+
+import asr_core.data
+import asr_core.training
+from asr_core.errors import InputError
+from asr_core.training import TrainConfig
+from robust.cli import main
+from robust.norm_noise.training import parse_train_noise
+from robust.studies import noise as study
+from robust.suites import load_result
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> Iterator[None]:
+    yield
+    forget_accelerator()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study of three variants and two trainings on tiny networks."""
+    register(monkeypatch)
+    monkeypatch.setattr(study, "load_recipe", lambda name: tiny_recipe())
+    monkeypatch.setattr(study, "open_data", lambda name: tiny_data())
+    monkeypatch.setattr(study, "EPOCHS", 2)
+    for table, names in (("VARIANTS", ("plain", "asr-ie", "asr-const")), ("NOISES", NOISES)):
+        own = getattr(study, table)
+        monkeypatch.setattr(study, table, {name: own[name] for name in names})
+
+
+NOISES = ("clean", "batch")
+
+
+def train(cells: Any, *keys: tuple[str, str, int]) -> None:
+    for key in keys or cells:
+        variant, noise, seed = key
+        under = parse_train_noise(*(study.NOISES[noise][1:4:2] or (None, None)))
+        config = study.config(variant, noise, seed)
+        run(config, cells[key].folder, noise=under.context(seed), setting=under.setting())
+
+
+def page(folder: Path, seeds: int = 2) -> str:
+    study.study(folder / "runs", folder / "docs", seeds=seeds, train=False)
+    return (folder / "docs" / "RESULTS.md").read_text()
+
+
+def test_a_run_is_one_command() -> None:
+    cells = study.cells(Path("runs/noise"), 5)
+    assert len({cell.folder for cell in cells.values()}) == len(cells) == 5 * 6 * 4
+    own = cells["asr-ie", "batch", 3]
+    assert str(own.folder) == "runs/noise/asr-ie-batch-3"
+    assert " ".join(own.arguments) == (
+        "--recipe resnet11-embedded --epochs 3 --precision bf16 --channels-last --seed 3 "
+        "--mode asr --attention ie --noise batch --severity 8 --lr 0.0125"
+    )
+    assert " ".join(cells["zero-gamma", "clean", 0].arguments).endswith("--mode plain --zero-gamma")
+
+
+class CaughtError(Exception):
+    """Instead of training."""
+
+
+def test_the_commands_train_what_the_study_takes_them_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[TrainConfig, Any]] = []
+
+    def caught(config: TrainConfig, *others: Any, setting: Any, **options: Any) -> None:
+        taken.append((config, setting.get("noise")))
+        raise CaughtError
+
+    monkeypatch.setattr(asr_core.training, "train", caught)
+    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
+    cells = study.cells(tmp_path, 2)
+    wanted = [
+        *((variant, "clean", 0) for variant in study.VARIANTS),
+        *(("plain", noise, 1) for noise in study.NOISES),
+    ]
+    for key in wanted:
+        forget_accelerator()
+        line = ["train", *cells[key].arguments, "--cpu", "--quiet", "--out", str(tmp_path / "run")]
+        CliRunner().invoke(main, line)
+    assert [config for config, _ in taken] == [study.config(*key) for key in wanted]
+    assert [noise for _, noise in taken[-4:]] == [
+        None,
+        {"noise": "constant", "severity": "0.5,0.5"},
+        {"noise": "random", "severity": "uniform"},
+        {"noise": "batch", "severity": "8"},
+    ]
+
+
+@pytest.mark.usefixtures("small")
+def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
+    train(study.cells(tmp_path / "runs", 2))
+    text = page(tmp_path)
+    assert "All 12 runs are in." in text
+    assert "| noise | severity | statistics | plain | ASR(IE) | const |" in text
+    for row in ("| no noise | re-estimated |", "| batch 8 | running |", "| batch 8 | batch (n = "):
+        assert row in text
+    assert "paired over 2 seeds and the test images" in text
+    cells = [
+        line.split(" | ") for line in text.splitlines() if line.startswith("| batch, attacked")
+    ]
+    against = {cell[1]: cell[2] for cell in cells}
+    assert list(against) == ["plain", "const"]
+    (line,) = [line for line in text.splitlines() if "attacked with batch noise" in line]
+    told = f"ASR(IE) {against['plain']} against plain; ASR(IE) {against['const']} against const |"
+    assert line.endswith(told)
+    better = against["plain"].startswith("**+")
+    assert line.split(" | ")[3] == ("**yes**" if better else "**no**")
+    (line,) = [line for line in text.splitlines() if "trained under batch noise" in line]
+    assert line.startswith(
+        "| main text | trained under batch noise, ASR is more accurate than the "
+    )
+    for name in ("noise-test", "noise-train"):
+        assert f"(gallery/{name}.png)" in text
+        assert (tmp_path / "docs" / "gallery" / f"{name}.svg").is_file()
+
+
+@pytest.mark.usefixtures("small")
+def test_the_figures_are_those_of_the_results(tmp_path: Path) -> None:
+    train(study.cells(tmp_path / "runs", 1))
+    text = page(tmp_path, seeds=1)
+    (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
+    results = tmp_path / "runs-results"
+    for cell, variant in zip(row.split(" | ")[2:], study.VARIANTS, strict=True):
+        found = load_result(results / f"{variant}-batch-0-norm-statistics.json").clean
+        assert cell.startswith(f"{100 * found.top1:.1f} ±")
+    assert "with one seed they are about these networks alone" in text
+
+
+@pytest.mark.usefixtures("small")
+def test_a_seed_that_is_not_complete_is_left_out_and_said(tmp_path: Path) -> None:
+    cells = study.cells(tmp_path / "runs", 3)
+    train(cells, *(key for key in cells if key[2] == 1), ("plain", "clean", 0))
+    text = page(tmp_path, seeds=3)
+    assert "**6 of 18 runs are in; missing are all of seed 0, all of seed 2.**" in text
+    assert "1 training seed" in text
+
+
+@pytest.mark.usefixtures("small")
+def test_while_no_seed_is_complete_single_runs_are_named(tmp_path: Path) -> None:
+    cells = study.cells(tmp_path / "runs", 1)
+    train(cells, *list(cells)[:-1])
+    text = page(tmp_path, seeds=1)
+    assert "**5 of 6 runs are in; missing are asr-const-batch-0.**" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
+    assert row.endswith("| missing |")
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_tested_is_not_tested_again(tmp_path: Path) -> None:
+    train(study.cells(tmp_path / "runs", 1))
+    first = page(tmp_path, seeds=1)
+    files = sorted((tmp_path / "runs-results").glob("*.json"))
+    assert len(files) == 3 + 6
+    before = [file.stat().st_mtime_ns for file in files]
+    assert page(tmp_path, seeds=1) == first
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+@pytest.mark.usefixtures("small")
+def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:
+    cells = study.cells(tmp_path / "runs", 1)
+    train(cells)
+    file = cells["plain", "batch", 0].folder / "config.json"
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps({**whole, "setting": {}}))
+    with pytest.raises(InputError, match="plain-batch-0 is a run with other options"):
+        page(tmp_path, seeds=1)
+    assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_without_a_finished_run_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clean-trained run is finished"):
+        page(tmp_path)
+
+
+def test_a_failed_study_writes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_python(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"plain-clean-1: exit 2: robust: error: lr is nan"):
+        study.study(tmp_path / "runs", tmp_path / "docs", seeds=2)
+    assert not (tmp_path / "docs").exists()
