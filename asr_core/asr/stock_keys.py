@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from asr_core.asr.parametrization import gate_of, gated_layers
-from asr_core.errors import CheckpointError
+from asr_core.modules.states import require_state
 from asr_core.modules.wrappers import unwrap
 
 
@@ -34,16 +34,12 @@ def load_stock_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None
             keys[prefix + tensor] = keys.pop(f"{prefix}parametrizations.{tensor}.original")
         gate = gate_of(layer)
         optional.update(prefix + tensor for tensor in (gate.stock.created if gate else ()))
-    missing = [key for key in keys if key not in state and key not in optional]
-    unexpected = [key for key in state if key not in keys]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} for {tuple(own[keys[key]].shape)}"
-        for key in keys
-        if key in state and state[key].shape != own[keys[key]].shape
-    ]
-    problems = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    said = "; ".join(f"{what}: {', '.join(found[:5])}" for what, found in problems.items() if found)
-    if said:
-        raise CheckpointError(f"not the state dict of the plain model: {said}; nothing was loaded")
+    require_state(
+        {key: own[held] for key, held in keys.items()},
+        state,
+        "not the state dict of the plain model; nothing was loaded",
+        optional=optional,
+        dtypes=False,
+    )
     whole = {**own, **{keys[key]: value for key, value in state.items()}}
     model.load_state_dict(whole)

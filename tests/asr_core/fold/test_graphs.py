@@ -12,15 +12,16 @@ from torch import nn
 
 from asr_core import fold_report
 from asr_core.errors import InputError
-from asr_core.fold import changes, layer, model, pairs
+from asr_core.fold import layer, model, pairs
 from asr_core.fold.pairs import Pairs
 from asr_core.modules.copies import copy_model
+from asr_core.placement import changes
 from asr_core.placement.changes import Changes
 
-GRAPHS = 500
+GRAPHS = 100
 TOLERANCE = 1e-10
 PLAIN = settings(
-    max_examples=GRAPHS,
+    max_examples=5 * GRAPHS,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
     database=None,
@@ -45,7 +46,7 @@ def differs(net, folded, x):
 def test_a_folded_model_gives_what_it_gave():
     seen = Counter()
 
-    @PLAIN
+    @settings(PLAIN, max_examples=GRAPHS)
     @given(nets, st.booleans())
     def check(net, example):
         before = {name: t.clone() for name, t in net[0].state_dict().items()}
