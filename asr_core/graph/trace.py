@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -65,20 +65,7 @@ def trace(model: nn.Module) -> fx.Graph:
         TargetError: the forward depends on values or shapes, so that it has no one graph; the
             module where tracing failed is named.
     """
-    tracer = _Tracer()
-    try:
-        plain = copy_structure(model).eval()
-        return _traced(tracer, plain, _defaults(plain))
-    except Exception as error:  # A forward may raise anything on a stand-in for its input.
-        raise _untraceable(model, tracer.inside, error, "torch.fx cannot trace it") from error
-
-
-def _traced(tracer: _Tracer, plain: nn.Module, arguments: dict[str, Any]) -> fx.Graph:
-    graph = tracer.trace(plain, concrete_args=arguments)
-    for node in graph.nodes:
-        if node.op == "get_attr":
-            node.meta["tensor"] = attrgetter(node.target)(plain)
-    return graph
+    return next(_graphs(model))
 
 
 def trace_all(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
@@ -94,18 +81,24 @@ def trace_all(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
     Raises:
         TargetError: as :func:`trace`; or too many optional arguments.
     """
+    return list(_graphs(model, whole))
+
+
+def _graphs(model: nn.Module, whole: Collection[str] = ()) -> Iterator[fx.Graph]:
     tracer = _Tracer(whole)
-    graphs = []
     try:
         defaults = _defaults(model)
-        if len(defaults) > _MOST_OPTIONAL:
-            raise ValueError(f"{len(defaults)} optional arguments have too many combinations")
         for given in itertools.product((False, True), repeat=len(defaults)):
+            if any(given) and len(defaults) > _MOST_OPTIONAL:
+                raise ValueError(f"{len(defaults)} optional arguments have too many combinations")
             plain = copy_structure(model).eval()
-            graphs.append(_traced(tracer, plain, _chosen(defaults, given)))
+            graph = tracer.trace(plain, concrete_args=_chosen(defaults, given))
+            for node in graph.nodes:
+                if node.op == "get_attr":
+                    node.meta["tensor"] = attrgetter(node.target)(plain)
+            yield graph
     except Exception as error:  # A forward may raise anything on a stand-in for its input.
         raise _untraceable(model, tracer.inside, error, "torch.fx cannot trace it") from error
-    return graphs
 
 
 def same_steps(graphs: Iterable[fx.Graph], others: Iterable[fx.Graph]) -> bool:

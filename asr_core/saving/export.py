@@ -22,7 +22,7 @@ from asr_core.asr.parametrization import gated_layers
 from asr_core.errors import InputError, ParityError
 from asr_core.saving.files import atomic_path
 from asr_core.verify.divergence import worst
-from asr_core.verify.export_divergence import first_difference, onnx_values, pt2_values
+from asr_core.verify.export_divergence import onnx_values, program_divergence, pt2_values
 from asr_core.verify.parity import ParityReport, check_parity, evaluating
 
 TOLERANCE = 1e-4
@@ -258,7 +258,7 @@ def _place(
 ) -> str:
     """The end of a message: where the outputs first part, as far as it can be told."""
     try:
-        found = first_difference(model, inputs, inside(inputs), tolerance=tolerance)
+        found = program_divergence(model, inputs, inside(inputs), tolerance=tolerance)
     except Exception:  # a program that does not show its values; that it is wrong is known already
         return ""
     place = repr(found) if found else "no single layer, only in the model as a whole"

@@ -10,11 +10,7 @@ from torch import Tensor, nn
 
 from asr_core.errors import ParityError
 from asr_core.verify.parity import ParityReport, check_parity, evaluating
-from asr_core.verify.watch import Recorded, shared_names, watching
-
-
-class _Found(Exception):  # noqa: N818 - it carries a result
-    """Ends the second model's forward at the first difference."""
+from asr_core.verify.watch import Output, outputs_of, paired, shared_names
 
 
 def require_agreement(
@@ -83,24 +79,28 @@ def first_divergence(
         The dotted name, "" for the model as a whole, or None where no output differs.
     """
     inputs = example if isinstance(example, tuple) else (example,)
-    shared = shared_names(a, b, skip)
-    recorded = Recorded()
-
-    def compare(name: str, output: Any) -> None:
-        if not isinstance(output, Tensor) or not recorded.has(name):
-            return
-        first = recorded.next(name)
-        if first is None or differ(first, output, tolerance):
-            raise _Found(name)
-
+    names = shared_names(a, b, skip)
     with torch.no_grad(), evaluating(a), evaluating(b):
-        with watching(a, shared, recorded.record):
-            a(*inputs)
-        try:
-            with watching(b, shared, compare):
-                b(*inputs)
-        except _Found as found:
-            return str(found)
+        outputs = [outputs_of(model, inputs, names) for model in (a, b)]
+    return first_difference(*outputs, tolerance=tolerance)
+
+
+def first_difference(
+    expected: Iterable[Output], given: Iterable[Output], *, tolerance: float
+) -> str | None:
+    """The first module that gives something else than expected, or another number of times.
+
+    Args:
+        expected: the outputs of a model's modules.
+        given: those to compare, in their order.
+        tolerance: as for :func:`first_divergence`.
+
+    Returns:
+        The dotted name, or None where no output differs.
+    """
+    for name, first, second in paired(expected, given):
+        if first is None or differ(first, second, tolerance):
+            return name
     return None
 
 
@@ -108,6 +108,7 @@ def differ(a: Tensor, b: Tensor, tolerance: float) -> bool:
     """Whether ``b`` differs from ``a`` by more than ``tolerance`` times the greatest |a|."""
     if a.shape != b.shape:
         return True
-    gap = (a.double() - b.double()).abs()
+    a, b = a.cpu().double(), b.cpu().double()
+    gap = (a - b).abs()
     # Negated, so that NaN counts as a difference.
-    return a.numel() > 0 and not bool(gap.max() <= tolerance * a.double().abs().max())
+    return a.numel() > 0 and not bool(gap.max() <= tolerance * a.abs().max())

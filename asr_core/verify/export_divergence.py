@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from asr_core.verify.divergence import differ
+from asr_core.verify.divergence import first_difference
 from asr_core.verify.parity import evaluating
-from asr_core.verify.watch import Recorded, watching
+from asr_core.verify.watch import Output, outputs_of
 
 
-def first_difference(
-    model: nn.Module, inputs: Tensor, values: Iterable[tuple[str, Tensor]], *, tolerance: float
+def program_divergence(
+    model: nn.Module, inputs: Tensor, values: Iterable[Output], *, tolerance: float
 ) -> str | None:
     """The first module of which a program gives another output than the model.
 
@@ -33,21 +33,16 @@ def first_difference(
     Returns:
         The dotted name, or None where no output of the same shape differs.
     """
-    recorded = Recorded()
     names = {name for name, _ in model.named_modules()}
-    with torch.no_grad(), evaluating(model), watching(model, names, recorded.record):
-        model(inputs)
-    for name, value in values:
-        expected = recorded.next(name)
-        # A module may end in another node than the one it gives, but hardly of the same shape.
-        if expected is None or expected.shape != value.shape:
-            continue
-        if differ(expected.cpu(), value.cpu(), tolerance):
-            return name
-    return None
+    with torch.no_grad(), evaluating(model):
+        outputs = outputs_of(model, (inputs,), names)
+    shapes = {(name, output.shape) for name, output in outputs}
+    # A module may end in another node than the one it gives, but hardly of the same shape.
+    given = ((name, value) for name, value in values if (name, value.shape) in shapes)
+    return first_difference(outputs, given, tolerance=tolerance)
 
 
-def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
+def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[Output]:
     """What the modules give inside a loaded ``torch.export`` program."""
     found: dict[str, Any] = {}
 
@@ -64,7 +59,7 @@ def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[tuple[str, Tenso
             yield module, found[node]
 
 
-def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[Output]:
     """What the modules give inside an ONNX file, whose values have the names of ``graph``'s nodes.
 
     A value that the exporter's own folding took away is left out.

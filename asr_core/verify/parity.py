@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_core.errors import ParityError
-from asr_core.verify.watch import Recorded, shared_names, watching
+from asr_core.verify.watch import outputs_of, paired, shared_names
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,10 @@ def _compare_inside(
     a: nn.Module, b: nn.Module, inputs: tuple[Any, ...], skip: Collection[str]
 ) -> _Figures:
     names = shared_names(a, b, skip) - {""}
-    recorded = Recorded()
     figures = _Figures()
-
-    def compare(name: str, output: Any) -> None:
-        first = recorded.next(name) if isinstance(output, Tensor) else None
-        if first is not None and first.shape == output.shape:
-            figures.add(first, output)
-
-    with watching(a, names, recorded.record):
-        a(*inputs)
-    with watching(b, names, compare):
-        b(*inputs)
+    for _, first, second in paired(outputs_of(a, inputs, names), outputs_of(b, inputs, names)):
+        if first is not None and first.shape == second.shape:
+            figures.add(first, second)
     return figures
 
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
+
+Output = tuple[str, Tensor]
+"""The name of a module, and what a call of it gave."""
 
 
 @contextlib.contextmanager
 def watching(
     model: nn.Module, names: Collection[str], watch: Callable[[str, Any], None]
 ) -> Iterator[None]:
-    """``watch(name, output)`` after each call of a module among ``names``, inside the context."""
+    """``watch(name, output)`` after each call of the modules ``names``, inside the context."""
 
     def hook(name: str) -> Callable[..., None]:
         return lambda module, args, output: watch(name, output)
 
-    handles = [
-        module.register_forward_hook(hook(name))
-        for name, module in model.named_modules()
-        if name in names
-    ]
+    handles = [model.get_submodule(name).register_forward_hook(hook(name)) for name in names]
     try:
         yield
     finally:
@@ -37,26 +36,30 @@ def shared_names(a: nn.Module, b: nn.Module, skip: Collection[str] = ()) -> set[
     return both - set(skip)
 
 
-class Recorded:
-    """The outputs of one model's modules, to be taken out again call by call."""
+def outputs_of(model: nn.Module, inputs: tuple[Any, ...], names: Collection[str]) -> list[Output]:
+    """Run ``model``; the tensors that the modules called ``names`` give, as their calls end."""
+    outputs: list[Output] = []
 
-    def __init__(self) -> None:
-        self._outputs: dict[str, list[Tensor]] = defaultdict(list)
-        self._calls: dict[str, int] = defaultdict(int)
-
-    def record(self, name: str, output: Any) -> None:
-        """Keep an output, if it is a tensor."""
+    def keep(name: str, output: Any) -> None:
         if isinstance(output, Tensor):
             # A copy: an in-place ReLU behind would write into it.
-            self._outputs[name].append(output.detach().clone())
+            outputs.append((name, output.detach().clone()))
 
-    def has(self, name: str) -> bool:
-        """Whether outputs of the module ``name`` were kept."""
-        return name in self._outputs
+    with watching(model, names, keep):
+        model(*inputs)
+    return outputs
 
-    def next(self, name: str) -> Tensor | None:
-        """The output of the call of ``name`` that was not taken yet; None where it had no more."""
-        call = self._calls[name]
-        self._calls[name] += 1
-        outputs = self._outputs.get(name, [])
-        return outputs[call] if call < len(outputs) else None
+
+def paired(
+    first: Iterable[Output], second: Iterable[Output]
+) -> Iterator[tuple[str, Tensor | None, Tensor]]:
+    """Each output of ``second`` behind that of the same call in ``first``.
+
+    Modules of which ``first`` has no output are left out; a call that it lacks is None.
+    """
+    calls: dict[str, deque[Tensor]] = defaultdict(deque)
+    for name, output in first:
+        calls[name].append(output)
+    for name, output in second:
+        if name in calls:
+            yield name, calls[name].popleft() if calls[name] else None, output

@@ -12,7 +12,7 @@ from torchvision.models import ShuffleNetV2, VisionTransformer
 from asr_core.errors import ParityError
 from asr_core.models import Normalized, build
 from asr_core.saving.export import export_onnx, export_pt2
-from asr_core.verify.export_divergence import first_difference, module_ends, pt2_values
+from asr_core.verify.export_divergence import module_ends, program_divergence, pt2_values
 
 WRITERS = {"pt2": export_pt2, "onnx": export_onnx}
 FORMATS = pytest.mark.parametrize("suffix", WRITERS)
@@ -91,11 +91,11 @@ def test_a_right_program_differs_nowhere(name: str) -> None:
     run = torch.export.export(model, (x,)).module()
     values = list(pt2_values(run, x))
     assert len(values) > 8
-    assert first_difference(model, x, values, tolerance=1e-5) is None
+    assert program_divergence(model, x, values, tolerance=1e-5) is None
     # One value changed, and it is found.
     module, value = values[0]
     values[0] = module, value + 1
-    assert first_difference(model, x, values, tolerance=1e-5) == module
+    assert program_divergence(model, x, values, tolerance=1e-5) == module
 
 
 def test_modules_inside_come_before_those_around_them() -> None:

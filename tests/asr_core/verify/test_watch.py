@@ -1,7 +1,9 @@
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
-from asr_core.verify.watch import Recorded, shared_names, watching
+from asr_core.verify.watch import outputs_of, paired, shared_names, watching
 
 
 def test_only_the_named_modules_are_watched_and_only_inside():
@@ -22,17 +24,16 @@ def test_shared_names():
     assert shared_names(a, b, skip=["0", "9"]) == {""}
 
 
-def test_outputs_come_out_call_by_call_as_they_were():
-    recorded = Recorded()
-    first, second = torch.zeros(2), torch.ones(2)
-    recorded.record("a", first)
-    recorded.record("a", second)
-    recorded.record("b", (first, second))
-    first += 5  # as an activation in place would
-    assert recorded.has("a")
-    assert not recorded.has("b")
-    assert torch.equal(recorded.next("a"), torch.zeros(2))
-    assert torch.equal(recorded.next("a"), second)
-    assert recorded.next("a") is None
-    assert recorded.next("b") is None
-    assert not recorded.has("b")
+def test_outputs_are_paired_call_by_call_as_they_were():
+    layer = nn.Linear(2, 2)
+    first = nn.Sequential(OrderedDict(a=layer, act=nn.ReLU(inplace=True), b=nn.LSTM(2, 2)))
+    x = torch.rand(1, 2)
+    names = {"a", "act", "b"}
+    outputs = outputs_of(first, (x,), names)
+    assert [name for name, _ in outputs] == ["a", "act"]  # an LSTM gives no tensor
+    assert torch.equal(outputs[0][1], layer(x))
+    twice = [("a", x), ("a", x + 1), ("c", x)]
+    pairs = list(paired(outputs, twice))
+    assert [name for name, _, _ in pairs] == ["a", "a"]
+    assert torch.equal(pairs[0][1], layer(x))
+    assert pairs[1][1] is None
