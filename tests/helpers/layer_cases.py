@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from representative import some_of
 from torch import nn
 from torchvision.models.convnext import LayerNorm2d
 
@@ -176,6 +177,13 @@ CASES = [
         itertools.product(GEOMETRIES, AS_GATE, (1, 2, 3)), itertools.cycle(DTYPES), strict=False
     )
 ]
+KEPT = [
+    case
+    for i, case in enumerate(CASES)
+    if case.geometry.name in ("bn2d", "convT2d grouped") or i % 19 == 0
+]
+"""Each geometry, and each attention × δ on two of them."""
+EVERY_ROW = some_of(CASES, KEPT)
 
 
 def is_root(module, name):

@@ -7,6 +7,7 @@ from unittest import mock
 
 import torch
 from layer_cases import randomise
+from representative import some_of
 from torch import nn
 from torchvision.models import ShuffleNetV2, VisionTransformer, resnet
 from torchvision.models.vgg import cfgs, make_layers
@@ -76,6 +77,9 @@ MAKERS = {
 }
 # The others are deeper ones of the same classes.
 NAMES = [n for n in MAKERS if n not in ("resnet164", "resnet101", "vit_b_16", "vit_b_16_384")]
+# A gate in each block, one shared by branches, and one in an attention with tanh.
+KEPT = ("resnet83", "repvgg_a0", "vit_s_16")
+EVERY_NAME = some_of(NAMES, KEPT)
 STOCK_MODE = {"asr": "plain", "both": "live"}
 """What a mode is once it is fused."""
 

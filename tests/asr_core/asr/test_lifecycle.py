@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from small_backbones import CLASSES, NAMES, STOCK_MODE, images, small
+from small_backbones import CLASSES, EVERY_NAME, STOCK_MODE, images, small
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -15,7 +15,7 @@ from asr_core.attention import Attention
 from asr_core.models import MODES
 
 WITH_ASR = ("asr", "both")
-every_backbone = pytest.mark.parametrize("name", NAMES)
+every_backbone = pytest.mark.parametrize("name", EVERY_NAME)
 every_mode = pytest.mark.parametrize("mode", MODES)
 with_asr = pytest.mark.parametrize("mode", WITH_ASR)
 

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from small_backbones import NAMES, STOCK_MODE, images, small
+from representative import some_of
+from small_backbones import EVERY_NAME, KEPT, STOCK_MODE, images, small
 
 from asr_core import fuse_asr
 
@@ -47,7 +48,7 @@ def check_training(model, **options):
     return compiled
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY_NAME)
 def test_training(name):
     compiled = check_training(small(name, "asr", **FEWER.get(name, {})), backend="eager")
     stock = small(name, "plain", seed=1)
@@ -57,7 +58,7 @@ def test_training(name):
 
 
 # Attention in the blocks, behind a shared gate, and in a traced graph.
-@pytest.mark.parametrize("name", ["resnet83", "repvgg_a0", "vit_s_16"])
+@pytest.mark.parametrize("name", some_of(KEPT, ("repvgg_a0",)))
 def test_inference(name):
     model = small(name, "both", **FEWER.get(name, {})).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
@@ -69,6 +70,7 @@ def test_inference(name):
         assert_close(stock(images()), wanted, 1e-5)
 
 
+@pytest.mark.slow
 def test_training_through_the_compiled_backward():
     check_training(small("vit_s_16", "asr", delta=2), backend="aot_eager")
 

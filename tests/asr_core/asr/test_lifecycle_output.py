@@ -6,7 +6,8 @@ import pytest
 import torch
 from by_hooks import multiply_outputs
 from layer_cases import first, times
-from small_backbones import MAKERS, STOCK_MODE, images, small
+from representative import some_of
+from small_backbones import KEPT, MAKERS, STOCK_MODE, images, small
 from torch import nn
 
 from asr_core import fuse_asr
@@ -32,7 +33,7 @@ def without_gates(model, stock):
     return stock
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", some_of(MAKERS, KEPT))
 @pytest.mark.parametrize("mode", ["asr", "both"])
 def test_each_gated_layer_is_its_stock_layer_times_v(name, mode):
     model = small(name, mode).double().eval()
@@ -81,7 +82,10 @@ def full_size(name):
 
 # The other backbones run in full size in float64 in test_models.
 @pytest.mark.parametrize(
-    "name", ["resnet164", "resnet34", "resnet50", "resnet101", "vit_s_16", "vit_b_16"]
+    "name",
+    some_of(
+        ["resnet164", "resnet34", "resnet50", "resnet101", "vit_s_16", "vit_b_16"], ["resnet34"]
+    ),
 )
 def test_whole_backbones_in_single_precision(name):
     torch.manual_seed(0)

@@ -89,7 +89,10 @@ def one_process(tmp_path):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(("name", "mode", "options"), CASES)
+@pytest.mark.parametrize(
+    ("name", "mode", "options"),
+    [pytest.param(*case, marks=[pytest.mark.slow] if i else []) for i, case in enumerate(CASES)],
+)
 def test_an_average_is_fused_each_epoch_under_ddp(one_process, name, mode, options):
     model = small(name, mode, **options).train()
     parallel = DistributedDataParallel(model)
