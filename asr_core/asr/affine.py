@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asr_core.asr.layers import LayerKind, kind_of, lacks_scale
 from asr_core.asr.parametrization import gate_of
@@ -15,18 +15,23 @@ _MARK = "created_affine"
 """Attribute of a norm that has parameters which the stock model's lacks."""
 
 
+def like(model: nn.Module, layer: nn.Module) -> Tensor:
+    """A tensor of the dtype and on the device that ``layer`` of ``model`` computes in."""
+    tensors = [*layer.parameters(), *layer.buffers(), *model.parameters()]
+    return next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+
+
 def new_affine(model: nn.Module, layer: nn.Module, kind: LayerKind) -> dict[str, nn.Parameter]:
     """γ = 1 and β = 0, frozen, as far as the norm ``layer`` of ``model`` lacks them."""
-    tensors = [*layer.buffers(), *layer.parameters(), *model.parameters()]
-    like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
     names = [slot.tensor for slot in kind.slots(layer)]
+    beside = like(model, layer)
     return {
         name: nn.Parameter(
             torch.full(
                 (kind.channels(layer),),
                 1.0 if name == "weight" else 0.0,
-                dtype=like.dtype,
-                device=like.device,
+                dtype=beside.dtype,
+                device=beside.device,
             ),
             requires_grad=False,
         )
@@ -48,7 +53,7 @@ def add_affine(layer: nn.Module, kind: LayerKind, created: Mapping[str, nn.Param
 def with_created_affine(model: nn.Module) -> list[str]:
     """Names of the norms with γ and β that were created for a gate which was fused since."""
     marked = ((name, m) for name, m in model.named_modules() if _MARK in m.__dict__)
-    return [name for name, m in marked if (gate := gate_of(m)) is None or not gate.stock.created]
+    return [name for name, m in marked if (gate := gate_of(m)) is None or not gate.position.created]
 
 
 def create_affine(model: nn.Module, names: Iterable[str]) -> None:

@@ -41,8 +41,8 @@ def asr_config(model: nn.Module) -> dict[str, Any]:
             )
     return {
         **config,
-        "targets": [name for name, gate in gates.items() if gate.stock.side == "output"],
-        "inputs": [name for name, gate in gates.items() if gate.stock.side == "input"],
-        "create_affine": any(gate.stock.created for gate in gates.values()),
+        "targets": [name for name, gate in gates.items() if gate.position.side == "output"],
+        "inputs": [name for name, gate in gates.items() if gate.position.side == "input"],
+        "create_affine": any(gate.position.created for gate in gates.values()),
         "shared": groups_of(gates),
     }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from asr_core import limits
-from asr_core.asr.layers import Stock
 from asr_core.attention import ATTENTIONS
 from asr_core.errors import InputError
+
+if TYPE_CHECKING:
+    from asr_core.asr.report import Position
 
 
 class Gate(nn.Module):
@@ -28,7 +30,7 @@ class Gate(nn.Module):
     Attributes:
         psi: (δ, C, 1, 1), a parameter; a buffer where the attention learns nothing.
         config: the arguments but for ``channels``.
-        stock: what the layer that owns the gate was before; set on insertion.
+        position: the layer that owns the gate; set on insertion.
 
     Raises:
         InputError: δ below 1, ψ not finite, an unknown name, or an attention module that cannot
@@ -36,7 +38,7 @@ class Gate(nn.Module):
     """
 
     psi: Tensor
-    stock: Stock
+    position: Position
 
     def __init__(
         self,

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from asr_core.asr.affine import add_affine
-from asr_core.asr.fuse import reparameterize
+from asr_core.asr.affine import like
 from asr_core.asr.gate import Gate
-from asr_core.asr.layers import Stock
-from asr_core.asr.parametrization import add_hooks, attach
+from asr_core.asr.layers import slots_of
+from asr_core.asr.lifecycle import attach
 from asr_core.asr.report import Position, Report
 from asr_core.asr.shared import Shared, SharedGate, leaders
 from asr_core.attention.base import NON_NEGATIVE
 from asr_core.errors import InputError
-from asr_core.modules.rollback import all_or_nothing
 from asr_core.modules.wrappers import refuse_wrapped
-from asr_core.placement.sites import Site, find_sites
+from asr_core.placement.positions import find_positions
 from asr_core.placement.targets import Targets
 
 TINY = 1e-4
 """Gates below this cannot be divided by: ``preserve`` would blow the parameters up."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What will happen to one layer."""
-
-    site: Site
-    gate: Gate
 
 
 # What is made in inference mode could never be trained.
@@ -105,7 +94,7 @@ def insert_asr(
             ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)
-    found = find_sites(
+    positions, refusals, groups = find_positions(
         model,
         targets,
         exclude,
@@ -114,110 +103,47 @@ def insert_asr(
         positive=activation in NON_NEGATIVE,
         example=example,
     )
-    options = {
-        "delta": delta,
-        "psi": psi,
-        "activation": activation,
-        "attention_init": attention_init,
-    }
-    groups = found.shared if shared is None else shared
-    led_by = leaders(groups, {site.name: site.channels for site in found.sites})
-    for moved in found.moved:
-        if len({led_by.get(name, name) for name in moved.layers}) > 1:
+    led_by = leaders(groups if shared is None else shared, {p.name: p.channels for p in positions})
+    for norms in {p.norms: None for p in positions if p.norms}:
+        reading = [p.name for p in positions if p.norms == norms]
+        if len({led_by.get(name, name) for name in reading}) > 1:
             raise InputError(
-                f"the layers {moved.layers} read one norm and must share its gate; "
+                f"the layers {reading} read one norm and must share its gate; "
                 f"shared={shared!r} separates them"
             )
+    modules = dict(model.named_modules(remove_duplicate=False))
     gates: dict[str, Gate] = {}
-    plans = []
-    for site in found.sites:
-        like = _like(site)
-        if site.name in led_by:
-            gate: Gate = SharedGate(gates[led_by[site.name]])
+    for position in positions:
+        layer = modules[position.name]
+        if position.name in led_by:
+            gate: Gate = SharedGate(gates[led_by[position.name]])
         else:
-            gate = Gate(site.channels, attention, **options)  # type: ignore[arg-type]
-        gates[site.name] = gate = gate.to(like.device, like.dtype).train(site.layer.training)
-        plans.append(_Plan(site, gate))
-    if preserve:
-        _refuse_tiny(plans)
-    with all_or_nothing(*_touched(plans, preserve=preserve)):
-        for plan in plans:
-            _attach(plan)
-        for plan in plans if preserve else []:
-            _divide(plan)
-        positions = tuple(
-            Position(
-                plan.site.name,
-                plan.site.kind.name,
-                plan.site.axis,
-                plan.site.channels,
-                plan.gate,
-                tuple(plan.site.created),
-                _start(plan.gate).mean().item(),
-                plan.site.side,
-                tuple(n for m in found.moved if plan.site.name in m.layers for n in m.norms),
+            gate = Gate(
+                position.channels,
+                attention,
+                delta=delta,
+                psi=psi,
+                activation=activation,
+                attention_init=attention_init,
             )
-            for plan in plans
-        )
-        return Report(positions, found.refusals, preserve)
-
-
-def _like(site: Site) -> Tensor:
-    """A tensor of the dtype and on the device that the layer's gate should have."""
-    first = site.slots[0].tensor
-    return site.created.get(first, getattr(site.layer, first))
-
-
-def _start(gate: Gate) -> Tensor:
-    with torch.no_grad():
-        return gate.scale()
-
-
-def _refuse_tiny(plans: list[_Plan]) -> None:
-    for plan in plans:
-        least = _start(plan.gate).abs().min().item()
-        if not least >= TINY:
+        beside = _like(model, layer, position)
+        gate.to(beside.device, beside.dtype).train(layer.training)
+        position.gate = gates[position.name] = gate
+        with torch.no_grad():
+            v = gate.scale()
+        position.start = v.mean().item()
+        least = v.abs().min().item()
+        if preserve and not least >= TINY:
             raise InputError(
-                f"preserve=True divides by v, but at {plan.site.name!r} it comes down to "
+                f"preserve=True divides by v, but at {position.name!r} it comes down to "
                 f"{least:.2g} (least allowed: {TINY:g}): use sigmoid, a larger psi, or "
                 "preserve=False"
             )
+    attach(model, positions, preserve=preserve)
+    return Report(tuple(positions), refusals, preserve)
 
 
-def _touched(plans: list[_Plan], *, preserve: bool) -> tuple[list[nn.Module], list[Tensor]]:
-    """The modules that insertion changes, and the tensors whose values it does."""
-    modules = [m for plan in plans for m in (plan.site.layer, plan.site.host) if m is not None]
-    tensors = [
-        tensor
-        for plan in (plans if preserve else [])
-        for slot in plan.site.slots
-        if (tensor := getattr(plan.site.layer, slot.tensor, None)) is not None
-    ]
-    return modules, tensors
-
-
-def _attach(plan: _Plan) -> None:
-    site, layer = plan.site, plan.site.layer
-    slots = site.slots
-    add_affine(layer, site.kind, site.created)
-    stock = Stock(tuple(layer._parameters), tuple(site.created), site.kind, site.axis, site.side)
-    attach(site.name, layer, plan.gate, slots, stock)
-    type(layer).reparameterize = reparameterize  # type: ignore[attr-defined]
-    plan.gate.mark_start()
-    if site.host is not None:
-        add_hooks(site.host)
-
-
-def _divide(plan: _Plan) -> None:
-    v = _start(plan.gate)
-    for slot in plan.site.slots:
-        original: Any = plan.site.layer.parametrizations[slot.tensor].original  # type: ignore[index,union-attr]
-        with torch.no_grad():
-            finite = original.isfinite()
-            original.div_(slot.factor(original, v))
-            if not torch.equal(original.isfinite(), finite):
-                raise InputError(
-                    f"preserve=True divides by v, but {slot.tensor!r} of {plan.site.name!r} over "
-                    f"v, at least {v.abs().min().item():.2g}, is beyond {original.dtype}: use a "
-                    "larger psi, a wider dtype, or preserve=False"
-                )
+def _like(model: nn.Module, layer: nn.Module, position: Position) -> Tensor:
+    """A tensor of the dtype and on the device that the layer's gate should have."""
+    slots = slots_of(layer, side=position.side)
+    return getattr(layer, slots[0].tensor) if slots else like(model, layer)

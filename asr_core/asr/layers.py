@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 Side = Literal["output", "input"]
 """What of a layer v multiplies."""
+Family = Literal["norm", "conv", "linear"]
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,19 @@ class LayerKind:
 
     Attributes:
         name: for tables and messages.
+        family: what it is to placement, and to whoever makes inputs for it.
         types: the stock classes (subclasses included).
         axis: the channel axis of the layer's output.
         channels: number of output channels of a layer.
         slots: the tensors to multiply; those that are None are left alone.
         in_channels: number of input channels of a layer, which are on ``axis`` of its input.
         inputs: the tensors to multiply for v on the layer's input; none: it has no place there.
-        affine: name of the flag that says whether the layer has γ and β. Empty where there is no
-            such flag.
+        affine: of a norm, the flag that says whether the layer has γ and β.
         refusal: why a layer of this kind can take no gate after all; empty: it can.
     """
 
     name: str
+    family: Family
     types: tuple[type[nn.Module], ...]
     axis: int
     channels: Callable[[Any], int]
@@ -108,69 +110,67 @@ class LayerKind:
     affine: str = ""
     refusal: Callable[[Any], str] = lambda layer: ""
 
+    def width(self, layer: nn.Module, side: Side) -> int:
+        """Number of channels of the layer's output or input."""
+        return self.channels(layer) if side == "output" else self.in_channels(layer)
 
-@dataclass(frozen=True)
-class Stock:
-    """What a layer was before it got its gate.
 
-    Attributes:
-        parameters: names of its parameters in their order, those that are None included.
-        created: the ones among them that were made for the gate.
-        kind: how it takes a gate.
-        axis: the channel axis of what v multiplies.
-        side: what that is, the layer's "output" or "input".
-    """
-
-    parameters: tuple[str, ...]
-    created: tuple[str, ...]
-    kind: LayerKind
-    axis: int
-    side: Side = "output"
-
+CONV = LayerKind(
+    "conv",
+    "conv",
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    1,
+    lambda m: m.out_channels,
+    in_channels=lambda m: m.in_channels,
+    inputs=_columns,
+)
+CONV_TRANSPOSE = LayerKind(
+    "conv transpose",
+    "conv",
+    (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    1,
+    lambda m: m.out_channels,
+    _transposed,
+    in_channels=lambda m: m.in_channels,
+    inputs=_weight,  # (in, out / groups, ...)
+)
+LINEAR = LayerKind(
+    "linear",
+    "linear",
+    (nn.Linear,),
+    -1,
+    lambda m: m.out_features,
+    in_channels=lambda m: m.in_features,
+    inputs=_columns,
+)
+BATCH_NORM = LayerKind(
+    "batch norm",
+    "norm",
+    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    1,
+    lambda m: m.num_features,
+    affine="affine",
+)
+VALUES = LayerKind("values", "linear", (nn.MultiheadAttention,), -1, lambda m: m.embed_dim, _values)
+"""W_V of an attention that has no output projection."""
 
 KINDS: tuple[LayerKind, ...] = (
-    LayerKind(
-        "conv",
-        (nn.Conv1d, nn.Conv2d, nn.Conv3d),
-        1,
-        lambda m: m.out_channels,
-        in_channels=lambda m: m.in_channels,
-        inputs=_columns,
-    ),
-    LayerKind(
-        "conv transpose",
-        (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-        1,
-        lambda m: m.out_channels,
-        _transposed,
-        in_channels=lambda m: m.in_channels,
-        inputs=_weight,  # (in, out / groups, ...)
-    ),
-    LayerKind(
-        "linear",
-        (nn.Linear,),
-        -1,
-        lambda m: m.out_features,
-        in_channels=lambda m: m.in_features,
-        inputs=_columns,
-    ),
-    LayerKind(
-        "batch norm",
-        (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-        1,
-        lambda m: m.num_features,
-        affine="affine",
-    ),
+    CONV,
+    CONV_TRANSPOSE,
+    LINEAR,
+    BATCH_NORM,
     LayerKind(
         "instance norm",
+        "norm",
         (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
         1,
         lambda m: m.num_features,
         affine="affine",
     ),
-    LayerKind("group norm", (nn.GroupNorm,), 1, lambda m: m.num_channels, affine="affine"),
+    LayerKind("group norm", "norm", (nn.GroupNorm,), 1, lambda m: m.num_channels, affine="affine"),
     LayerKind(
         "layer norm",
+        "norm",
         (nn.LayerNorm,),
         -1,
         lambda m: m.normalized_shape[-1],
@@ -179,6 +179,7 @@ KINDS: tuple[LayerKind, ...] = (
     ),
     LayerKind(
         "rms norm",
+        "norm",
         (nn.RMSNorm,),
         -1,
         lambda m: m.normalized_shape[-1],
@@ -186,7 +187,7 @@ KINDS: tuple[LayerKind, ...] = (
         affine="elementwise_affine",
         refusal=_one_axis,
     ),
-    LayerKind("values", (nn.MultiheadAttention,), -1, lambda m: m.embed_dim, _values),
+    VALUES,
 )
 
 
@@ -217,13 +218,16 @@ def gated_layer(name: str, module: nn.Module) -> tuple[str, nn.Module]:
 def lacks_scale(layer: nn.Module) -> bool:
     """Whether ``layer`` is a norm without γ, in which v has no place."""
     kind = kind_of(layer)
-    return kind is not None and bool(kind.affine) and getattr(layer, "weight", None) is None
+    return kind is not None and kind.family == "norm" and getattr(layer, "weight", None) is None
 
 
-def present(
-    layer: nn.Module, kind: LayerKind, created: Container[str] = (), side: Side = "output"
+def slots_of(
+    layer: nn.Module, created: Container[str] = (), side: Side = "output"
 ) -> tuple[Slot, ...]:
-    """The slots of ``kind`` whose tensor ``layer`` has, or that is among the ``created``."""
+    """The tensors that v multiplies: those that ``layer`` has, or that are to be ``created``."""
+    kind = kind_of(layer)
+    if kind is None:
+        return ()
     return tuple(
         slot
         for slot in (kind.slots(layer) if side == "output" else kind.inputs(layer))

@@ -7,7 +7,7 @@ to the copy's gate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from asr_core.asr.gate import Gate
-from asr_core.asr.layers import Slot, Stock
+from asr_core.asr.layers import Slot
 from asr_core.errors import InputError
 from asr_core.modules.writes import Given
 
@@ -90,10 +90,13 @@ class Scale(nn.Module):
         )
 
 
-@torch.compiler.assume_constant_result
 def _check_now(scale: Scale) -> None:
     """Check while tracing, in Python, outside of the graph."""
     scale.check_unwritten()
+
+
+# What torch.compiler.assume_constant_result sets, after it has imported the whole compiler.
+_check_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def gate_of(layer: nn.Module) -> Gate | None:
@@ -142,114 +145,3 @@ def scales(layer: Any) -> dict[str, Scale]:
             )
         found[name] = chain[0]
     return found
-
-
-def attach(name: str, layer: nn.Module, gate: Gate, slots: Iterable[Slot], stock: Stock) -> None:
-    """Give ``layer``, called ``name``, the gate and parametrize its tensors by it."""
-    gate.stock = stock
-    layer.add_module("asr", gate)
-    for slot in slots:
-        scale = Scale(gate, slot, name)
-        parametrize.register_parametrization(layer, slot.tensor, scale)
-        scale.registered = True
-    # On the generated class, so that they go when the stock class comes back.
-    cls: Any = type(layer)
-    cls.reset_parameters = _refuse_reset
-    cls.register_parameter = _register_parameter
-    layer._register_load_state_dict_pre_hook(_take_stock_keys, with_module=True)
-    add_hooks(layer)
-
-
-def add_hooks(module: nn.Module) -> None:
-    """Hold v during the forward of ``module``, a gated layer or attention with a gated out_proj."""
-    module.register_forward_pre_hook(_hold)
-    # Before other hooks, whose reads are not those of the forward.
-    module.register_forward_hook(_release, always_call=True, prepend=True)
-
-
-def remove_hooks(module: nn.Module) -> None:
-    """Undo :func:`add_hooks`; nothing happens where there are none."""
-    for hooks, ours in ((module._forward_pre_hooks, _hold), (module._forward_hooks, _release)):
-        for key in [key for key, hook in hooks.items() if hook is ours]:
-            del hooks[key]
-            module._forward_hooks_always_called.pop(key, None)
-
-
-def detach(layer: Any, values: Mapping[str, Tensor]) -> None:
-    """Undo :func:`attach`; the originals become plain parameters again, with ``values`` in them.
-
-    They stay the same objects, for the optimizers that hold them. The generated class is left as
-    it is: copies of the layer share it.
-    """
-    stock: Stock = layer.asr.stock
-    parameters = dict(layer._parameters)
-    for name, chain in layer.parametrizations.items():
-        parameters[name] = chain.original
-        with torch.no_grad():
-            chain.original.copy_(values[name])
-    layer.__class__ = parametrize.type_before_parametrizations(layer)
-    del layer._modules["parametrizations"], layer._modules["asr"]
-    layer._parameters.clear()
-    for name in [*stock.parameters, *(name for name in parameters if name not in stock.parameters)]:
-        layer._parameters[name] = parameters[name]
-    remove_hooks(layer)
-    loading = layer._load_state_dict_pre_hooks
-    for key in [key for key, hook in loading.items() if hook.hook is _take_stock_keys]:
-        del loading[key]
-
-
-def _held_gate(module: nn.Module) -> Gate | None:
-    output = module._modules.get("out_proj")
-    return gate_of(module) or (None if output is None else gate_of(output))
-
-
-def _hold(module: nn.Module, args: Any) -> None:
-    gate = _held_gate(module)
-    if gate is None or torch.compiler.is_compiling():
-        return
-    owner = module if gate_of(module) is gate else module._modules["out_proj"]
-    watched = _others_read(module)
-    for chain in owner.parametrizations.values():  # type: ignore[union-attr,operator]
-        if isinstance(chain[0], Scale):
-            chain[0].check_unwritten()
-            chain[0].watched = watched
-    gate.hold()
-
-
-def _release(module: nn.Module, args: Any, output: Any) -> None:
-    gate = _held_gate(module)
-    if gate is not None and not torch.compiler.is_compiling():
-        gate.release()
-
-
-def _others_read(module: nn.Module) -> bool:
-    """Whether hooks of others run while v is held."""
-    last = next(reversed(module._forward_pre_hooks.values()), None)
-    return last is not _hold or next(iter(module._forward_hooks.values()), None) is not _release
-
-
-def _register_parameter(layer: Any, name: str, parameter: nn.Parameter | None) -> None:
-    """As :meth:`torch.nn.Module.register_parameter`, which assigning a parameter calls."""
-    if name in layer.parametrizations:
-        layer.parametrizations[name].right_inverse(parameter)
-    nn.Module.register_parameter(layer, name, parameter)
-
-
-def _refuse_reset(layer: nn.Module) -> None:
-    raise InputError(
-        f"reset_parameters() of a gated {parametrize.type_before_parametrizations(layer).__name__} "
-        "would have no effect: initialise before insert_asr"
-    )
-
-
-def _take_stock_keys(
-    layer: Any, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
-) -> None:
-    """Load a stock checkpoint's "weight" where the gated layer keeps its original.
-
-    Otherwise ``load_state_dict(stock, strict=False)`` would load nothing, silently.
-    """
-    for name in layer.parametrizations:
-        own = f"{prefix}parametrizations.{name}.original"
-        if prefix + name in state_dict and own not in state_dict:
-            state_dict[own] = state_dict.pop(prefix + name)

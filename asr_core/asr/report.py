@@ -11,31 +11,34 @@ from asr_core.asr.gate import Gate
 from asr_core.asr.layers import Side
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Position:
-    """One gated layer.
+    """One layer with a gate, or chosen to get one: from placement to fusing, one record.
 
     Attributes:
         name: dotted name of the layer in the model.
         kind: kind of layer ("batch norm").
         axis: channel axis of what v multiplies.
         channels: C, the length of v.
-        gate: the gate itself; ``gate.scale()`` is v.
-        created: parameters that the layer lacked and that were made for the gate, frozen.
-        start: mean of v at insertion.
+        created: parameters that the layer lacks and that are made for the gate, frozen.
         side: what v multiplies, the layer's "output" or "input".
         norms: with "input", the norms without γ whose output that is, where "auto" found it.
+        gate: the gate itself; ``gate.scale()`` is v.
+        start: mean of v at insertion.
+        parameters: names of the layer's own parameters in their order, those that are None
+            included.
     """
 
     name: str
     kind: str
     axis: int
     channels: int
-    gate: Gate = field(repr=False)
-    created: tuple[str, ...]
-    start: float
+    created: tuple[str, ...] = ()
     side: Side = "output"
     norms: tuple[str, ...] = ()
+    gate: Gate = field(init=False, repr=False)
+    start: float = field(init=False, default=float("nan"))
+    parameters: tuple[str, ...] = field(init=False, repr=False, default=())
 
     @property
     def label(self) -> str:

@@ -33,7 +33,7 @@ def load_stock_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None
         for tensor in layer.parametrizations:  # type: ignore[union-attr]
             keys[prefix + tensor] = keys.pop(f"{prefix}parametrizations.{tensor}.original")
         gate = gate_of(layer)
-        optional.update(prefix + tensor for tensor in (gate.stock.created if gate else ()))
+        optional.update(prefix + tensor for tensor in (gate.position.created if gate else ()))
     require_state(
         {key: own[held] for key, held in keys.items()},
         state,

@@ -1,5 +1,6 @@
 """Attention modules: features (N, C, H, W) -> gate (N, C, 1, 1), never ``x * gate``."""
 
+from asr_core.attention.attended import Attended
 from asr_core.attention.base import ACTIVATIONS, ATTENTIONS, Attention
 from asr_core.attention.cbam import CBAM
 from asr_core.attention.const import Const
@@ -20,6 +21,7 @@ __all__ = [
     "SE",
     "SPA",
     "SRM",
+    "Attended",
     "Attention",
     "Const",
 ]

@@ -15,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from asr_core.asr.fuse import fuse_asr
-from asr_core.asr.layers import KINDS
+from asr_core.asr.layers import CONV
 from asr_core.asr.report import Refusal
 from asr_core.errors import InputError, TargetError
 from asr_core.fold.kernels import identity_conv, merge_convs
@@ -31,7 +31,6 @@ from asr_core.verify.parity import check_parity
 Branch = tuple[nn.Module | None, nn.Module | None]
 """A convolution, or None where the branch reads the input as it is; and its norm, if any."""
 
-_CONV = next(kind for kind in KINDS if kind.name == "conv")
 _TOLERANCE = 1e-10
 
 
@@ -63,7 +62,7 @@ class Branched(nn.Module):
         plain: Any = fuse_asr(self)
         exact = copy.deepcopy(plain).cpu().double().eval()
         conv: Any = _sum(exact.branches())
-        example = next(iter(synthetic_inputs(conv, _CONV, torch.float64)))
+        example = next(iter(synthetic_inputs(conv, CONV, torch.float64)))
         check_parity(exact, exact.around(conv), example, tolerance=_TOLERANCE).require()
         like = next(branch.weight for branch, _ in plain.branches() if branch is not None)
         return plain.around(conv.to(like.device, like.dtype)).train(self.training)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_core.asr.layers import KINDS
+from asr_core.asr.layers import CONV
 from asr_core.errors import InputError
 
-_CONVS = next(kind for kind in KINDS if kind.name == "conv").types
 _SAME = ("in_channels", "out_channels", "stride", "groups")
 
 
@@ -128,7 +127,7 @@ def _require_conv(conv: Any) -> None:
     name = parametrize.type_before_parametrizations(conv).__name__
     if parametrize.is_parametrized(conv):
         raise InputError(f"cannot merge a parametrized {name}: fuse_asr the model first")
-    if type(conv) not in _CONVS:  # a subclass may do more
+    if type(conv) not in CONV.types:  # a subclass may do more
         raise InputError(f"cannot merge a {name}: only Conv1d, Conv2d and Conv3d are added up")
     if isinstance(conv.padding, str):
         raise InputError(

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_core.asr.layers import Slot, kind_of, present
+from asr_core.asr.layers import BATCH_NORM, CONV, CONV_TRANSPOSE, LINEAR, Slot, kind_of, slots_of
 from asr_core.errors import InputError
 from asr_core.fold.axes import axes_of, possible_axes
 from asr_core.modules.copies import become, copy_model
 from asr_core.placement.changes import unfit
 
-BEFORE = ("conv", "conv transpose", "linear")
+BEFORE = (CONV, CONV_TRANSPOSE, LINEAR)
 """Kinds of layers that a BatchNorm can become part of."""
 
 
@@ -44,18 +44,17 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
             cannot hold.
     """
     kind = kind_of(conv)
-    if kind is None or kind.name not in BEFORE:
+    if kind is None or kind not in BEFORE:
         raise InputError(f"cannot fold a norm into {_name(conv)}: it takes a conv or linear layer")
-    norm = kind_of(bn)
-    if norm is None or norm.name != "batch norm":
+    if kind_of(bn) is not BATCH_NORM:
         raise InputError(f"cannot fold {_name(bn)}: only a BatchNorm becomes part of a conv")
     for part in (conv, bn):
         if reason := unfit(part):
             raise InputError(f"cannot fold: the {_name(part)} {reason}")
-    if kind.channels(conv) != norm.channels(bn):
+    channels, width = kind.channels(conv), BATCH_NORM.channels(bn)
+    if channels != width:
         raise InputError(
-            f"{_name(bn)} over {norm.channels(bn)} channels does not follow a {_name(conv)} "
-            f"that has {kind.channels(conv)}"
+            f"{_name(bn)} over {width} channels does not follow a {_name(conv)} that has {channels}"
         )
     if axes_of(conv) not in possible_axes(conv, bn):
         raise InputError(f"the channels of a {_name(bn)} are another axis than a {_name(conv)}'s")
@@ -71,7 +70,7 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
     gamma, beta = _exact(source.weight, 1.0), _exact(source.bias, 0.0)
     scale = gamma / (_exact(source.running_var) + source.eps).sqrt()
     shift = scale * (_exact(layer.bias, 0.0) - _exact(source.running_mean)) + beta
-    slot = next(slot for slot in present(layer, kind) if slot.tensor == "weight")
+    slot = next(slot for slot in slots_of(layer) if slot.tensor == "weight")
     weight = slot.scaled(_exact(layer.weight), scale)
     like = layer.weight
     _require_held(layer, _by_channel(weight, slot))

@@ -95,7 +95,6 @@ def _layer_before(modules: dict[str, nn.Module], bn: str) -> str:
     parent = bn.rpartition(".")[0]
     children = modules[parent]._modules if isinstance(modules[parent], nn.Sequential) else {}
     for before, child in itertools.pairwise(f"{parent}.{name}".lstrip(".") for name in children):
-        kind = kind_of(modules[before])
-        if child == bn and kind is not None and kind.name in BEFORE:
+        if child == bn and kind_of(modules[before]) in BEFORE:
             return before
     return ""

@@ -177,7 +177,7 @@ class _Search:
         (before,) = _call(forward, bn).all_input_nodes
         module = self.modules[str(before.target)] if before.op == "call_module" else None
         kind = None if module is None else kind_of(module)
-        if kind is None or kind.name not in BEFORE:
+        if kind not in BEFORE:
             what = f"a {type(module).__name__}" if module is not None else _step(forward, before)
             raise _Left(f"it normalises the output of {what}, no layer that could take it")
         if len(before.users) != 1:

@@ -9,11 +9,6 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite, find_gates
-from asr_core.models.networks.repvgg import RepVGGBlock
-from asr_core.models.networks.resnet_cifar import Bottleneck
-
-# Their forward leaves a gate out that is None, so that they are the plain backbone's blocks.
-_OPTIONAL = (Bottleneck, RepVGGBlock)
 
 
 class Constant(nn.Module):
@@ -64,7 +59,7 @@ def take_out(model: nn.Module, site: GateSite) -> None:
     parent = model.get_submodule(site.name.rpartition(".")[0])
     if site.multiplies:
         _put(model, site.name, nn.Identity())
-    elif isinstance(parent, _OPTIONAL):
+    elif getattr(parent, "attention_is_optional", False):
         _put(model, site.name, None)
     else:
         _put(model, site.name, Open())

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from asr_core.asr.layers import Side, kind_of, present
+from asr_core.asr.layers import Side, slots_of
 from asr_core.errors import InputError, TargetError
 from asr_core.freeze.constant import Constant, take_out
 from asr_core.freeze.gates import GateSite
@@ -83,8 +83,7 @@ def scale_inputs(name: str, layer: nn.Module, v: Tensor) -> None:
 
 
 def _scale(name: str, layer: nn.Module, v: Tensor, side: Side) -> None:
-    kind = kind_of(layer)
-    for slot in present(layer, kind, side=side) if kind is not None else ():
+    for slot in slots_of(layer, side=side):
         tensor: Tensor = getattr(layer, slot.tensor)
         _write(f"{name}.{slot.tensor}", tensor, slot.scaled(tensor, v))
 

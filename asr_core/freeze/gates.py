@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from asr_core.asr.report import Refusal
-from asr_core.attention import CBAM, DIA, Attention
-from asr_core.models.live import Attended
+from asr_core.attention import CBAM, DIA, Attended, Attention
 
 # By name, so that timm is not imported: the child whose output is the gate, and the channel axis.
 # All of them return x * gate.

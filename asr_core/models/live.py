@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from asr_core.asr.layers import KINDS, gated_layer
-from asr_core.attention import ATTENTIONS, Attention
+from asr_core.asr.layers import LayerKind, gated_layer, kind_of
+from asr_core.attention import ATTENTIONS, Attended, Attention
 from asr_core.errors import InputError, TargetError
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import trace
 
 CHILD = "attention"
-
-
-class Attended(nn.Module):
-    """x × attention(x), with the channels along ``axis`` 1, (N, C, H, W), or -1, (N, T, C)."""
-
-    def __init__(self, attention: Attention, axis: int) -> None:
-        super().__init__()
-        self.attention = attention
-        self.axis = axis
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape as ``x``; tokens count as the pixels of a column."""
-        if self.axis == 1:
-            return x * self.attention(x)
-        return x * self.attention(x.mT[..., None]).squeeze(-1).mT
 
 
 def add_attention(
@@ -83,5 +69,5 @@ def add_attention(
 
 
 def _attended(layer: nn.Module, make: type[Attention], activation: str) -> Attended:
-    kind = next(kind for kind in KINDS if isinstance(layer, kind.types))
+    kind = cast(LayerKind, kind_of(layer))
     return Attended(make(kind.channels(layer), activation=activation), kind.axis)

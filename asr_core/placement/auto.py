@@ -20,8 +20,6 @@ from asr_core.graph.trace import follow, how_to
 from asr_core.placement.changes import Changes
 from asr_core.placement.reach import NoFoldError, Seeker
 
-_RANKS = {"conv": "conv", "conv transpose": "conv", "linear": "linear", "values": "linear"}
-
 
 @dataclass(frozen=True)
 class Moved:
@@ -216,7 +214,7 @@ def _before_activations(forward: _Search, placement: Placement) -> None:
 
 def _rank(forward: Forward, name: str) -> str:
     kind = kind_of(forward.modules[name])
-    return _RANKS.get(kind.name if kind else "", "norm")
+    return kind.family if kind else "norm"
 
 
 def _group(forward: Forward, ends: list[fx.Node], target: fx.Node) -> list[str]:

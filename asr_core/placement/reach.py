@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from asr_core.asr.layers import gated_layer, kind_of, present
+from asr_core.asr.layers import gated_layer, kind_of, slots_of
 from asr_core.graph.activations import canonical
 from asr_core.graph.forward import Forward
 from asr_core.placement.changes import Changes, of_a_library, own_code
@@ -108,7 +108,7 @@ class Seeker:
         if name := forward.layer(node):
             layer = self._layer(node, name)
             kind = kind_of(self.modules[layer])
-            if kind is None or kind.axis != self.axis or not present(self.modules[layer], kind):
+            if kind is None or kind.axis != self.axis or not slots_of(self.modules[layer]):
                 raise NoFoldError(f"{layer!r} has no parameter for each of these channels")
             if layer not in found.layers:
                 found.layers.append(layer)

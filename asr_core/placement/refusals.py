@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_core.asr.layers import LayerKind, present
+from asr_core.asr.layers import LayerKind, slots_of
 from asr_core.asr.parametrization import gate_of
 from asr_core.errors import TargetError
 from asr_core.modules.copies import kept_tensors
@@ -48,7 +48,7 @@ def forbidden(modules: dict[str, nn.Module], layers: Layers) -> dict[str, str]:
     owners = _Owners(modules)
     for name, (layer, kind) in layers.items():
         # Not both: reading a tensor that has another parametrization may change its state.
-        if reason := _taken(layer, kind) or owners.shared(layer, kind):
+        if reason := _taken(layer, kind) or owners.shared(layer):
             reasons[name] = reason
     return reasons
 
@@ -76,7 +76,7 @@ def _taken(layer: nn.Module, kind: LayerKind) -> str:
             "it was built under torch.inference_mode(), so that nothing may change it: build the "
             "model outside, or give it copies of its tensors (tensor.clone())"
         )
-    if not kind.affine and not present(layer, kind):
+    if kind.family != "norm" and not slots_of(layer):
         return "it has no parameter to fold a gate into: exclude it"
     return ""
 
@@ -107,13 +107,13 @@ class _Owners:
                 tensors.extend(found)
         self._memory = Memory(tensors)
 
-    def shared(self, layer: nn.Module, kind: LayerKind) -> str:
+    def shared(self, layer: nn.Module) -> str:
         """Why a gate on ``layer`` would act elsewhere too, or empty."""
         names = self._names[id(layer)]
         if len(names) > 1:
             both = " and ".join(map(repr, names))
             return f"one layer has the names {both}: a gate would act at each; exclude it"
-        for slot in present(layer, kind):
+        for slot in slots_of(layer):
             own = getattr(layer, slot.tensor)
             sharing = self._memory.sharing(own)
             if len(sharing) > 1:

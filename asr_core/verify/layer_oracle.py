@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_core.asr.layers import LayerKind, Side, present
+from asr_core.asr.layers import CONV_TRANSPOSE, LINEAR, VALUES, LayerKind, Side, slots_of
 from asr_core.errors import TargetError
 from asr_core.graph.activations import is_activation
 from asr_core.modules.copies import copy_model
@@ -93,11 +93,11 @@ def synthetic_inputs(
 
     channels = kind.channels(layer)
     sizes = [size for size in (4, 5, 6, 7) if size != channels][:3]
-    if kind.name in ("conv", "conv transpose"):
+    if kind.family == "conv":
         yield (draw(2, layer.in_channels, *_spatial(layer, kind)),)
-    elif kind.name == "linear":
+    elif kind is LINEAR:
         yield (draw(*sizes, layer.in_features),)
-    elif kind.name == "values":
+    elif kind is VALUES:
         query, length = sizes[:2], sizes[2]
         source = (length, query[1]) if not layer.batch_first else (query[0], length)
         yield draw(*query, layer.embed_dim), draw(*source, layer.kdim), draw(*source, layer.vdim)
@@ -122,10 +122,10 @@ def scaled_axis(
     if type(layer) in kind.types:
         return kind.axis
     random = torch.Generator("cpu").manual_seed(0)
-    slots = present(layer, kind, created, side)
+    slots = slots_of(layer, created, side)
     # All of them: an own parameter that starts at 0 hides what the forward does with the others.
     raw = _random({**layer._parameters, **created}, random)
-    channels = (kind.channels if side == "output" else kind.in_channels)(layer)
+    channels = kind.width(layer, side)
     v = torch.rand(channels, generator=random, dtype=torch.float64, device="cpu") + 0.5
     scaled = {slot.tensor: slot.scaled(raw[slot.tensor], v) for slot in slots}
     pair = tuple(twin(layer, tensors, torch.float64) for tensors in (raw, {**raw, **scaled}))
@@ -223,5 +223,5 @@ def _spatial(layer: Any, kind: LayerKind) -> list[int]:
     sizes = []
     for k, d, s, p in zip(layer.kernel_size, layer.dilation, layer.stride, padding, strict=True):
         reach = d * (k - 1) + 1
-        sizes.append(3 + 2 * p if kind.name == "conv transpose" else max(reach, p + 1) + 2 * s)
+        sizes.append(3 + 2 * p if kind is CONV_TRANSPOSE else max(reach, p + 1) + 2 * s)
     return sizes

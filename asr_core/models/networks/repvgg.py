@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from asr_core.attention import ATTENTIONS, Attention
+from asr_core.attention import ATTENTIONS, Attended, Attention
 from asr_core.errors import InputError
 from asr_core.fold.branches import Branch, Branched
-from asr_core.models.live import Attended
 from asr_core.models.networks.init import he_init
 
 A0_BLOCKS = (1, 2, 4, 14, 1)
@@ -26,6 +26,9 @@ class RepVGGBlock(Branched):
     any, gates the sum before the ReLU. :func:`asr_core.merge_branches` makes the block one 3×3
     convolution, the attention, and the ReLU.
     """
+
+    attention_is_optional: ClassVar[bool] = True
+    """With None for it, the block is the plain backbone's."""
 
     def __init__(self, width: int, out: int, *, stride: int = 1) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ class Bottleneck(nn.Module):
     (N, ``width``, H, W) -> (N, 4 ``planes``, H / ``stride``, W / ``stride``). Attention, where
     there is any, gates the last BN's output before the residual add.
     """
+
+    attention_is_optional: ClassVar[bool] = True
+    """With None for it, the block is the plain backbone's."""
 
     def __init__(
         self, width: int, planes: int, *, stride: int = 1, attention: nn.Module | None = None

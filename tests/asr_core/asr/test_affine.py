@@ -9,7 +9,6 @@ from layer_cases import randomise
 from small_net import assert_unchanged, images, net, snapshot
 from torch import nn
 
-import asr_core.asr.insert
 from asr_core import StockModel, fuse_asr, insert_asr, load_model, save_model
 from asr_core.asr.affine import create_affine, with_created_affine
 from asr_core.asr.layers import lacks_scale
@@ -92,25 +91,6 @@ def test_a_gamma_that_was_taken_away_alone():
     x = images(dtype=torch.float64)
     wanted = multiply_outputs(stock, report.positions)(x)
     assert (fuse_asr(model)(x) - wanted).abs().max() <= 1e-12
-
-
-@pytest.mark.parametrize("flag", [True, False])
-def test_a_failure_takes_them_away_again(monkeypatch, flag):
-    model = net()
-    if flag:
-        model[4].affine = True  # whatever the flag said
-    before = snapshot(model)
-
-    def failing(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(asr_core.asr.insert, "attach", failing)
-    with pytest.raises(KeyboardInterrupt):
-        insert_asr(model, targets="4", create_affine=True)
-    assert_unchanged(model, before)
-    assert model[4].affine is flag
-    assert lacks_scale(model[4])
-    assert with_created_affine(model) == []
 
 
 # --- in files -------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from small_net import assert_unchanged, images, net, snapshot
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-import asr_core.asr.fuse
 from asr_core import check_parity, fuse_asr, insert_asr
 from asr_core.asr.layers import Slot
 from asr_core.errors import InputError, ParityError
@@ -369,26 +368,3 @@ def test_what_is_fused_inside_of_inference_mode_can_be_trained():
         fused = fuse_asr(model, example=images())
     fused(images()).sum().backward()
     assert all(p.grad is not None for p in fused[0].parameters())
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_fusing_in_place_that_fails_half_way_changes_nothing(monkeypatch, number):
-    model = gated()
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    before = snapshot(model)
-    detach, calls = asr_core.asr.fuse.detach, []
-
-    def failing(*args):
-        calls.append(1)
-        detach(*args)
-        if len(calls) > number:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(asr_core.asr.fuse, "detach", failing)
-    with pytest.raises(KeyboardInterrupt):
-        fuse_asr(model, inplace=True)
-    assert_unchanged(model, before)
-    assert all(p.grad is not None for p in model.parameters())
-    monkeypatch.undo()
-    assert check_parity(model, fuse_asr(model), images()).ok

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from layer_cases import GEOMETRIES
 from torch import nn
 
-from asr_core.asr.layers import KINDS, Slot, gated_layer, kind_of, present, refusal_of
+from asr_core.asr.layers import KINDS, Slot, gated_layer, kind_of, refusal_of, slots_of
 
 
 @given(groups=st.integers(1, 3), rows=st.integers(1, 3), each=st.integers(1, 4))
@@ -66,5 +66,5 @@ def test_attention_stands_for_its_output_projection():
 
 def test_only_tensors_that_are_there_are_scaled():
     conv = nn.Conv2d(1, 1, 1, bias=False)
-    assert [s.tensor for s in present(conv, kind_of(conv))] == ["weight"]
-    assert [s.tensor for s in present(conv, kind_of(conv), {"bias"})] == ["weight", "bias"]
+    assert [s.tensor for s in slots_of(conv)] == ["weight"]
+    assert [s.tensor for s in slots_of(conv, {"bias"})] == ["weight", "bias"]

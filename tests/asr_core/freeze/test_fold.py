@@ -6,9 +6,8 @@ from layer_cases import randomise
 from live_nets import Gated, images, ready, squeeze
 from torch import nn
 
-from asr_core.attention import ATTENTIONS
+from asr_core.attention import ATTENTIONS, Attended
 from asr_core.freeze import freeze_attention
-from asr_core.models.live import Attended
 
 TOLERANCE = 1e-12
 

@@ -1,4 +1,4 @@
-"""Insertion made to fail at every step in turn: the model is bit for bit what it was."""
+"""Inserting and fusing made to fail at every step: the model is as it was, bit for bit."""
 
 import inspect
 import sys
@@ -9,8 +9,8 @@ from small_net import net
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-import asr_core.asr.insert
-from asr_core import insert_asr
+import asr_core.asr.lifecycle
+from asr_core import fuse_asr, insert_asr
 
 OPTIONS = {
     "attention": "ie",
@@ -99,48 +99,67 @@ FAULTS = {
 }
 
 
-def steps(fault, monkeypatch, preserve):
+def gated():
+    made = model()
+    report = insert_asr(made, **OPTIONS)
+    for parameter in report.parameters():
+        parameter.data.add_(0.1)
+        parameter.grad = torch.ones_like(parameter)
+    return made
+
+
+def inserting(preserve):
+    return lambda victim: insert_asr(victim, **OPTIONS, preserve=preserve)
+
+
+ACTIONS = {
+    "insert": (model, inserting(False)),
+    "insert, preserve": (model, inserting(True)),
+    "fuse": (gated, lambda victim: fuse_asr(victim, inplace=True)),
+}
+
+
+def steps(fault, monkeypatch, make, act):
     """How many steps there are, and which of them is the first after the decisions."""
-    counting, begin, fresh = FAULTS[fault](0), [], model()
-    guard = asr_core.asr.insert.all_or_nothing
+    counting, begin, fresh = FAULTS[fault](0), [], make()
+    guard = asr_core.asr.lifecycle.all_or_nothing
 
     def noticing(*args):
         begin.append(counting.seen)
         return guard(*args)
 
     with monkeypatch.context() as patch, counting:
-        patch.setattr(asr_core.asr.insert, "all_or_nothing", noticing)
-        insert_asr(fresh, **OPTIONS, preserve=preserve)
+        patch.setattr(asr_core.asr.lifecycle, "all_or_nothing", noticing)
+        act(fresh)
     return begin[0], counting.seen
 
 
-def fail_at(fault, numbers, preserve):
-    victim = model()
+def fail_at(fault, numbers, make, act):
+    victim = make()
     before = everything(victim)
     for number in numbers:
         try:
             with pytest.raises(Stop), FAULTS[fault](number):
-                insert_asr(victim, **OPTIONS, preserve=preserve)
+                act(victim)
         finally:
             torch.set_grad_enabled(True)  # the fault may have hit what restores it
         assert everything(victim) == before, number
-    insert_asr(victim, **OPTIONS, preserve=preserve)
+    act(victim)
     assert everything(victim) != before
 
 
-@pytest.mark.parametrize("preserve", [False, True])
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failure_at_a_step_leaves_the_model_as_it_was(monkeypatch, fault, preserve):
-    begin, end = steps(fault, monkeypatch, preserve)
+def test_a_failure_at_a_step_leaves_the_model_as_it_was(monkeypatch, fault, action):
+    begin, end = steps(fault, monkeypatch, *ACTIONS[action])
     assert 0 < begin < end
-    fail_at(
-        fault, [*range(1, begin, begin // 5), *range(begin, end, (end - begin) // 40)], preserve
-    )
+    some = [*range(1, begin, begin // 5), *range(begin, end, max((end - begin) // 30, 1))]
+    fail_at(fault, some, *ACTIONS[action])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preserve", [False, True])
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failure_at_every_step_leaves_the_model_as_it_was(monkeypatch, fault, preserve):
-    begin, end = steps(fault, monkeypatch, preserve)
-    fail_at(fault, [*range(1, begin, 7), *range(begin, end + 1)], preserve)
+def test_a_failure_at_every_step_leaves_the_model_as_it_was(monkeypatch, fault, action):
+    begin, end = steps(fault, monkeypatch, *ACTIONS[action])
+    fail_at(fault, [*range(1, begin, 7), *range(begin, end + 1)], *ACTIONS[action])

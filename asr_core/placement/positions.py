@@ -1,76 +1,23 @@
-"""The layers that get a gate, each with all that has to be known before it is touched."""
+"""The layers that get a gate, decided before any of them is touched."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from asr_core.asr.affine import new_affine
-from asr_core.asr.layers import LayerKind, Side, Slot, lacks_scale, present
+from asr_core.asr.layers import LayerKind, Side, lacks_scale
 from asr_core.asr.parametrization import own_modules
-from asr_core.asr.report import Refusal, listed
+from asr_core.asr.report import Position, Refusal, listed
 from asr_core.errors import TargetError
-from asr_core.placement import Moved, Placement, no_place, place
+from asr_core.placement import Placement, no_place, place
 from asr_core.placement.refusals import Layers, forbidden, refuse_gated
 from asr_core.placement.targets import Targets, as_patterns, select
 from asr_core.verify.layer_oracle import scaled_axis
 
 
-@dataclass(frozen=True)
-class Site:
-    """A layer that can take a gate.
-
-    Attributes:
-        name: dotted name of the layer.
-        layer: the layer.
-        kind: how it takes a gate.
-        axis: the channel axis of what v multiplies.
-        created: γ and β for a norm without them.
-        host: the MultiheadAttention that reads the layer's tensors without calling its forward.
-        side: what of the layer v multiplies.
-    """
-
-    name: str
-    layer: nn.Module
-    kind: LayerKind
-    axis: int
-    created: dict[str, nn.Parameter]
-    host: nn.Module | None
-    side: Side = "output"
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """The tensors to multiply."""
-        return present(self.layer, self.kind, self.created, self.side)
-
-    @property
-    def channels(self) -> int:
-        """C, the length of v."""
-        if self.side == "input":
-            return self.kind.in_channels(self.layer)
-        return self.kind.channels(self.layer)
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Where gates go.
-
-    Attributes:
-        sites: the layers, in the model's order.
-        refusals: modules that were meant, but take no gate.
-        shared: groups of layers that automatic placement gives one gate; empty without it.
-        moved: what automatic placement moved from norms into the layers behind them.
-    """
-
-    sites: list[Site]
-    refusals: tuple[Refusal, ...]
-    shared: list[list[str]]
-    moved: list[Moved]
-
-
-def find_sites(
+def find_positions(
     model: nn.Module,
     targets: Targets,
     exclude: Targets,
@@ -79,11 +26,11 @@ def find_sites(
     create_affine: bool = False,
     positive: bool = True,
     example: Any = None,
-) -> Sites:
+) -> tuple[list[Position], tuple[Refusal, ...], list[list[str]]]:
     """The layers that ``targets`` mean and ``exclude`` does not, all fit for a gate.
 
-    A layer that "auto" finds but that can take no gate is among the refusals, and with it those
-    that would have to share its gate.
+    A layer that "auto" finds but that can take no gate is refused, and with it those that would
+    have to share its gate.
 
     Args:
         model: the plain model.
@@ -93,6 +40,10 @@ def find_sites(
         create_affine: whether norms without γ and β get them.
         positive: whether no v will be negative.
         example: for "auto", as for :func:`asr_core.placement.place`.
+
+    Returns:
+        The positions in the model's order, without their gates; the modules that were meant but
+        take no gate; and the groups of positions that "auto" gives one gate.
 
     Raises:
         TargetError: as :func:`asr_core.placement.place` and
@@ -126,12 +77,12 @@ def find_sites(
     refuse_gated(layers)
     _refuse_meta(layers)
     refused = forbidden(modules, layers)
-    sites = {}
+    positions = {}
     for name, (layer, kind) in layers.items():
         if name not in refused:
             side: Side = "input" if name in entered else "output"
             try:
-                sites[name] = _site(modules, name, layer, kind, side, create_affine)
+                positions[name] = _position(model, name, layer, kind, side, create_affine)
             except TargetError as error:
                 refused[name] = str(error)
     together = [*placement.shared, *(m.layers for m in moved)]
@@ -142,13 +93,14 @@ def find_sites(
     refusals = (*placement.refusals, *refusals, *(Refusal(n, r) for n, r in refused.items()))
     if refused and not auto:
         raise TargetError(f"no gate on {listed(Refusal(n, r) for n, r in refused.items())}")
-    left = [site for name, site in sites.items() if name not in refused]
+    left = [position for name, position in positions.items() if name not in refused]
     if not left:
         raise no_place(model, refusals)
-    names = {site.name for site in left}
+    names = {position.name for position in left}
+    for position in left:
+        position.norms = tuple(n for m in moved if position.name in m.layers for n in m.norms)
     groups = [[name for name in group if name in names] for group in together]
-    moved = [m for m in moved if names.issuperset(m.layers)]
-    return Sites(left, refusals, [group for group in groups if len(group) > 1], moved)
+    return left, refusals, [group for group in groups if len(group) > 1]
 
 
 def _refuse_meta(layers: Layers) -> None:
@@ -160,24 +112,18 @@ def _refuse_meta(layers: Layers) -> None:
             )
 
 
-def _site(
-    modules: dict[str, nn.Module],
-    name: str,
-    layer: nn.Module,
-    kind: LayerKind,
-    side: Side,
-    create_affine: bool,
-) -> Site:
+def _position(
+    model: nn.Module, name: str, layer: nn.Module, kind: LayerKind, side: Side, create: bool
+) -> Position:
     if side == "input" and not kind.inputs(layer):
         raise TargetError("it has no weight for each input channel to fold a gate into")
     created: dict[str, nn.Parameter] = {}
     if side == "output" and lacks_scale(layer):
-        if not create_affine:
+        if not create:
             raise TargetError(NO_SCALE)
-        created = new_affine(modules[""], layer, kind)
-    parent = modules.get(name.rpartition(".")[0]) if name else None
-    host = parent if isinstance(parent, nn.MultiheadAttention) else None
-    return Site(name, layer, kind, scaled_axis(layer, kind, created, side), created, host, side)
+        created = new_affine(model, layer, kind)
+    axis = scaled_axis(layer, kind, created, side)
+    return Position(name, kind.name, axis, kind.width(layer, side), tuple(created), side)
 
 
 NO_SCALE = (
