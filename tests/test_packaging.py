@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["asr_core", "styletransfer", "robust"]  # each may import those before it
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image"}  # where the import name differs
+# Where the import name differs.
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "lazy_loader": "lazy-loader"}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile, tree: Path) -> Non
     }
     packed = {name for name in wheel.namelist() if name.endswith(".py")}
     assert packed == modules
+    assert "asr_core/__init__.pyi" in wheel.namelist()
     assert "robust/cli/__init__.py" in packed
 
 
@@ -72,7 +74,7 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     extra = [
         name
         for name in wheel.namelist()
-        if not name.endswith((".py", ".safetensors", ".json", ".toml"))
+        if not name.endswith((".py", ".pyi", ".safetensors", ".json", ".toml"))
         and ".dist-info/" not in name
     ]
     assert extra == []
