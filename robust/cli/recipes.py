@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robust.cli.output import say, say_json
-from robust.cli.table import aligned
+from robust.report.table import Table
 
 if TYPE_CHECKING:
     from asr_core.recipes import Recipe
@@ -38,7 +38,7 @@ def list_recipes(name: str | None, as_json: bool) -> None:
         listing = [recipe.as_dict() for recipe in found]
         say_json(listing)
         return
-    say(*aligned([HEAD, *map(_row, found)], words=4))
+    say(*Table(HEAD, map(_row, found), words=4).plain())
 
 
 def _row(recipe: Recipe) -> tuple[str, ...]:
@@ -61,12 +61,12 @@ def _schedule(recipe: Recipe) -> str:
 
 
 def _whole(recipe: Recipe) -> str:
-    rows = [
+    head, *rows = (
         (field, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
         for field, value in recipe.as_dict().items()
         if field != "notes" and value not in (None, [])
-    ]
-    lines = aligned(rows, words=2)
+    )
+    lines = Table(head, rows, words=2).plain()
     for note in recipe.notes:
         lines.append(click.wrap_text(note, 98, initial_indent="- ", subsequent_indent="  "))
     return "\n".join(lines)

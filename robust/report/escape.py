@@ -8,7 +8,6 @@ printed, controls that turn the direction of text, and bytes that are no UTF-8, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -36,12 +35,6 @@ def csv_cell(text: str) -> str:
 def markdown(text: str) -> str:
     """For Markdown, tables too: no mark-up, HTML or mathematics."""
     return _MARKDOWN.sub(r"\\\g<0>", line(text)).replace(r"\<", "&lt;").replace(r"\&", "&amp;")
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table of texts."""
-    lines = [f"| {' | '.join(map(markdown, row))} |" for row in (header, *rows)]
-    return [lines[0], f"|{'---|' * len(header)}", *lines[1:]]
 
 
 def latex(text: str) -> str:

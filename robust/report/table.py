@@ -101,12 +101,15 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """A pipe table, and the caption below it."""
+        """A pipe table, and the caption below it as a sentence."""
         rule = ["---" if index < self.words else "---:" for index in range(len(self.head))]
         head, *body = [self._line(row, escape.markdown, _MARKDOWN) for row in self._all()]
         lines = [head, rule, *body]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-        return f"{text}\n{escape.markdown(self.caption)}\n" if self.caption else text
+        if not self.caption:
+            return text
+        caption = escape.markdown(self.caption[0].upper() + self.caption[1:])
+        return f"{text}\n{caption.rstrip('.')}.\n"
 
     def csv(self) -> str:
         """Comma-separated values, without marks or caption."""
@@ -164,7 +167,10 @@ class Table:
     def _line(
         row: Iterable[Cell], escaped: Callable[[str], str], marks: dict[str, str]
     ) -> list[str]:
-        return [marks.get(cell.mark, "{}").format(escaped(cell.text)) for cell in row]
+        return [
+            marks.get(cell.mark if cell.text else "", "{}").format(escaped(cell.text))
+            for cell in row
+        ]
 
 
 def _cell(cell: str | Cell) -> Cell:

@@ -47,6 +47,16 @@ class Interval:
     high: float | None
     over: str
 
+    @property
+    def half(self) -> float | None:
+        """Half of its width; None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def plus_minus(self, decimals: int, *, scale: float = 1, sign: str = "") -> str:
+        """The mean ± half of the width, both times ``scale``; ``sign="+"`` shows a plus."""
+        text = f"{scale * self.mean:{sign}.{decimals}f}"
+        return text if self.half is None else f"{text} ± {scale * self.half:.{decimals}f}"
+
 
 def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """The mean of ``values`` and its interval over seeds and images.

@@ -20,6 +20,7 @@ from asr_core.training.learner import Learner
 from robust.bench.speed import in_turns
 from robust.bench.training_cost import inference
 from robust.models.files import open_model
+from robust.report.table import Table
 from robust.stats.intervals import mean_interval
 from robust.studies.command import train_missing
 from robust.studies.sections import put_section
@@ -157,10 +158,7 @@ def figures(done: Done, seeds: int, name: str) -> dict[str, NDArray[np.float64]]
 
 def plus_minus(values: ArrayLike, *, sign: str = "") -> str:
     """The mean over seeds, with half of its 95 % interval."""
-    interval = mean_interval(np.asarray(values)[:, None])
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:{sign}.2f}"
-    return f"{interval.mean:{sign}.2f} ± {(interval.high - interval.low) / 2:.2f}"
+    return mean_interval(np.asarray(values)[:, None]).plus_minus(2, sign=sign)
 
 
 def verdict(top1: Mapping[str, NDArray[np.float64]], one: str, other: str) -> str:
@@ -179,13 +177,8 @@ def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -
     """A row for each variant; ``steps`` make an epoch."""
     top1, top5 = (figures(done, seeds, name) for name in ("top1", "top5"))
     step, infer = measured["step"], measured["inference"]
-    lines = [
-        "| variant | test top-1, % | top-5, % | against plain, points | epoch, s | "
-        "epoch / plain | inference / plain |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, title in TITLES.items():
-        row = [
+    rows = [
+        (
             title,
             plus_minus(top1[name]),
             plus_minus(top5[name]),
@@ -193,9 +186,11 @@ def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -
             f"{statistics.median(step[name]) * steps:.0f}",
             f"{ratio(step, name):.2f}",
             f"{ratio(infer, name):.2f}",
-        ]
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+        )
+        for name, title in TITLES.items()
+    ]
+    head = ("variant", "test top-1, %", "top-5, %", "against plain, points", "epoch, s")
+    return Table((*head, "epoch / plain", "inference / plain"), rows).markdown()
 
 
 def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
@@ -220,7 +215,7 @@ def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
     top1 = figures(done, seeds, "top1")
     verdicts = [verdict(top1, one, other) for one, other in PAIRS]
     chance = CHANCE.format(count=len(PAIRS))
-    return "\n".join([about, table(done, seeds, measured, steps), "", notes, chance, *verdicts])
+    return "\n".join([about, table(done, seeds, measured, steps), notes, chance, *verdicts])
 
 
 def study(runs: Path, docs: Path, *, seeds: int, workers: int, rounds: int) -> None:

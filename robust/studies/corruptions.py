@@ -13,6 +13,7 @@ from asr_core.data import ImageSet, MemorySplit, open_data
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from robust.report.progress import progress_bar
+from robust.report.table import Table
 from robust.stats.compare import bootstrap_interval
 from robust.studies.differences import said
 from robust.studies.noise import (
@@ -169,16 +170,16 @@ def error_table(groups: Sequence[Cohort]) -> str:
         for group, kinds in GROUPS.items()
         for kind in kinds
     ]
-    rows.append(("", "**mean**", by_group(conditions)[ALL]))
+    rows.append(("", "mean", by_group(conditions)[ALL]))
     body = [(*names, *(error(group, of) for group in groups)) for *names, of in rows]
     body.append(("", TO_TWIN, *mce(groups)))
     header = ("", "corruption", *(group.label for group in groups))
     about = (
-        f"{caption(groups, what='Error')}; under a corruption the mean over its five severities. "
+        f"{caption(groups, what='error')}; under a corruption the mean over its five severities. "
         f"{TO_TWIN}, in %: the mean over corruptions of the error over the plain network's, in "
-        "brackets the least and the greatest of single seeds."
+        "brackets the least and the greatest of single seeds"
     )
-    return table(header, body) + f"\n\n{about}\n"
+    return Table(header, body, words=2, caption=about).markdown()
 
 
 def error(group: Cohort, conditions: Sequence[Condition]) -> str:
@@ -217,13 +218,7 @@ def attack_table(attacked: Sequence[Cohort], strong: Sequence[Cohort]) -> str:
         if c.kind == kind
     ]
     header = ("attack", "ε", *(group.label for group in attacked))
-    return table(header, body) + f"\n\n{caption(attacked).capitalize()}.\n"
-
-
-def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return Table(header, body, words=2, caption=caption(attacked)).markdown()
 
 
 def page(every: Cells, done: Cells, found: Mapping[str, list[SuiteResult]], *, classes: int) -> str:

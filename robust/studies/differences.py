@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from robust.report.table import Cell, Table
 from robust.stats.compare import NO_DIFFERENCE
 from robust.suites.tables import sentences
 from robust.suites.verdicts import Verdict
@@ -12,27 +13,29 @@ from robust.suites.verdicts import Verdict
 def difference_table(found: Sequence[Verdict]) -> str:
     """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
     labels = list(dict.fromkeys(verdict.a for verdict in found))
-    lines = [
-        f"| situation | against | {' | '.join(labels)} |",
-        f"|{'---|' * (2 + len(labels))}",
-    ]
+    rows: list[tuple[str | Cell, ...]] = []
     for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
         cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
         under, situation, rival = row
         where = situation + (f", trained under {under}" if under else "")
-        shown = (difference(cells[label]) if label in cells else "" for label in labels)
-        lines.append(f"| {where} | {rival} | {' | '.join(shown)} |")
-    return "\n".join(lines)
+        rows.append((where, rival, *(_cell(cells.get(label)) for label in labels)))
+    return Table(("situation", "against", *labels), rows, words=2).markdown()
+
+
+def _cell(verdict: Verdict | None) -> Cell:
+    """Bold where the interval leaves 0 out."""
+    if verdict is None:
+        return Cell("")
+    return Cell(difference(verdict), "" if verdict.comparison.answer == NO_DIFFERENCE else "best")
 
 
 def difference(verdict: Verdict) -> str:
-    """The difference with its interval, bold where the interval leaves 0 out."""
+    """The difference with its interval, in points."""
     interval = verdict.comparison.difference
     mean = f"{100 * interval.mean:+.1f}"
     if interval.low is None or interval.high is None:
         return mean
-    ends = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    return f"{mean} {ends}" if verdict.comparison.answer == NO_DIFFERENCE else f"**{mean}** {ends}"
+    return f"{mean} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> str:
@@ -54,7 +57,7 @@ def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> s
         f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of {len(found)} "
         f"leave 0 out (bold); chance alone would give about {0.05 * len(found):.0f}.\n",
         difference_table(found),
-        "\nWhat ASR adds to the plain network, and what its attention adds to a gate that learns "
+        "What ASR adds to the plain network, and what its attention adds to a gate that learns "
         "nothing:\n",
     ]
     told = [v for v in found if v.a.startswith("ASR") and (aloud is None or v.situation in aloud)]

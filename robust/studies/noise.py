@@ -11,6 +11,7 @@ from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
 from robust.report.progress import progress_bar
+from robust.report.table import Table
 from robust.stats.compare import MORE
 from robust.studies.command import train_missing
 from robust.studies.differences import difference, said
@@ -18,11 +19,10 @@ from robust.studies.paper import Line, answer, put_lines
 from robust.studies.sections import put_section
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
-from robust.suites.condition import Condition
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
 from robust.suites.subject import Subject, open_subject
-from robust.suites.tables import accuracy, caption, markdown, percent
+from robust.suites.tables import accuracy, caption, percent, table
 from robust.suites.verdicts import verdicts
 from robust.sweep import Cell
 
@@ -168,27 +168,24 @@ def missing(every: Cells, done: Cells) -> str:
 def train_table(groups: Sequence[Cohort]) -> str:
     """Rows: the noise of the training and the statistics of the test; a column a variant."""
     labels = list(dict.fromkeys(group.label for group in groups))
-    lines = [
-        f"| trained under | tested on statistics | {' | '.join(labels)} |",
-        f"|{'---|' * (2 + len(labels))}",
-    ]
+    rows = []
     for under in dict.fromkeys(group.trained_under for group in groups):
         alike = {group.label: group for group in groups if group.trained_under == under}
-        conditions: list[Condition] = next(iter(alike.values())).results[0].cells()
-        for condition in conditions:
-            row = [
+        for condition in next(iter(alike.values())).results[0].cells():
+            shown = (
                 percent(accuracy(alike[label], condition)) if label in alike else "missing"
                 for label in labels
-            ]
-            lines.append(f"| {under or 'no noise'} | {condition.statistics} | {' | '.join(row)} |")
-    return "\n".join([*lines, "", f"{caption(groups).capitalize()}.", ""])
+            )
+            rows.append((under or "no noise", condition.statistics, *shown))
+    head = ("trained under", "tested on statistics", *labels)
+    return Table(head, rows, words=2, caption=caption(groups)).markdown()
 
 
 def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort]) -> str:
     """The section."""
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
-    parts = [about, TEST, markdown(attacked), said(verdicts(attacked))]
+    parts = [about, TEST, table(attacked).markdown(), said(verdicts(attacked))]
     parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained)]
     parts.append(said(verdicts(trained)))
     return "\n".join(parts)

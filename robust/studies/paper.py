@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asr_core.errors import InputError
 from asr_core.saving.files import write_json
+from robust.report.table import Cell, Table
 from robust.studies.sections import put_section
 
 
@@ -61,7 +62,7 @@ What makes each figure and table here, and whether its claim was seen: on embedd
 networks and few epochs, as the sections below say. "No" means not seen here; where an interval
 holds 0 that is no proof of the contrary.
 """
-HEAD = "| paper | claim | command | seen? | found |\n|---|---|---|---|---|"
+HEAD = ("paper", "claim", "command", "seen?", "found")
 
 
 def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
@@ -79,7 +80,8 @@ def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
     found = {name: found[name] for name in STUDIES if name in found}
     write_json(file, found)
     rows = [_row(Line(**line)) for name in found for line in found[name]]
-    put_section(docs / "RESULTS.md", "paper", "\n".join([ABOUT, HEAD, *rows]))
+    table = Table(HEAD, rows, words=len(HEAD))
+    put_section(docs / "RESULTS.md", "paper", f"{ABOUT}\n{table.markdown()}")
 
 
 def answer(seen: int, of: int) -> str:
@@ -87,6 +89,5 @@ def answer(seen: int, of: int) -> str:
     return "yes" if seen == of else "in part" if seen else "no"
 
 
-def _row(line: Line) -> str:
-    seen = f"**{line.seen}**" if line.seen else ""
-    return f"| {line.shows} | {line.claim} | `{line.command}` | {seen} | {line.found} |"
+def _row(line: Line) -> tuple[str | Cell, ...]:
+    return line.shows, line.claim, Cell(line.command, "code"), Cell(line.seen, "best"), line.found

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from robust.report.table import Table
 from robust.stripes.measure import Convergence
 from robust.studies.paper import Line, answer
 
@@ -49,6 +50,12 @@ the median layer on the 8 recorded validation images, which are fewer and so hav
 gate has settled after epoch t if it changes by less than {threshold:g} in every epoch after;
 figures are over all channels of those 8 images.
 """
+
+HEAD = (
+    "run", "test top-1, %", "stripe score, median layer (range)", "striped layers", "untrained",
+    "in training", "95 % settled after", "settled at the first decay",
+    "median change before → after it",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,16 +99,9 @@ def page(
     """
     live = {name: each for name, each in found.items() if each.scores}
     threshold = next((f.convergence.threshold for f in live.values() if f.convergence), math.nan)
-    table = [
-        "| run | test top-1, % | stripe score, median layer (range) | striped layers | untrained | "
-        "in training | 95 % settled after | settled at the first decay | median change before → "
-        "after it |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(_row(each) for each in live.values()),
-    ]
     parts = [
         ABOUT.format(striped=STRIPED, threshold=threshold),
-        "\n".join(table) + "\n",
+        Table(HEAD, map(_row, live.values())).markdown(),
         "\n".join([*map(_said, lines(found)), *_scales(found)]) + "\n",
     ]
     if cost is not None:
@@ -124,7 +124,7 @@ def striped(scores: Mapping[str, float]) -> int:
     return sum(score < STRIPED for score in scores.values())
 
 
-def _row(found: Found) -> str:
+def _row(found: Found) -> list[str]:
     scores, converged = list(found.scores.values()), found.convergence
     path = found.by_epoch
     cells = [
@@ -144,7 +144,7 @@ def _row(found: Found) -> str:
             "" if at is None else f"{at:.1%}",
             "" if at is None else f"{converged.before_decay:.3f} → {converged.after_decay:.3f}",
         ]
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def _said(line: Line) -> str:

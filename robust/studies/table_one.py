@@ -11,6 +11,7 @@ import torch
 from robust.bench.measure import Row, bench, subject, variants
 from robust.bench.table_one import MODEL, TABLE_ONE
 from robust.report.progress import progress_bar
+from robust.report.table import Table
 from robust.studies.paper import Line, answer, put_lines
 from robust.studies.sections import put_section
 
@@ -22,9 +23,7 @@ on: Table 1 of the paper's supplementary, {model} in float32 on one thread of a 
 to the plain network's in the same round: the median over the rounds, and the range of single
 rounds. The paper's is that of its GPU. torch {torch}.
 """
-HEAD = (
-    "| | parameters, M | paper | speed | single rounds | paper |\n|---|---|---|---|---|---|"
-)  # fmt: skip
+HEAD = ("", "parameters, M", "paper", "speed", "single rounds", "paper")
 EQUAL = 0.05
 """Speeds that are nearer to each other are called equal: the noise of such measurements."""
 
@@ -40,18 +39,17 @@ def page(found: Mapping[str, Sequence[Row]], *, batch: int, rounds: int) -> str:
     )
     parts = [about]
     for data, rows in found.items():
-        parts.append("\n".join([f"### {data}\n", HEAD, *map(_row, rows)]) + "\n")
+        parts += [f"### {data}\n", Table(HEAD, map(_row, rows)).markdown()]
     return "\n".join(parts)
 
 
-def _row(row: Row) -> str:
+def _row(row: Row) -> tuple[str, ...]:
     paper = f"{row.paper.parameters:.2f}" if row.paper else ""
     ratio = f"{row.paper_ratio:.2f}" if row.paper_ratio else ""
-    cells = (
+    return (
         row.label, f"{row.parameters / 1e6:.2f}", paper, f"{row.ratio:.2f}",
         f"{row.lowest:.2f} to {row.highest:.2f}", ratio,
     )  # fmt: skip
-    return f"| {' | '.join(cells)} |"
 
 
 def lines(found: Mapping[str, Sequence[Row]]) -> list[Line]:

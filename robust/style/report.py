@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from robust.report import escape
+from robust.report.table import Table
+from robust.stats.intervals import Interval
 from robust.style.measure import TITLES
 from robust.style.results import CLEAN
 from robust.style.run import OTHER_SEED
@@ -23,13 +23,7 @@ _UNANSWERED = (
 
 def print_report(summary: dict[str, Any], console: Console) -> None:
     """Print a summary made by :func:`robust.style.summary.summarise`."""
-    header, sections = _table(summary)
-    table = Table(*header, caption=_caption(summary))
-    for section in sections:
-        for row in section:
-            table.add_row(*row)
-        table.add_section()
-    console.print(table)
+    console.print(table(summary).rich())
     console.print(Text(f"\n{summary['question']}", style="bold"))
     for situation, sentences in answers(summary).items():
         console.print(Text(f"{situation}:", style="bold"))
@@ -39,9 +33,7 @@ def print_report(summary: dict[str, Any], console: Console) -> None:
 
 def markdown(summary: dict[str, Any]) -> str:
     """The same as Markdown."""
-    header, sections = _table(summary)
-    lines = escape.markdown_table(header, [row for section in sections for row in section])
-    lines += ["", f"{_caption(summary).capitalize()}.", "", f"**{summary['question']}**"]
+    lines = [table(summary).markdown(), f"**{summary['question']}**"]
     for situation, sentences in answers(summary).items():
         lines += ["", f"*{situation}*", "", *(f"- {sentence}" for sentence in sentences)]
     return "\n".join(lines) + "\n"
@@ -57,38 +49,36 @@ def answers(summary: dict[str, Any]) -> dict[str, list[str]]:
     return found or {"no answer": [_UNANSWERED]}
 
 
-def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[list[str]]]]:
-    """Header, and rows in sections: variants under equal noise stand together, clean first."""
-    shown = _shown(summary)
-    header = ["norm", "noise", "statistics", *(TITLES[metric] for metric in shown)]
-    keys = dict.fromkeys((cell["noise"], cell["severity"]) for cell in summary["cells"])
-    sections = []
-    for key in sorted(keys, key=lambda key: key[0] != CLEAN):
-        cells = [cell for cell in summary["cells"] if (cell["noise"], cell["severity"]) == key]
-        sections.append(
-            [
-                [_norm(cell["norm"]), cell["label"], cell["statistics"]]
-                + [_number(cell["metrics"].get(metric)) for metric in shown]
-                for cell in sorted(cells, key=lambda cell: cell["norm"] == OTHER_SEED)
-            ]
-        )
-    return header, sections
-
-
-def _shown(summary: dict[str, Any]) -> list[str]:
-    measured = {metric for cell in summary["cells"] for metric in cell["metrics"]}
-    return [metric for metric in _COLUMNS if metric in measured]
-
-
-def _caption(summary: dict[str, Any]) -> str:
-    shown = _shown(summary)
+def table(summary: dict[str, Any]) -> Table:
+    """Means with intervals: variants under equal noise stand together, clean first."""
+    cells = summary["cells"]
+    measured = {metric for cell in cells for metric in cell["metrics"]}
+    shown = [metric for metric in _COLUMNS if metric in measured]
+    noises = list(dict.fromkeys((cell["noise"], cell["severity"]) for cell in cells))
+    noises.sort(key=lambda key: key[0] != CLEAN)
+    rows: list[list[str]] = []
+    rules = []
+    for key in noises:
+        alike = [cell for cell in cells if (cell["noise"], cell["severity"]) == key]
+        rules.append(len(rows))
+        rows += [
+            [_norm(cell["norm"]), cell["label"], cell["statistics"]]
+            + [_number(cell["metrics"].get(metric)) for metric in shown]
+            for cell in sorted(alike, key=lambda cell: cell["norm"] == OTHER_SEED)
+        ]
     overs = {
         interval["over"]
-        for cell in summary["cells"]
+        for cell in cells
         for metric, interval in cell["metrics"].items()
         if metric in shown and interval["low"] is not None
     }
-    return f"means ± half of the 95 % interval over {' / '.join(sorted(overs)) or 'nothing'}"
+    return Table(
+        ("norm", "noise", "statistics", *(TITLES[metric] for metric in shown)),
+        rows,
+        words=3,
+        caption=f"means ± half of the 95 % interval over {' / '.join(sorted(overs)) or 'nothing'}",
+        rules=rules[1:],
+    )
 
 
 def _norm(name: str) -> str:
@@ -98,8 +88,4 @@ def _norm(name: str) -> str:
 def _number(interval: dict[str, Any] | None) -> str:
     if interval is None:
         return ""
-    if interval["mean"] is None:
-        return "equal"
-    if interval["low"] is None:
-        return f"{interval['mean']:.3f}"
-    return f"{interval['mean']:.3f} ± {(interval['high'] - interval['low']) / 2:.3f}"
+    return "equal" if interval["mean"] is None else Interval(**interval).plus_minus(3)

@@ -7,26 +7,22 @@ from pathlib import Path
 
 from asr_core.saving.files import write_text
 from robust.report import escape
+from robust.report.table import Table
 from robust.suites.cohort import Cohort, cohorts
 from robust.suites.results import SuiteResult
 from robust.suites.suite import Suite
-from robust.suites.tables import (
-    caption,
-    grid,
-    latex,
-    markdown,
-    sentences,
-    tidy_csv,
-    unproved,
-)
+from robust.suites.tables import caption, sentences, table, tidy_csv, unproved
 from robust.suites.verdicts import verdicts
 
 
-def lines(results: Sequence[SuiteResult], suite: Suite) -> tuple[list[list[str]], list[str]]:
-    """The table's rows, the header first, and the lines below it."""
+def shown(results: Sequence[SuiteResult], suite: Suite) -> tuple[Table, list[str]]:
+    """The table, and the lines below it.
+
+    Raises:
+        InputError: the results cannot stand in one table.
+    """
     groups = cohorts(results)
-    header, rows = grid(groups)
-    return [header, *rows], [caption(groups), *_said(groups, suite)]
+    return table(groups), [caption(groups), *_said(groups, suite)]
 
 
 def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> list[Path]:
@@ -39,11 +35,12 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
     from robust.suites.curves import draw_curves, save_curves
 
     groups = cohorts(results)
-    said = map(escape.markdown, _said(groups, suite))
+    whole = table(groups)
+    below = map(escape.markdown, _said(groups, suite))
     texts = {
-        ".md": "\n".join([markdown(groups), *said]).rstrip() + "\n",
+        ".md": "\n".join([whole.markdown(), *below]).rstrip() + "\n",
         ".csv": tidy_csv(groups),
-        ".tex": latex(groups),
+        ".tex": whole.latex(),
     }
     written = []
     for suffix, text in texts.items():

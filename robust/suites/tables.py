@@ -1,14 +1,12 @@
-"""Tables of a suite's results, from the JSON alone: Markdown, CSV and LaTeX."""
+"""Tables of a suite's results, from the JSON alone."""
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 from collections.abc import Sequence
 
 from robust.norm_noise import NOISES
-from robust.report import escape
+from robust.report.table import Table
 from robust.stats.compare import bootstrap_interval
 from robust.stats.intervals import Interval
 from robust.suites.cohort import Cohort
@@ -28,79 +26,46 @@ def accuracy(group: Cohort, condition: Condition) -> Interval:
     return bootstrap_interval(group.right([condition]))
 
 
-def markdown(groups: Sequence[Cohort]) -> str:
+def table(groups: Sequence[Cohort]) -> Table:
     """One row a condition, one column a variant; the statistics stand in every row."""
-    header, rows = grid(groups)
-    lines = [*escape.markdown_table(header, rows), "", f"{caption(groups).capitalize()}.", ""]
-    return "\n".join(lines)
-
-
-def latex(groups: Sequence[Cohort]) -> str:
-    """The same as a booktabs ``tabular``, its caption as a comment."""
-    header, rows = grid(groups)
-    words = 3
-    columns = "l" * words + "r" * (len(header) - words)
-    body = [" & ".join(map(escape.latex, row)) + r" \\" for row in (header, *rows)]
-    lines = [
-        f"% {caption(groups)}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        body[0],
-        r"\midrule",
-        *body[1:],
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def tidy_csv(groups: Sequence[Cohort]) -> str:
-    """One row a variant and condition, with all digits."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for group in groups:
-        first = group.results[0]
-        for condition in first.cells():
-            found = accuracy(group, condition)
-            outcomes = [o for result in group.results for o in result.of(condition)]
-            loss = sum(o.loss for o in outcomes) / len(outcomes)
-            writer.writerow(
-                [
-                    escape.csv_cell(group.label),
-                    escape.csv_cell(group.trained_under),
-                    len(group.seeds),
-                    first.n,
-                    *map(escape.csv_cell, map(str, (condition.kind, condition.severity))),
-                    escape.csv_cell(condition.statistics),
-                    len(first.of(condition)),
-                    *(_number(v) for v in (found.mean, found.low, found.high)),
-                    _number(1 - found.mean),
-                    _number(loss),
-                    found.over,
-                    group.no_gradient([condition]),
-                ]
-            )
-    return file.getvalue()
-
-
-def grid(groups: Sequence[Cohort]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table, as text."""
     conditions = groups[0].results[0].cells()
     first = "noise" if any(condition.kind in NOISES for condition in conditions) else "condition"
     if not any(condition.severity for condition in conditions):
         first = "images"
-    header = [first, "severity", "statistics", *(group.title for group in groups)]
     rows = [
-        [
-            condition.kind,
-            condition.label,
-            condition.statistics,
-            *(_cell(group, condition) for group in groups),
-        ]
-        for condition in conditions
+        (c.kind, c.label, c.statistics, *(_shown(group, c) for group in groups)) for c in conditions
     ]
-    return header, rows
+    titles = (group.title for group in groups)
+    return Table((first, "severity", "statistics", *titles), rows, words=3, caption=caption(groups))
+
+
+def tidy_csv(groups: Sequence[Cohort]) -> str:
+    """One row a variant and condition, with all digits."""
+    rows = []
+    for group in groups:
+        first = group.results[0]
+        for condition in first.cells():
+            interval = accuracy(group, condition)
+            outcomes = [o for result in group.results for o in result.of(condition)]
+            loss = sum(o.loss for o in outcomes) / len(outcomes)
+            rows.append(
+                (
+                    group.label,
+                    group.trained_under,
+                    f"{len(group.seeds)}",
+                    f"{first.n}",
+                    condition.kind,
+                    str(condition.severity),
+                    condition.statistics,
+                    f"{len(first.of(condition))}",
+                    *map(_number, (interval.mean, interval.low, interval.high)),
+                    _number(1 - interval.mean),
+                    _number(loss),
+                    interval.over,
+                    f"{group.no_gradient([condition])}",
+                )
+            )
+    return Table(_COLUMNS, rows).csv()
 
 
 def unproved(groups: Sequence[Cohort]) -> list[str]:
@@ -118,9 +83,9 @@ def unproved(groups: Sequence[Cohort]) -> list[str]:
     return found
 
 
-def _cell(group: Cohort, condition: Condition) -> str:
-    found = percent(accuracy(group, condition))
-    return f"≤ {found}" if group.no_gradient([condition]) else found
+def _shown(group: Cohort, condition: Condition) -> str:
+    shown = percent(accuracy(group, condition))
+    return f"≤ {shown}" if group.no_gradient([condition]) else shown
 
 
 def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
@@ -150,9 +115,7 @@ def sentences(found: Sequence[Verdict]) -> list[str]:
 
 def percent(interval: Interval) -> str:
     """Mean ± half the interval, in percent."""
-    if interval.low is None or interval.high is None:
-        return f"{100 * interval.mean:.1f}"
-    return f"{100 * interval.mean:.1f} ± {50 * (interval.high - interval.low):.1f}"
+    return interval.plus_minus(1, scale=100)
 
 
 def _number(value: float | None) -> str:

@@ -21,7 +21,7 @@ from robust.sweep.grid import Run, Sweep
 from robust.sweep.on_ray import MARK, on_ray
 from robust.sweep.results import Results
 from robust.sweep.runs import minutes_left, run_missing
-from robust.sweep.table import latex, markdown, table_of
+from robust.sweep.table import table_of
 
 CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"
 
@@ -59,7 +59,7 @@ class Outcome:
         )
         if sweep.paper is not None:
             about += f" Paper: {sweep.paper.about}."
-        parts = [escape.markdown(about), markdown(table_of(results))]
+        parts = [escape.markdown(about), table_of(results).markdown().rstrip()]
         if self.answers:
             source = "The paper" if sweep.paper is not None else "Claim"
             parts.append(said(self.answers, source=source))
@@ -167,7 +167,7 @@ def _write(folder: Path, outcome: Outcome) -> None:
     write_text(folder / CSV, outcome.results.csv())
     write_json(folder / JSON, outcome.as_dict())
     write_text(folder / MARKDOWN, outcome.page() + "\n")
-    write_text(folder / LATEX, latex(table_of(outcome.results)) + "\n")
+    write_text(folder / LATEX, table_of(outcome.results).latex())
 
 
 def _check(run: Run) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
+from robust.report.table import Table
 from styletransfer.network import StyleNetwork
 from styletransfer.stylize import fold_network, speed_ratio
 
@@ -112,13 +112,15 @@ def main() -> None:
         rows = [
             start_up(), main_job(folder), *folded(), *streaming(folder, options.stream_images),
         ]  # fmt: skip
-    table = Table("what", "seconds", "peak MB", "ratio", "bound")
-    for row in rows:
-        cells = [
-            f"{row[key]:.2f}" if key in row else "" for key in ("seconds", "megabytes", "ratio")
+    cells = [
+        [
+            row["what"],
+            *(f"{row[key]:.2f}" if key in row else "" for key in ("seconds", "megabytes", "ratio")),
+            row["bound"],
         ]
-        table.add_row(row["what"], *cells, row["bound"])
-    Console().print(table)
+        for row in rows
+    ]
+    Console().print(Table(("what", "seconds", "peak MB", "ratio", "bound"), cells).rich())
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from asr_core.data import MemorySplit, train_batches
 from asr_core.saving.files import write_json
+from robust.report.table import Table
 
 IMAGES = 5120
 BOUND = 10.0
@@ -94,11 +94,10 @@ def main() -> None:
     ratio = statistics.median(
         ours / theirs for ours, theirs in zip(speeds[OURS][1:], speeds[THEIRS][1:], strict=True)
     )
-    table = Table("pipeline", "images/s", title=f"{options.batch} of {options.size}×{options.size}")
-    for name, found in medians.items():
-        table.add_row(name, f"{found:,.0f}")
-    table.add_row("ratio", f"{ratio:.1f} (bound: ≥ {BOUND:.0f})")
-    Console().print(table)
+    rows = [(name, f"{median:,.0f}") for name, median in medians.items()]
+    rows.append(("ratio", f"{ratio:.1f} (bound: ≥ {BOUND:.0f})"))
+    about = f"{options.batch} of {options.size}×{options.size}"
+    Console().print(Table(("pipeline", "images/s"), rows, caption=about).rich())
     if options.json:
         write_json(
             options.json,

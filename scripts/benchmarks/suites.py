@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from asr_core.data import ImageSet, MemorySplit, open_data
 from asr_core.models import Normalized, build
 from asr_core.saving.files import write_json
 from robust.corruptions import KINDS, SEVERITIES, corrupt
+from robust.report.table import Table
 from robust.suites import SUITES, Condition, SuiteOptions, run_suite
 
 MEMORY_BATCH = 64
@@ -125,13 +125,14 @@ def main() -> None:
     whole = {s: passes(data, s, options.batch) for s in ("corruptions", "adversarial")}
     memory = {suite: {count: peak(suite, count) for count in (256, 1024)} for suite in whole}
 
-    table = Table("suite", "kind", "corrupting, images/s", "whole pass, images/s")
-    for suite, speeds in whole.items():
-        for kind, speed in speeds.items():
-            own = f"{alone[kind]:,.0f}" if kind in alone else ""
-            table.add_row(suite, kind, own, f"{speed:,.0f}")
+    rows = [
+        (suite, kind, f"{alone[kind]:,.0f}" if kind in alone else "", f"{speed:,.0f}")
+        for suite, speeds in whole.items()
+        for kind, speed in speeds.items()
+    ]
+    head = ("suite", "kind", "corrupting, images/s", "whole pass, images/s")
     console = Console()
-    console.print(table)
+    console.print(Table(head, rows, words=2).rich())
     for suite, peaks in memory.items():
         said = ", ".join(f"{count} images {peak:,.0f} MB" for count, peak in peaks.items())
         console.print(f"peak memory of {suite}: {said}")

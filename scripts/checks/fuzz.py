@@ -17,8 +17,6 @@ folder for the smallest input of each. Ends with 1 where there is any.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 import sys
@@ -31,7 +29,6 @@ from random import Random
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a thread that was started does not survive a fork
@@ -43,6 +40,7 @@ from fuzzing.models import checkpoints, material, metadata
 from fuzzing.watch import judged
 
 from asr_core.saving.files import write_text
+from robust.report.table import Table
 
 Generator = Callable[[Random, str, Mapping[str, Files]], Case]
 KINDS: Mapping[str, tuple[Generator, float]] = {
@@ -103,12 +101,9 @@ class Findings:
             )
             case.lay(folder / "inputs" / case.name.replace(":", "-"))
         head = ("verdict", "exception", "place", "cases", "smallest", "damage", "line", "said")
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([head, *rows])
-        write_text(folder / "faults.csv", text.getvalue())
-        cells = [[cell.replace("|", "\\|").replace("`", "'")[:160] for cell in row] for row in rows]
-        lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *cells)]
-        write_text(folder / "faults.md", "\n".join(lines) + "\n")
+        write_text(folder / "faults.csv", Table(head, rows, words=3).csv())
+        short = [[cell[:160] for cell in row] for row in rows]
+        write_text(folder / "faults.md", Table(head, short, words=len(head)).markdown())
 
 
 def _said(case: Case, verdict: Verdict) -> tuple[str, str]:
@@ -165,10 +160,12 @@ def main(
     found = run(
         (make(name, parts) for name in wanted), len(wanted), jobs=jobs, console=console, out=out
     )
-    table = Table("kind", "verdict", "cases", "seconds of processor time")
-    for what, number in sorted(found.verdicts.items()):
-        table.add_row(*what, str(number), f"{found.seconds[what]:.0f}")
-    console.print(table)
+    rows = [
+        (*what, str(number), f"{found.seconds[what]:.0f}")
+        for what, number in sorted(found.verdicts.items())
+    ]
+    head = ("kind", "verdict", "cases", "seconds of processor time")
+    console.print(Table(head, rows, words=2).rich())
     for case, verdict in found.smallest.values():
         console.print(
             f"{verdict.kind}: {verdict.what} in {verdict.place}: {case.name}", markup=False

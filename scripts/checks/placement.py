@@ -36,11 +36,13 @@ from asr_core.asr.shared import SharedGate
 from asr_core.errors import InputError
 from asr_core.graph.activations import is_activation
 from asr_core.saving.files import write_text
+from robust.report.table import Table
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "runs" / "placement.jsonl"
 PAGE = ROOT / "docs" / "PLACEMENT.md"
 TOLERANCE = 1e-5
+HEAD = ("model", "positions", "kinds", "gated", "fused", "ungated", "refused")
 SIDES = {"inception_v3": 96, "maxvit_t": 224}
 # These read the weight of the layer that is gated without calling it.
 READERS = (nn.MultiheadAttention, ShiftedWindowAttention)
@@ -175,15 +177,14 @@ def attempt(name: str) -> dict[str, Any]:
     return {"name": name, **row, "seconds": round(time.monotonic() - start, 1)}
 
 
-def line(row: dict[str, Any]) -> str:
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
     name = row["name"].removeprefix("timm:")
     if "failed" in row:
-        return f"| {name} | — | | | | | {row['failed'].replace('|', '/')} |"
+        return name, "—", "", "", "", "", row["failed"]
     gates = row["positions"] if row["gates"] == row["positions"] else f"{row['gates']} shared"
     count = f"{row['positions']}" if gates == row["positions"] else f"{row['positions']} ({gates})"
     refused = "; ".join(f"{count} × {reason}" for reason, count in row["refusals"].items())
-    errors = " | ".join(f"{error:.1e}" for error in row["errors"])
-    return f"| {name} | {count} | {', '.join(row['kinds'])} | {errors} | {refused} |"
+    return name, count, ", ".join(row["kinds"]), *(f"{e:.1e}" for e in row["errors"]), refused
 
 
 def page(rows: dict[str, dict[str, Any]]) -> str:
@@ -206,10 +207,7 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
             f"## {title}\n",
             f"{len(fine)} of {len(mine)} within {TOLERANCE:g} (the worst: {worst:.1e}); {failed} "
             f"without a place; {sum(bool(row.get('refusals')) for row in mine)} with refusals.\n",
-            "| model | positions | kinds | gated | fused | ungated | refused |",
-            "|---|---|---|---|---|---|---|",
-            *map(line, mine),
-            "",
+            Table(HEAD, map(cells, mine), words=len(HEAD)).markdown(),
         ]
     return "\n".join(parts)
 
@@ -231,7 +229,7 @@ def main() -> int:
                 ROWS.parent.mkdir(exist_ok=True)
                 with ROWS.open("a") as file:
                     file.write(f"{json.dumps(rows[name])}\n")
-        print(line(rows[name]), f"{rows[name]['seconds']:.0f} s", flush=True)
+        print(" | ".join(cells(rows[name])), f"{rows[name]['seconds']:.0f} s", flush=True)
     if not names:
         write_text(PAGE, page({name: rows[name] for name in everything}))
     return 0 if all(row["ok"] for row in rows.values()) else 1

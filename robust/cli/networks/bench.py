@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robust.cli.output import say, say_json
-from robust.cli.table import aligned
+from robust.report.table import Table
 
 if TYPE_CHECKING:
     from robust.bench.measure import Row
@@ -85,7 +85,7 @@ def bench_model(
     )
     # Without the paper's columns where it has no such table.
     head = HEAD if rows[0].paper else [name for name in HEAD if name != "paper"]
-    say(*aligned([head, *(_cells(row, batch_size) for row in rows)]))
+    say(*Table(head, (_cells(row, batch_size) for row in rows)).plain())
     for label, reason in left_out.items():
         say(f"{label} left out: {reason}")
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from robust.cli.output import say, say_json
-from robust.cli.table import aligned
+from robust.report.table import Table
 
 
 @click.command("inspect")
@@ -96,7 +96,8 @@ def inspect_model(
 
 
 def _table(listing: dict[str, Any], labels: list[str], remarks: list[str]) -> list[str]:
-    rows = [("position", "kind", "channels", "parameters in training", "after fusing")]
+    head = ("position", "kind", "channels", "parameters in training", "after fusing")
+    rows = []
     for label, position in zip(labels, listing["positions"], strict=True):
         counts = position["parameters"]
         rows.append(
@@ -118,7 +119,7 @@ def _table(listing: dict[str, Any], labels: list[str], remarks: list[str]) -> li
             f"{whole['fused']:,}",
         )
     )
-    lines = aligned(rows, words=2)
+    lines = Table(head, rows, words=2).plain()
     lines += remarks
     lines += [f"no gate on {r['name']!r}: {r['reason']}" for r in listing["refusals"]]
     return lines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robust.cli.output import say, say_json
-from robust.cli.table import aligned
+from robust.report.table import Table
 
 if TYPE_CHECKING:
     from robust.stripes.measure import Convergence
@@ -85,7 +85,8 @@ def stripes(
     if as_json:
         say_json(drawn.report)
         return
-    rows = [("layer", "channels", "mean", "std between images", "stripe score", "settled after")]
+    head = ("layer", "channels", "mean", "std between images", "stripe score", "settled after")
+    rows = []
     settled = {} if drawn.convergence is None else drawn.convergence.layers
     for layer in drawn.report["layers"]:
         score = "inf" if layer["stripe"] is None else f"{layer['stripe']:.4g}"
@@ -100,8 +101,8 @@ def stripes(
                 "-" if when is None else f"epoch {when}",
             )
         )
-    if len(rows) > 1:
-        say(*aligned(rows, words=len(rows[0])))
+    if rows:
+        say(*Table(head, rows, words=len(head)).plain())
     if drawn.convergence is not None:
         say(_sentence(drawn.convergence))
     say(*map(str, drawn.files))

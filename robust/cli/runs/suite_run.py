@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from asr_core.training.evaluate import Evaluation
 from robust.cli.output import say, say_json
-from robust.cli.table import aligned
 from robust.norm_noise import RUNNING
 from robust.report.progress import progress_bar
+from robust.report.table import Table
 from robust.suites.cohort import cohorts
 from robust.suites.condition import Condition
 from robust.suites.job import SuiteJob
-from robust.suites.report import lines, write_report
+from robust.suites.report import shown, write_report
 from robust.suites.subject import Subject
 from robust.suites.tables import unproved
 
@@ -34,8 +34,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
         ]
         say_json(figures)
         return
-    rows = [["model", "statistics", "top-1", "top-5", "loss", "images", "images/s"]]
-    rows += [
+    rows = [
         [
             subject.name,
             RUNNING,
@@ -47,7 +46,8 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
         ]
         for subject, each in zip(subjects, found, strict=True)
     ]
-    say(*aligned(rows, words=2))
+    head = ("model", "statistics", "top-1", "top-5", "loss", "images", "images/s")
+    say(*Table(head, rows, words=2).plain())
 
 
 def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
@@ -66,8 +66,8 @@ def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
         say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])
         return
-    rows, below = lines(results, job.suite)
-    say(*aligned(rows, words=3))
+    table, below = shown(results, job.suite)
+    say(*table.plain())
     say("", *below)
     if written:
         names = ", ".join(path.name for path in written)

@@ -15,7 +15,8 @@ from robust.adversarial import NORMS, Budget, GradientWarning, fgsm, minimum_nor
 from robust.adversarial.gradients import in_range
 from robust.suites import SUITES, SuiteOptions, run_suite
 from robust.suites.cohort import cohorts
-from robust.suites.report import lines, write_report
+from robust.suites.report import shown as table_and_text
+from robust.suites.report import write_report
 from robust.suites.results import from_dict
 
 EPSILON = {"linf": 0.03, "l2": 0.3}
@@ -305,10 +306,10 @@ def test_results_and_tables_say_where_there_was_no_gradient(name, tmp_path):
         assert torch.equal(c.correct, rounded.clean.correct)
     assert seen.clean.no_gradient is None
     assert seen.outcomes[-1].top1 < seen.clean.top1
-    rows, below = lines(shown, suite)
-    attacked = [row for row in rows[1:] if row[0] != "clean"]
-    assert all(row[-1].startswith("≤ ") for row in attacked)
-    assert not any(cell.startswith("≤") for row in rows for cell in row[:-1])
+    table, below = table_and_text(shown, suite)
+    attacked = [row for row in table.rows if row[0].text != "clean"]
+    assert all(row[-1].text.startswith("≤ ") for row in attacked)
+    assert not any(cell.text.startswith("≤") for row in table.rows for cell in row[:-1])
     warned = [line for line in below if line.startswith("warning: rounded")]
     assert len(warned) == len(attacked)
     assert "no gradient" in warned[0]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from click.testing import CliRunner, Result
 
 from asr_core.recipes import Recipe, load_recipe, recipes
 from robust.cli import main
-from robust.cli.table import aligned
 
 
 def run(*arguments: str) -> Result:
@@ -59,15 +57,3 @@ def test_an_unknown_name_lists_the_known() -> None:
         "robust: error: unknown recipe 'resnet164-cifar'. Did you mean 'resnet164-cifar10"
     )
     assert all(name in result.stderr for name in recipes())
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (0, ["   a    1", "long  100"]),
-        (1, ["a       1", "long  100"]),
-        (2, ["a     1", "long  100"]),
-    ],
-)
-def test_columns_are_as_wide_as_their_widest(words: int, expected: list[str]) -> None:
-    assert aligned([("a", "1"), ("long", "100")], words=words) == expected

@@ -47,6 +47,8 @@ def small() -> Table:
 
 def test_plain_columns_are_flush() -> None:
     assert small().plain() == ["norm     n  top-1", "BN       4   71.0", "BN+ASR  16   72.5"]
+    words = Table(("a", "b"), [("long", "100")], words=2)
+    assert words.plain() == ["a     b", "long  100"]
 
 
 def test_markdown_marks_and_aligns() -> None:
@@ -56,7 +58,7 @@ def test_markdown_marks_and_aligns() -> None:
         "| BN | 4 | 71.0 |",
         "| <code>BN+ASR</code> | 16 | **72.5** |",
         "",
-        "top-1 in %",
+        "Top-1 in %.",
     ]
 
 

@@ -26,9 +26,9 @@ FOUND = (
 def test_a_row_a_situation_and_rival_and_bold_what_leaves_0_out() -> None:
     assert difference_table(FOUND).splitlines() == [
         "| situation | against | SE | ASR(SE) |",
-        "|---|---|---|---|",
-        "| fog | plain | **+5.0** [3.0, 7.0] | +1.0 [-1.0, 3.0] |",
-        "| fog | const |  | **-4.0** [-6.0, -2.0] |",
+        "| --- | --- | ---: | ---: |",
+        "| fog | plain | **+5.0 [3.0, 7.0]** | +1.0 [-1.0, 3.0] |",
+        "| fog | const |  | **-4.0 [-6.0, -2.0]** |",
         "| snow | plain |  | -1.0 [-3.0, 1.0] |",
     ]
 

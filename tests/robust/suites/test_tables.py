@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from robust.norm_noise import batch_name
 from robust.stats.compare import bootstrap_interval, compare
 from robust.suites import CLEAN, Condition
 from robust.suites.cohort import cohorts
-from robust.suites.tables import caption, grid, latex, markdown, sentences, tidy_csv
+from robust.suites.tables import caption, sentences, table, tidy_csv
 from robust.suites.verdicts import situations, verdicts
 
 SEEDS = range(3)
@@ -158,12 +157,13 @@ def test_controls_and_other_statistics_are_no_attacks() -> None:
     assert [c.severity for c in found["batch, attacked"]] == ["2"]
 
 
-def test_the_grid_names_statistics_and_has_means_with_intervals() -> None:
+def test_the_table_names_statistics_and_has_means_with_intervals() -> None:
     groups = cohorts([*PLAIN, *ASR])
-    header, rows = grid(groups)
-    assert header == ["condition", "severity", "statistics", "plain", "ASR(SE)"]
+    whole = table(groups)
+    assert whole.head == ("condition", "severity", "statistics", "plain", "ASR(SE)")
     noisy = made_up("plain", 0, 0.8, conditions=(Condition("random", "0.2"),))
-    assert grid(cohorts([noisy]))[0][0] == "noise"
+    assert table(cohorts([noisy])).head[0] == "noise"
+    rows = [[cell.text for cell in row] for row in whole.rows]
     assert [row[:3] for row in rows] == [
         ["clean", "", "running"], ["fog", "1", "running"], ["fog", "2", "running"]
     ]  # fmt: skip
@@ -174,31 +174,12 @@ def test_the_grid_names_statistics_and_has_means_with_intervals() -> None:
     assert rows[2][4] == f"{100 * interval.mean:.1f} ± {100 * half:.1f}"
 
 
-def test_markdown_is_a_table_with_its_caption() -> None:
-    text = markdown(cohorts([*PLAIN, *ASR]))
-    lines = text.splitlines()
-    assert lines[0] == "| condition | severity | statistics | plain | ASR(SE) |"
-    assert {line.count("|") for line in lines[:5]} == {6}
-    assert lines[-1].startswith("Top-1 accuracy in %, mean over training seeds and draws ± half")
-    assert "60 test images, 3 training seeds" in lines[-1]
-
-
 def test_the_caption_says_when_seeds_are_missing() -> None:
+    assert "60 test images, 3 training seeds" in caption(cohorts([*PLAIN, *ASR]))
     assert "2–3 training seeds" in caption(cohorts([*PLAIN, *ASR[:2]]))
     assert "1 training seed" in caption(cohorts(PLAIN[:1]))
     assert caption(cohorts(PLAIN), what="error").startswith("error in %, mean over training seeds")
     assert "images only (one seed)" in caption(cohorts(PLAIN[:1]))
-
-
-def test_latex_is_a_tabular_without_bare_specials() -> None:
-    odd = [made_up("zero γ_1 & 50%", 0, 0.8)]
-    text = latex(cohorts(odd))
-    assert text.count(r"\\") == 4
-    body = text.split(r"\toprule")[1]
-    assert r"zero $\gamma$\_1 \& 50\%" in body
-    assert r"$\pm$" in body
-    assert not re.search(r"(?<!\\)[%_#]", body)
-    assert {line.count(" & ") for line in body.splitlines() if line.endswith(r"\\")} == {3}
 
 
 def test_csv_is_tidy_with_all_digits() -> None:
@@ -220,10 +201,8 @@ def test_statistics_stand_in_every_form_of_the_table() -> None:
     groups = cohorts([made_up("plain", 0, 0.8, conditions=conditions)])
     rows = csv.DictReader(io.StringIO(tidy_csv(groups)))
     assert [row["statistics"] for row in rows] == list(others)
-    assert [row[2] for row in grid(groups)[1]] == list(others)
-    for text in (markdown(groups), latex(groups)):
-        assert all(text.count(name) == 1 for name in others)
-    assert grid(groups)[0][0] == "images", "there is no noise"
+    assert [row[2].text for row in table(groups).rows] == list(others)
+    assert table(groups).head[0] == "images", "there is no noise"
 
 
 def test_sentences_stand_by_situation() -> None:
