@@ -59,6 +59,7 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile, tree: Path) -> Non
     packed = {name for name in wheel.namelist() if name.endswith(".py")}
     assert packed == modules
     assert "asr_core/__init__.pyi" in wheel.namelist()
+    assert {f"{package}/py.typed" for package in PACKAGES} < set(wheel.namelist())
     assert "robust/cli/__init__.py" in packed
 
 
@@ -74,7 +75,7 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     extra = [
         name
         for name in wheel.namelist()
-        if not name.endswith((".py", ".pyi", ".safetensors", ".json", ".toml"))
+        if not name.endswith((".py", ".pyi", "/py.typed", ".safetensors", ".json", ".toml"))
         and ".dist-info/" not in name
     ]
     assert extra == []

@@ -239,7 +239,7 @@ def _is_html(start: bytes) -> bool:
 def _too_large(error: Exception, max_pixels: int | None) -> str:
     count = re.search(r"(\d+) pixels", str(error))
     has = f"{int(count[1]):,}" if count else "more"
-    more = "shrink it" if max_pixels is None else "shrink it or raise the limit (--max-pixels)"
+    more = "shrink it" if max_pixels is None else "shrink it or raise the limit (max_pixels)"
     return f"has {has} pixels, over the limit of {max_pixels or MAX_PIXELS:,}; {more}"
 
 

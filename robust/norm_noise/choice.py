@@ -7,27 +7,33 @@ from collections.abc import Sequence
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.norm_noise.noise import GRANULARITIES
-from robust.norm_noise.severity import NOISES, Severity, default_severities
+from robust.norm_noise.severity import (
+    NOISES,
+    Severity,
+    Value,
+    default_severities,
+    parse_severity,
+)
 
 
-def choose_severities(noise: str, texts: Sequence[str] = ()) -> tuple[Severity, ...]:
-    """The severities of a noise, or of "all", as text; the defaults without texts.
+def choose_severities(noise: str, values: Sequence[Value] = ()) -> tuple[Severity, ...]:
+    """The severities ``values`` of a noise; without values, the defaults of it or of "all" noises.
 
     Raises:
-        InputError: an unknown noise; severities given with "all"; a text of another form.
+        InputError: an unknown noise; severities given with "all"; a value of another form.
     """
     if noise == "all":
-        if texts:
+        if values:
             raise InputError(
-                f"severity {texts[0]!r} is of one noise, and noise 'all' takes each one's "
+                f"severity {values[0]!r} is of one noise, and noise 'all' takes each one's "
                 "defaults; name the noise"
             )
         return tuple(s for name in NOISES for s in default_severities(name))
     if noise not in NOISES:
         raise unknown_name("noise", noise, [*NOISES.names(), "all"])
-    if not texts:
+    if not values:
         return default_severities(noise)
-    return tuple(dict.fromkeys(NOISES[noise].parse(text) for text in texts))
+    return tuple(dict.fromkeys(parse_severity(noise, value) for value in values))
 
 
 def check_used(

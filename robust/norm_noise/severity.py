@@ -7,7 +7,7 @@ back); ``severity.label`` is what a table or a picture shows.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,13 +62,23 @@ class Severity(abc.ABC):
 NOISES: Registry[type[Severity]] = Registry("noise")
 
 
-def parse_severity(noise: str, text: str) -> Severity:
-    """The severity of ``noise`` ("batch", "constant", "random") that ``text`` describes.
+Value = str | float | Sequence[float]
+"""A severity of a known noise: as text, or as its number or numbers."""
+
+
+def parse_severity(noise: str, value: Value) -> Severity:
+    """The severity of ``noise`` ("batch", "constant", "random") that ``value`` describes.
+
+    Args:
+        noise: its name.
+        value: text, such as "0.8,0.5"; or the number or numbers, such as (0.8, 0.5).
 
     Raises:
-        InputError: an unknown noise, or a text that is not of its form.
+        InputError: an unknown noise, or a value that is not of its form.
     """
-    return NOISES[noise].parse(text)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = ",".join(map(str, value))
+    return NOISES[noise].parse(str(value))
 
 
 def default_severities(noise: str) -> tuple[Severity, ...]:

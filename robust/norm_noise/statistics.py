@@ -76,11 +76,12 @@ def batch_statistics(
         images[:] = [len(t) for t in (*inputs, *named.values()) if isinstance(t, Tensor)][:1]
 
     with contextlib.ExitStack() as stack:
-        for layer in _tracking(model, layers).values():
-            stack.callback(layer._buffers.update, {b: layer._buffers[b] for b in _BUFFERS})
-            stack.callback(setattr, layer, "track_running_stats", layer.track_running_stats)
-            layer.track_running_stats = False
-            layer._buffers.update(dict.fromkeys(_BUFFERS))
+        for tracking in _tracking(model, layers).values():
+            buffers = tracking._buffers
+            stack.callback(buffers.update, {name: buffers[name] for name in _BUFFERS})
+            stack.callback(setattr, tracking, "track_running_stats", tracking.track_running_stats)
+            tracking.track_running_stats = False
+            buffers.update(dict.fromkeys(_BUFFERS))
         stack.callback(model.register_forward_pre_hook(count, with_kwargs=True).remove)
         for _, layer in norms:
             stack.callback(layer.register_forward_pre_hook(_check_input).remove)
@@ -93,14 +94,14 @@ def batch_statistics(
 def _forward(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """``layer`` computes ``forward``: hooks see its output as the layer's own, unlike a hook's."""
     before = vars(layer).get("forward")
-    layer.forward = forward  # type: ignore[method-assign]
+    layer.forward = forward
     try:
         yield
     finally:
         if before is None:
             del layer.forward
         else:
-            layer.forward = before  # type: ignore[method-assign]
+            layer.forward = before
 
 
 def _by_groups(layer: _BatchNorm, size: int, images: list[int]) -> Callable[[Tensor], Tensor]:

@@ -13,7 +13,7 @@ from asr_core.saving.files import atomic_path, write_json
 from asr_core.saving.run_folder import RunFolder
 
 METRICS, SUMMARY, RUN, GRID = "metrics.csv", "summary.json", "run.json", "grid.png"
-FILES = (METRICS, SUMMARY, RUN, GRID)
+FILES = (GRID, METRICS, SUMMARY, RUN)
 
 
 @dataclass(frozen=True)

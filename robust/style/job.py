@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import torch
 from torch import Tensor
 
 from robust.environment import environment
-from robust.style.folder import GRID, METRICS, RUN, SUMMARY, AttackFolder
+from robust.style.folder import AttackFolder
+from robust.style.outcome import AttackResult
 from robust.style.parallel import map_in_order, one_thread_each
 from robust.style.plan import AttackPlan
 from robust.style.results import Results, Row
@@ -24,19 +27,10 @@ from robust.style.run import Output, StyleAttack
 from robust.style.samples import Samples
 from robust.style.summary import summarise
 from styletransfer.images import embedded
-from styletransfer.images.read import find_images, read_images
+from styletransfer.images.read import PathLike, find_images, read_images
 from styletransfer.losses.perceptual import PerceptualLoss
 
 _QUICK_PICTURES = ("astronaut", "astronaut-face", "cat", "coffee")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run left: its summary, the files written, and the files skipped with the reasons."""
-
-    summary: dict[str, Any]
-    files: list[str]
-    skipped: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,9 +38,9 @@ class AttackJob:
     """A run that is ready to start: nothing but the folder has been made yet."""
 
     plan: AttackPlan
-    folder: AttackFolder
+    folder: AttackFolder | None
     loss: PerceptualLoss
-    images: tuple[str, ...]
+    images: tuple[PathLike, ...]
     full: bool
     max_pixels: int
     device: torch.device
@@ -72,10 +66,10 @@ class AttackJob:
     def run(
         self,
         *,
-        on_output: Callable[[str], None],
-        on_skip: Callable[[Path, str], None],
-    ) -> Outcome:
-        """Run, and write the folder's files.
+        on_output: Callable[[str], None] = lambda image: None,
+        on_skip: Callable[[Path, str], None] = lambda path, reason: None,
+    ) -> AttackResult:
+        """Run, and write the folder's files, if there is a folder.
 
         Args:
             on_output: called with the image's name after each stylised picture.
@@ -100,7 +94,7 @@ class AttackJob:
 
         stream = pictures()
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
-        with self.folder.claim():
+        with contextlib.nullcontext() if self.folder is None else self.folder.claim():
             return self._run(stream, samples, skipped, on_output)
 
     def _run(
@@ -109,10 +103,10 @@ class AttackJob:
         samples: Samples,
         skipped: dict[str, str],
         on_output: Callable[[str], None],
-    ) -> Outcome:
+    ) -> AttackResult:
         started = datetime.now(UTC)
         interrupt: KeyboardInterrupt | None = None
-        with self.folder.measurements() as file:
+        with self._measurements() as file:
             results = Results(file)
             try:
                 self._measure(stream, results, samples, on_output)
@@ -133,13 +127,21 @@ class AttackJob:
         }
         summary = summarise(results)
         grid = samples.draw(title=self._title, footnote=self._footnote)
-        self.folder.write(summary, facts, grid)
+        if self.folder is not None:
+            self.folder.write(summary, facts, grid)
         if interrupt is not None:
-            interrupt.args = (
-                f"{self.folder.path} keeps the {len(results.images)} finished images",
-            )
+            if self.folder is not None:
+                interrupt.args = (
+                    f"{self.folder.path} keeps the {len(results.images)} finished images",
+                )
             raise interrupt
-        return Outcome(summary, [GRID, METRICS, SUMMARY, RUN], skipped)
+        text = file.getvalue() if isinstance(file, io.StringIO) else ""
+        return AttackResult(summary, grid, skipped, self.folder, text)
+
+    def _measurements(self) -> AbstractContextManager[TextIO]:
+        if self.folder is None:
+            return contextlib.nullcontext(io.StringIO(newline=""))
+        return self.folder.measurements()
 
     def _measure(
         self,

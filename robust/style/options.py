@@ -1,9 +1,8 @@
-"""From the options of ``robust attack`` to a job; every option is checked before work begins."""
+"""From the options of an attack on style networks to a job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from torch import Tensor
@@ -14,15 +13,17 @@ from asr_core.saving.checkpoint import load_meta
 from robust.device import choose_device
 from robust.norm_noise import (
     GRANULARITY_OF_TESTS,
+    RUNNING,
     BatchNoise,
     check_used,
     choose_severities,
 )
+from robust.norm_noise.severity import Value
 from robust.style.folder import AttackFolder
 from robust.style.job import AttackJob
 from robust.style.plan import AttackPlan
 from styletransfer.images.drawn import STYLES, draw_style
-from styletransfer.images.read import find_images, read_image
+from styletransfer.images.read import MAX_PIXELS, PathLike, find_images, read_image
 from styletransfer.images.styles import style_image
 from styletransfer.losses.choose import loss_network
 from styletransfer.losses.perceptual import PerceptualLoss
@@ -34,33 +35,62 @@ _DRAWS, _FULL_DRAWS = 2, 3
 _QUICK_LARGEST_BATCH = 8
 
 
-def job_from_options(
+def attack_job(
+    noise: str = "batch",
     *,
-    noise: str,
-    severities: Sequence[str],
-    norms: Sequence[str],
-    style: str | None,
-    models: Sequence[str],
-    images: Sequence[str],
-    seed: int,
-    train_seeds: int | None,
-    repeats: int | None,
-    size: int,
-    batch_size: int | None,
-    statistics: str,
-    granularity: str | None,
-    full: bool,
-    vgg_weights: str | None,
-    max_pixels: int,
-    device: str,
-    out: str | None,
-    overwrite: bool,
-    command: list[str],
+    severities: Sequence[Value] = (),
+    norms: Sequence[str] = (),
+    style: str | None = None,
+    models: Sequence[PathLike] = (),
+    images: Sequence[PathLike] = (),
+    seed: int = 0,
+    train_seeds: int | None = None,
+    repeats: int | None = None,
+    size: int = 256,
+    batch_size: int | None = None,
+    statistics: str = RUNNING,
+    granularity: str | None = None,
+    full: bool = False,
+    vgg_weights: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    device: str = "cpu",
+    out: PathLike | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
 ) -> AttackJob:
-    """Check every option before anything is written.
+    """Attack style networks with noise on their norm layers, and measure what that does.
+
+    Photographs are stylised clean and under noise, by networks that differ in the norm variant and
+    in the training seed. Every option is checked before anything is written.
+
+    Args:
+        noise: "batch", "constant", "random", or "all".
+        severities: of one noise: n or "n:noise" (batch), (Na, Nb) (constant), a strength from 0 to
+            1 or "uniform" (random). None for the noise's defaults.
+        norms: norm variants; none for all.
+        style: of the shipped networks, "mosaic" by default; or the style image of ``models``.
+        models: files of your own style networks instead of the shipped ones, all of one style.
+        images: photographs, files or folders; none for held-out ones that ship.
+        seed: of the draws of noise.
+        train_seeds: how many training seeds; None for all.
+        repeats: draws per image of a noise that depends on chance; None for 2, or 3 with ``full``.
+        size: side of the square pictures in pixels, a multiple of 4 from 64.
+        batch_size: with statistics "batch", images in that batch; None for 4.
+        statistics: what BatchNorm uses where the noise leaves that open (clean, constant, random):
+            "running", "batch" or "re-estimated".
+        granularity: random noise is drawn per "sample" (the default), "layer" or "channel".
+        full: all held-out photographs and severities: minutes.
+        vgg_weights: file of VGG16's weights for the losses, or "cached" for torchvision's; None for
+            the loss network that ships.
+        max_pixels: the largest width × height of an image.
+        device: "cpu", "cuda", "cuda:1", "mps".
+        out: folder for grid.png, metrics.csv, summary.json and run.json; None writes nothing.
+        overwrite: whether files of an earlier run in ``out`` may be replaced.
+        command: that was typed, for run.json.
 
     Raises:
         InputError: an option that cannot be used, with the way out.
+        CheckpointError: a network cannot be read.
     """
     chosen = choose_severities(noise, severities)
     if not full and not severities:
@@ -70,8 +100,8 @@ def job_from_options(
     check_used(chosen, granularity=granularity, repeats=repeats)
     if batch_size is not None and statistics != "batch":
         raise InputError(
-            f"--batch-size {batch_size} is n of --statistics batch, not of {statistics!r}; leave "
-            "it out (batch noise has its n from --severity)"
+            f"batch size {batch_size} is n of statistics 'batch', not of {statistics!r}; leave it "
+            "out (batch noise has its n in its severity)"
         )
     networks = _networks(models, style, norms, train_seeds)
     plan = AttackPlan(
@@ -88,27 +118,31 @@ def job_from_options(
         find_images(images)
     target = choose_device(device)
     loss = PerceptualLoss(loss_network(vgg_weights), _style_picture(networks[0], style))
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = AttackFolder(Path(out or f"runs/attack-{noise}-{stamp}"), overwrite)
-    folder.check()
-    return AttackJob(plan, folder, loss, tuple(images), full, max_pixels, target, command)
+    folder = None
+    if out is not None:
+        folder = AttackFolder(Path(out), overwrite)
+        folder.check()
+    return AttackJob(plan, folder, loss, tuple(images), full, max_pixels, target, list(command))
 
 
 def _networks(
-    models: Sequence[str], style: str | None, norms: Sequence[str], train_seeds: int | None
+    models: Sequence[PathLike],
+    style: str | None,
+    norms: Sequence[str],
+    train_seeds: int | None,
 ) -> tuple[StyleCheckpoint, ...]:
     for norm in norms:
         NORMS[norm]  # an unknown name lists the known ones
     if models:
-        networks = [describe(path) for path in models]
+        networks = [describe(Path(path)) for path in models]
     else:
         networks = select(shipped(), style=style or DEFAULT_STYLE)
     if norms:
         networks = [found for norm in norms for found in select(networks, norm=norm)]
     if train_seeds is not None:
-        limits.whole("--train-seeds", train_seeds, 1, limits.RUNS)
-        kept = sorted({network.seed for network in networks})[:train_seeds]
-        networks = [network for network in networks if network.seed in kept]
+        limits.whole("train seeds", train_seeds, 1, limits.RUNS)
+        seeds = sorted({network.seed for network in networks})[:train_seeds]
+        networks = [network for network in networks if network.seed in seeds]
     known = NORMS.names()
     return tuple(sorted(networks, key=lambda found: (known.index(found.norm), found.seed)))
 
@@ -123,4 +157,4 @@ def _style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
         name = load_meta(network.path).get("style_image")
         if isinstance(name, str) and (network.path.parent / Path(name).name).is_file():
             return read_image(network.path.parent / Path(name).name)
-    raise InputError(f"{network.path}: which style image was it trained on? Give --style IMAGE")
+    raise InputError(f"{network.path}: which style image was it trained on? Give it as the style")

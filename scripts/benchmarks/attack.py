@@ -22,8 +22,8 @@ from PIL import Image
 from rich.console import Console
 
 from robust.report.table import Table
+from styletransfer.inference import fold_network, speed_ratio
 from styletransfer.network import StyleNetwork
-from styletransfer.stylize import fold_network, speed_ratio
 
 ROBUST = [sys.executable, "-m", "robust"]
 

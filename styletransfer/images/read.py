@@ -222,7 +222,7 @@ def _target(
         raise ImageError(
             path,
             f"would be {width}×{height} pixels at size {size}, over the limit of {max_pixels:,}; "
-            "choose a smaller size or raise the limit (--max-pixels)",
+            "choose a smaller size or raise the limit (max_pixels)",
         )
     return height, width
 

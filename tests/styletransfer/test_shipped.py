@@ -9,9 +9,9 @@ import torch
 
 from styletransfer.images.drawn import STYLES
 from styletransfer.images.embedded import held_out
+from styletransfer.inference import stylize
 from styletransfer.network import NORMS
 from styletransfer.recipe import StyleRecipe
-from styletransfer.stylize import stylize
 from styletransfer.train import new_network
 from styletransfer.zoo import WEIGHTS, StyleCheckpoint, load_network, select, shipped
 

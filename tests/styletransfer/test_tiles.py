@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from styletransfer import tiles
+from styletransfer.inference import fold_network, stylize
 from styletransfer.network import StyleNetwork
-from styletransfer.stylize import fold_network, stylize
 from styletransfer.tiles import in_tiles
 
 pytestmark = pytest.mark.filterwarnings("ignore:no gate has changed")

@@ -116,13 +116,15 @@ def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     import sys
+    from datetime import datetime
     from pathlib import Path
 
     from rich.console import Console
 
     from asr_core.errors import InputError
     from robust.report.progress import progress_bar, say_above
-    from robust.style.options import job_from_options
+    from robust.style.folder import FILES
+    from robust.style.options import attack_job
     from robust.style.report import print_report
 
     for path in chosen["models"]:
@@ -131,7 +133,8 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
                 f"{path} is a folder, and style networks are files; for a classifier's run add "
                 "--task classify"
             )
-    job = job_from_options(**chosen, command=["robust", *sys.argv[1:]])
+    folder = chosen["out"] or f"runs/attack-{chosen['noise']}-{datetime.now():%Y%m%d-%H%M%S}"
+    job = attack_job(**{**chosen, "out": folder}, command=["robust", *sys.argv[1:]])
     say(job.announcement, err=True)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")
@@ -146,4 +149,4 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     else:
         width = None if sys.stdout.isatty() else 150
         print_report(outcome.summary, Console(width=width, markup=False))
-        say("", f"{job.folder.path}: {', '.join(outcome.files)}")
+        say("", f"{folder}: {', '.join(FILES)}")

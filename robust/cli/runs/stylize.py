@@ -6,9 +6,6 @@ import click
 
 from robust.cli.output import say, say_json
 
-_TIMED_SIDE = 512
-"""The speed is measured on no more of a picture than this, so that large ones do not wait."""
-
 
 @click.command("stylize")
 @click.argument("images", nargs=-1, required=True)
@@ -48,68 +45,38 @@ def stylize(
     as_json: bool,
 ) -> None:
     """Stylise IMAGES (files or folders) and write them to --out under their own names."""
+    from dataclasses import asdict
     from pathlib import Path
 
-    from asr_core.errors import InputError
-    from asr_core.saving.exclusive import exclusive
-    from robust.device import choose_device
-    from styletransfer.images.names import unique_names
-    from styletransfer.images.read import find_images, read_images, write_image
-    from styletransfer.stylize import fold_network, speed_ratio, stylize
-    from styletransfer.zoo import load_network, new_twin, select, shipped
+    from robust.style.pictures import stylize_files
 
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names a folder")
-    names = unique_names(find_images(images))
-    existing = [file for name in names if (file := folder / f"{name}.{suffix}").exists()]
-    if existing and not overwrite:
-        exist = "exists" if len(existing) == 1 else f"and {len(existing) - 1} more exist"
-        raise InputError(f"{existing[0]} {exist} already; choose another --out, or --overwrite")
-    target = choose_device(device)
-    path = model or select(shipped(), style=style, norm=norm, seed=train_seed)[0].path
-    network = load_network(path)[0].to(target)
-    instance = new_twin(network, norm="in").to(target) if fused else None
-    if fused:
-        network = fold_network(network)
-    skipped: dict[str, str] = {}
-    written: list[str] = []
-    speed: dict[str, float] | None = None
+    def written(file: Path) -> None:
+        if not as_json:
+            say(str(file))
 
-    def skip(file: Path, reason: str) -> None:
-        skipped[str(file)] = reason
-        say(f"skipped {file}: {reason}", err=True)
-
-    with exclusive(folder):
-        try:
-            for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
-                file = folder / f"{name}.{suffix}"
-                batch = image[None].to(target)
-                write_image(file, stylize(network, batch)[0])
-                written.append(str(file))
-                if instance is not None and speed is None:
-                    part = batch[..., :_TIMED_SIDE, :_TIMED_SIDE]
-                    slow, fast = speed_ratio(instance, network, part)
-                    speed = {
-                        "height": part.shape[2],
-                        "width": part.shape[3],
-                        "in_seconds": slow,
-                        "fused_seconds": fast,
-                        "ratio": slow / fast,
-                    }
-                if not as_json:
-                    say(str(file))
-        except KeyboardInterrupt as error:
-            error.args = (f"{folder} keeps the {len(written)} finished pictures",)
-            raise
-    if skipped:
-        say(f"files skipped: {len(skipped)}", err=True)
+    done = stylize_files(
+        images,
+        out,
+        style=style,
+        norm=norm,
+        train_seed=train_seed,
+        model=model,
+        fused=fused,
+        size=size,
+        suffix=suffix,
+        max_pixels=max_pixels,
+        device=device,
+        overwrite=overwrite,
+        on_written=written,
+        on_skip=lambda file, reason: say(f"skipped {file}: {reason}", err=True),
+    )
+    if done.skipped:
+        say(f"files skipped: {len(done.skipped)}", err=True)
     if as_json:
-        report = {"written": written, "skipped": skipped, "speed": speed}
-        say_json(report)
-    elif speed is not None:
+        say_json(asdict(done))
+    elif done.speed is not None:
         say(
-            f"fused: {speed['fused_seconds'] * 1000:.0f} ms for {speed['width']} × "
-            f"{speed['height']} pixels; IN network of the same width: "
-            f"{speed['in_seconds'] * 1000:.0f} ms; {speed['ratio']:.2f} times as fast"
+            f"fused: {done.speed['fused_seconds'] * 1000:.0f} ms for {done.speed['width']} × "
+            f"{done.speed['height']} pixels; IN network of the same width: "
+            f"{done.speed['in_seconds'] * 1000:.0f} ms; {done.speed['ratio']:.2f} times as fast"
         )

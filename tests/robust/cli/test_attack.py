@@ -223,7 +223,7 @@ def test_no_space_left_leaves_no_broken_file(
         (("--size", "66"), ("size is 66", "multiple of 4")),
         (("--size", "30"), ("size is 30",)),
         (("--repeats", "0"), ("repeats is 0",)),
-        (("--train-seeds", "0"), ("--train-seeds is 0",)),
+        (("--train-seeds", "0"), ("train seeds is 0",)),
         (("--device", "quantum"), ("'quantum'", "--device cpu")),
         (("--vgg-weights", "nowhere.pth"), ("nowhere.pth", "no such checkpoint")),
         (("--images", "nowhere"), ("nowhere",)),
@@ -248,7 +248,7 @@ def test_an_existing_run_is_kept_without_overwrite(
     options = ("--images", photos / "photo0.png", "--severity", 2)
     assert attack(models[:1], tmp_path / "run", *options).exit_code == 0
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
-    failed(attack(models[:1], tmp_path / "run", *options, "--seed", 1), "--overwrite")
+    failed(attack(models[:1], tmp_path / "run", *options, "--seed", 1), str(tmp_path / "run"))
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
     assert attack(models[:1], tmp_path / "run", *options, "--overwrite").exit_code == 0
 
@@ -291,7 +291,7 @@ def test_nan_weights_and_other_architectures_are_refused(tmp_path: Path) -> None
 
 def test_an_own_network_needs_its_style_image(tmp_path: Path) -> None:
     path = save_tiny(tmp_path, "bn", 0, style="my-cat")
-    failed(attack([path], tmp_path / "run", "--severity", 2), "--style IMAGE")
+    failed(attack([path], tmp_path / "run", "--severity", 2), str(path), "style image")
     style = tmp_path / "style.png"
     Image.radial_gradient("L").convert("RGB").save(style)
     options = ("--severity", 2, "--style", style)

@@ -14,11 +14,11 @@ from PIL import Image
 from tiny_networks import save_all, save_tiny
 from tiny_run import picture
 
-import styletransfer.stylize
+import styletransfer.inference
 import styletransfer.zoo
 from robust.cli import main
 from styletransfer.images.read import read_image
-from styletransfer.stylize import stylize
+from styletransfer.inference import stylize
 from styletransfer.zoo import load_network
 
 
@@ -158,7 +158,7 @@ def test_the_speed_is_measured_on_a_part_of_a_large_picture(
         seen.append(tuple(images.shape))
         return 2.0, 1.0
 
-    monkeypatch.setattr(styletransfer.stylize, "speed_ratio", measure)
+    monkeypatch.setattr(styletransfer.inference, "speed_ratio", measure)
     large = picture(tmp_path / "large.png", size=(530, 40))
     result = run(tmp_path / "out", large, picture(tmp_path / "b.png"), "--fused", "--json")
     assert seen == [(1, 3, 40, 512)], "once, of the first picture"
@@ -197,7 +197,7 @@ def test_pictures_that_exist_are_found_before_any_is_made(photos: Path, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     (out / "photo2.png").write_text("mine")  # the last one
-    failed(run(out, photos), f"{out / 'photo2.png'} exist", "--overwrite")
+    failed(run(out, photos), f"{out / 'photo2.png'} exist", "overwrite")
     assert os.listdir(out) == ["photo2.png"]
     assert (out / "photo2.png").read_text() == "mine"
     (out / "photo0.png").write_text("mine")
@@ -231,7 +231,7 @@ def test_ctrl_c_keeps_what_is_finished(
             raise KeyboardInterrupt
         return images
 
-    monkeypatch.setattr(styletransfer.stylize, "stylize", interrupted)
+    monkeypatch.setattr(styletransfer.inference, "stylize", interrupted)
     result = run(tmp_path / "out", photos)
     failed(result, "interrupted", f"{tmp_path / 'out'} keeps the 2 finished pictures", code=130)
     assert sorted(os.listdir(tmp_path / "out")) == ["photo0.png", "photo1.png"]
@@ -283,7 +283,7 @@ def test_no_photograph_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_a_file_is_no_output_folder(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    failed(run(tmp_path / "out", photo, "--overwrite"), "is a file; --out names a folder")
+    failed(run(tmp_path / "out", photo, "--overwrite"), "is a file")
     assert (tmp_path / "out").read_text() == "mine"
 
 

@@ -1,4 +1,4 @@
-"""styletransfer.stylize: pictures of any size, and the folded network that gives the same."""
+"""styletransfer.inference: pictures of any size, and the folded network that gives the same."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from asr_core.errors import InputError
+from styletransfer.inference import fold_network, speed_ratio, stylize
 from styletransfer.network import StyleNetwork
-from styletransfer.stylize import fold_network, speed_ratio, stylize
 from styletransfer.train import new_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:no gate has changed")
