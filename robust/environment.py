@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-_LIBRARIES = ("robust-asr", "torch", "torchvision", "kornia", "scikit-image", "numpy", "pillow")
+_LIBRARIES = ("robust-asr", "torch", "torchvision", "scikit-image", "numpy", "pillow")
 
 
 def environment(device: torch.device) -> dict[str, Any]:

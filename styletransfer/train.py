@@ -27,7 +27,7 @@ StepNoise = Callable[[nn.Module, int], contextlib.AbstractContextManager[object]
 """``noise(network, step)``: a context in which that step's forward pass runs."""
 
 
-class Step(NamedTuple):
+class StyleStep(NamedTuple):
     """What one training step did; losses are means over its batch."""
 
     step: int
@@ -72,7 +72,7 @@ def train_style(
     resume: Path | None = None,
     setting: Mapping[str, Any] | None = None,
     save_every: int = 100,
-    on_step: Callable[[Step], None] | None = None,
+    on_step: Callable[[StyleStep], None] | None = None,
     on_save: Callable[[], None] | None = None,
 ) -> StyleNetwork:
     """Train a network as ``recipe`` says and return it, in eval mode.
@@ -115,7 +115,7 @@ def train_style(
                 terms = loss(network(contents), contents)
             figures = _learn(recipe, step, network, optimizer, [term.mean() for term in terms])
             if on_step:
-                on_step(Step(step, *figures, len(contents)))
+                on_step(StyleStep(step, *figures, len(contents)))
             done = step + 1
             if resume is not None and (
                 interrupted() or done == recipe.steps or done % save_every == 0

@@ -84,9 +84,11 @@ def streaked(images: Tensor, radius: int, sigma: float, *, angles: Tensor) -> Te
         sigma: of the half Gaussian, in pixels.
         angles: (N,), in degrees from right (0) to down (90).
     """
-    taps = [streak(radius, sigma, angle) for angle in angles.tolist()]
     return torch.cat(
-        [filtered(images[i : i + 1], tap, border="replicate") for i, tap in enumerate(taps)]
+        [
+            filtered(image[None], streak(radius, sigma, angle), border="replicate")
+            for image, angle in zip(images, angles.tolist(), strict=True)
+        ]
     )
 
 

@@ -1,7 +1,7 @@
-"""Filters of few taps: sums of shifted images.
+"""Sparse filters: sums of shifted images.
 
-A sum over taps in a fixed order gives each pixel the same bits in any batch, and costs only the
-taps that are not 0 (a disk of radius 1.5 in a 17×17 kernel has 21).
+A sum over the weights in a fixed order gives each pixel the same bits in any batch, and costs only
+the weights that are not 0 (a disk of radius 1.5 in a 17×17 kernel has 21).
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ import math
 from collections.abc import Sequence
 
 import torch
+from scipy import ndimage
 from torch import Tensor
 
-Tap = tuple[int, int, float]
+Weight = tuple[int, int, float]
 """Rows down, columns right, weight: where the value comes from, and what it counts."""
 
 
-def filtered(images: Tensor, taps: Sequence[Tap], *, border: str) -> Tensor:
-    """Each pixel is the weighted sum of the pixels that the taps point to.
+def filtered(images: Tensor, weights: Sequence[Weight], *, border: str) -> Tensor:
+    """Each pixel is the weighted sum of the pixels that the weights point to.
 
     Args:
         images: (N, C, H, W).
         border: what lies outside, as in :func:`torch.nn.functional.pad`: "replicate", or "reflect"
-            (about the outermost pixels, for taps that reach less far than the images).
+            (about the outermost pixels, for filters that reach less far than the images).
     """
     height, width = images.shape[2:]
-    rows, columns = [0, *(tap[0] for tap in taps)], [0, *(tap[1] for tap in taps)]
+    rows, columns = [0, *(each[0] for each in weights)], [0, *(each[1] for each in weights)]
     up, left = -min(rows), -min(columns)
     padded = torch.nn.functional.pad(images, (left, max(columns), up, max(rows)), mode=border)
     result = torch.zeros_like(images)
-    for down, right, weight in taps:
+    for down, right, weight in weights:
         row, column = up + down, left + right
         result.add_(padded[:, :, row : row + height, column : column + width], alpha=weight)
     return result
 
 
-def disk(radius: float, softening: float) -> list[Tap]:
-    """The taps of an even disk whose edge is softened by a small Gaussian.
+def disk(radius: float, softening: float) -> list[Weight]:
+    """The weights of an even disk whose edge is softened by a small Gaussian.
 
     The kernel is 17×17, or of the radius above 8, and its softening reflects at the border, as the
     published one's: of radius 8 and 10, which reach the border, the sum is 1.013 and 1.011, else 1.
@@ -45,30 +46,30 @@ def disk(radius: float, softening: float) -> list[Tap]:
         radius: in pixels.
         softening: σ of the Gaussian in pixels, cut to 3×3 pixels (radius above 8: to 5×5).
     """
-    from kornia.filters import gaussian_blur2d
-
-    reach, window = (8, 3) if radius <= 8 else (math.ceil(radius), 5)
+    reach, window = (8, 1) if radius <= 8 else (math.ceil(radius), 2)
     steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
     even = (steps[:, None] ** 2 + steps**2 <= radius**2).double()
-    kernel = gaussian_blur2d(
-        (even / even.sum())[None, None], (window, window), (softening, softening)
-    )[0, 0]
+    kernel = torch.from_numpy(
+        ndimage.gaussian_filter(
+            (even / even.sum()).numpy(), softening, mode="mirror", radius=window
+        )
+    )
     return [
         (row - reach, column - reach, kernel[row, column].item())
         for row, column in kernel.nonzero().tolist()
     ]
 
 
-def streak(radius: int, sigma: float, degrees: float) -> list[Tap]:
-    """The taps of a motion blur: half of a Gaussian along a line, of sum 1.
+def streak(radius: int, sigma: float, degrees: float) -> list[Weight]:
+    """The weights of a motion blur: half of a Gaussian along a line, of sum 1.
 
-    2 · radius + 1 taps, a pixel apart, the first and heaviest one at the pixel itself, each at the
-    nearest whole pixel: the definition of ImageMagick's motion blur.
+    2 · radius + 1 weights, a pixel apart, each at the nearest whole pixel, the first and heaviest
+    one at the pixel itself: the definition of ImageMagick's motion blur.
 
     Args:
         radius: in pixels.
         sigma: of the Gaussian, in pixels.
-        degrees: direction in which the taps lie, from right (0) to down (90).
+        degrees: direction in which the weights lie, from right (0) to down (90).
     """
     down, right = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     steps = range(2 * radius + 1)

@@ -15,6 +15,9 @@ TEXTURE_SIDE = 768
 """Side of a frost texture in pixels, where images are not larger than half of it."""
 
 
+_LUMA = (0.299, 0.587, 0.114)
+
+
 def snow(
     images: Tensor, figures: tuple[float, float, float, float, int, float, float], draws: Draws
 ) -> Tensor:
@@ -35,14 +38,9 @@ def snow(
     flakes = enlarged(mean + deviation * normal((1, *images.shape[2:]), draws), zoom)
     flakes = from_bytes(to_bytes(flakes.masked_fill(flakes < threshold, 0)))
     flakes = from_bytes(to_bytes(streaked(flakes, radius, sigma, angles=angles)))
-    pale = images.maximum(_grey(images) * 1.5 + 0.5)
+    grey = (images * images.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+    pale = images.maximum(grey * 1.5 + 0.5)
     return kept * images + (1 - kept) * pale + flakes + flakes.rot90(2, (2, 3))
-
-
-def _grey(images: Tensor) -> Tensor:
-    from kornia.color import rgb_to_grayscale
-
-    return rgb_to_grayscale(images)
 
 
 def frost(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> Tensor:

@@ -12,7 +12,7 @@ from asr_core.registry import Registry
 from robust.metrics.no_reference import blur, laplacian_variance, spread, total_variation
 from robust.metrics.reference import ms_ssim, psnr, ssim, ssim_and_ms_ssim
 
-Kind = Literal["own", "reference", "draws"]
+Kind = Literal["no-reference", "reference", "draws"]
 Better = Literal["higher", "lower", "neither"]
 
 
@@ -23,8 +23,8 @@ class Metric:
     Attributes:
         name: as in ``metrics.csv``.
         title: as in tables.
-        kind: "own" takes images, "reference" images and a reference, both give (N,); "draws"
-            takes the outputs of several draws for one image and gives one number.
+        kind: "no-reference" takes images, "reference" images and a reference, both give (N,);
+            "draws" takes the outputs of several draws for one image and gives one number.
         better: which direction is better; "neither" where only closeness to a reference's value
             means something.
         compute: the function.
@@ -39,16 +39,16 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric")
 
-for _metric in (
-    Metric("psnr", "PSNR (dB)", "reference", "higher", psnr),
-    Metric("ssim", "SSIM", "reference", "higher", ssim),
-    Metric("ms_ssim", "MS-SSIM", "reference", "higher", ms_ssim),
-    Metric("blur", "blur", "own", "lower", blur),
-    Metric("laplacian_variance", "Laplacian variance", "own", "neither", laplacian_variance),
-    Metric("total_variation", "total variation", "own", "neither", total_variation),
-    Metric("spread", "spread over draws", "draws", "lower", spread),
+for _name, _title, _kind, _better, _compute in (
+    ("psnr", "PSNR (dB)", "reference", "higher", psnr),
+    ("ssim", "SSIM", "reference", "higher", ssim),
+    ("ms_ssim", "MS-SSIM", "reference", "higher", ms_ssim),
+    ("blur", "blur", "no-reference", "lower", blur),
+    ("laplacian_variance", "Laplacian variance", "no-reference", "neither", laplacian_variance),
+    ("total_variation", "total variation", "no-reference", "neither", total_variation),
+    ("spread", "spread over draws", "draws", "lower", spread),
 ):
-    METRICS.register(_metric.name)(_metric)
+    METRICS.register(_name)(Metric(_name, _title, _kind, _better, _compute))
 
 __all__ = [
     "METRICS",

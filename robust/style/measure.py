@@ -24,22 +24,23 @@ TITLES = {
 """What tables call each metric of ``metrics.csv``."""
 
 
-def own_measures(outputs: Tensor, content: Tensor, loss: PerceptualLoss) -> dict[str, Tensor]:
+def output_measures(outputs: Tensor, content: Tensor, loss: PerceptualLoss) -> dict[str, Tensor]:
     """Measures of ``outputs`` (K, 3, H, W), by themselves and against their one ``content``.
 
     ``content`` is (1, 3, H, W); all in [0, 1]. Gives (K,) by metric.
     """
     terms = loss(outputs, content)
-    found = {"content_loss": terms.content, "style_loss": terms.style}
-    for name in METRICS:
-        if METRICS[name].kind == "own":
-            found[name] = METRICS[name].compute(outputs)
-    return found
+    plain = {n: METRICS[n] for n in METRICS if METRICS[n].kind == "no-reference"}
+    return {
+        "content_loss": terms.content,
+        "style_loss": terms.style,
+        **{name: metric.compute(outputs) for name, metric in plain.items()},
+    }
 
 
 def similarities(outputs: Tensor, reference: Tensor, suffix: str) -> dict[str, Tensor]:
     """PSNR, SSIM and MS-SSIM of ``outputs`` (K, 3, H, W) to one ``reference`` (1, 3, H, W)."""
     references = reference.expand_as(outputs)
     ssim, ms_ssim = ssim_and_ms_ssim(outputs, references)
-    found = {"psnr": psnr(outputs, references), "ssim": ssim, "ms_ssim": ms_ssim}
-    return {f"{name}_{suffix}": values for name, values in found.items()}
+    values = {"psnr": psnr(outputs, references), "ssim": ssim, "ms_ssim": ms_ssim}
+    return {f"{name}_{suffix}": value for name, value in values.items()}

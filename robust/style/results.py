@@ -35,8 +35,8 @@ class Row(NamedTuple):
     draw: int | str = ""
 
 
-class Cell(NamedTuple):
-    """What a line of the summary stands for."""
+class Treatment(NamedTuple):
+    """What a line of the summary stands for: one norm variant under one noise."""
 
     norm: str
     noise: str
@@ -53,7 +53,7 @@ class Results:
     def __init__(self, file: TextIO) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._writer.writerow(COLUMNS)
-        self._sums: dict[tuple[Cell, str], dict[tuple[int, str], list[float]]] = {}
+        self._sums: dict[tuple[Treatment, str], dict[tuple[int, str], list[float]]] = {}
         self._images: dict[str, None] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -61,7 +61,7 @@ class Results:
         for row in rows:
             cells = [*row[:7], _text(row.value), *row[8:]]
             self._writer.writerow([csv_cell(str(cell)) for cell in cells])
-            cell = Cell(row.norm, row.noise, row.severity, row.statistics)
+            cell = Treatment(row.norm, row.noise, row.severity, row.statistics)
             seen = self._sums.setdefault((cell, row.metric), defaultdict(lambda: [0.0, 0]))
             total = seen[row.seed, row.image]
             total[0] += row.value
@@ -73,7 +73,7 @@ class Results:
         """Names of the images seen, in order."""
         return list(self._images)
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Treatment]:
         """The cells seen, in order."""
         return list(dict.fromkeys(cell for cell, _ in self._sums))
 
@@ -81,7 +81,7 @@ class Results:
         """The metrics seen, in order."""
         return list(dict.fromkeys(metric for _, metric in self._sums))
 
-    def values(self, cell: Cell, metric: str) -> np.ndarray | None:
+    def values(self, cell: Treatment, metric: str) -> np.ndarray | None:
         """Means over draws as an array (training seeds, images), NaN where not measured.
 
         None where the cell has no such metric.

@@ -19,7 +19,7 @@ from robust.norm_noise import (
     reestimated_statistics,
     run_under,
 )
-from robust.style.measure import TO_CLEAN, TO_IN, own_measures, similarities
+from robust.style.measure import TO_CLEAN, TO_IN, output_measures, similarities
 from robust.style.plan import AttackPlan
 from robust.style.results import CLEAN, Row
 from styletransfer.losses.perceptual import PerceptualLoss
@@ -169,7 +169,7 @@ class StyleAttack:
     def _numbers(
         self, pictures: Tensor, image: Tensor, reference: Tensor | None, clean: Tensor
     ) -> dict[str, Tensor]:
-        found = own_measures(pictures, image, self._loss)
+        found = output_measures(pictures, image, self._loss)
         if reference is not None:
             found |= similarities(pictures, reference, TO_IN)
         return found | similarities(pictures, clean, TO_CLEAN)

@@ -11,7 +11,7 @@ from robust.norm_noise import parse_severity
 from robust.stats.intervals import mean_interval
 from robust.stats.verdict import Verdict, verdict_by_gap, verdict_by_similarity
 from robust.style.measure import TITLES, TO_IN
-from robust.style.results import CLEAN, Cell, Results
+from robust.style.results import CLEAN, Results, Treatment
 
 QUESTION = (
     "Is BN+ASR closer to IN than BN is, and closer than the control BN+const "
@@ -48,7 +48,7 @@ def summarise(results: Results) -> dict[str, Any]:
     }
 
 
-def label_of(cell: Cell) -> str:
+def label_of(cell: Treatment) -> str:
     """A cell's noise and severity as a table shows them."""
     if cell.noise == CLEAN:
         return CLEAN

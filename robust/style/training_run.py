@@ -26,7 +26,7 @@ from styletransfer.images.read import find_images, write_image
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
-from styletransfer.train import Step, evaluate, train_style
+from styletransfer.train import StyleStep, evaluate, train_style
 from styletransfer.zoo import save_network
 
 NETWORK, RESUME, LOG, STYLE = "network.safetensors", "resume.pt", "log.csv", "style.png"
@@ -127,7 +127,7 @@ class StyleRun:
         started = time.perf_counter()
         images = 0
 
-        def record(step: Step) -> None:
+        def record(step: StyleStep) -> None:
             nonlocal images
             images += step.images
             speed = images / (time.perf_counter() - started)
@@ -207,7 +207,7 @@ class _StepLog:
             except (ValueError, csv.Error):  # not UTF-8, or no numbers
                 raise InputError(f"{path}: not the log of this run; remove it") from None
 
-    def add(self, step: Step) -> None:
+    def add(self, step: StyleStep) -> None:
         self._rows[step.step] = [f"{v:.6g}" for v in (step.loss, step.content, step.style)]
 
     def write(self) -> None:

@@ -22,7 +22,7 @@ from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import NORMS
 from styletransfer.recipe import StyleRecipe
-from styletransfer.train import Step, evaluate, train_style
+from styletransfer.train import StyleStep, evaluate, train_style
 from styletransfer.zoo import WEIGHTS, load_network, save_network
 
 LAST = 50
@@ -39,7 +39,7 @@ def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
     loss = PerceptualLoss(EmbeddedLossNetwork(), draw_style(style))
     resume = options.work / target.with_suffix(".pt").name
     resume.parent.mkdir(parents=True, exist_ok=True)
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     network = train_style(recipe, loss, training_photographs(), resume=resume, on_step=steps.append)
     tail = steps[-LAST:]
     facts = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import styletransfer.train
 from asr_core.errors import InputError
 from styletransfer.network import NORMS
-from styletransfer.train import Step, StepNoise, evaluate, new_network, train_style
+from styletransfer.train import StepNoise, StyleStep, evaluate, new_network, train_style
 
 ALL_NORMS = NORMS.names()
 
@@ -86,7 +86,7 @@ def test_the_loss_falls(norm: str) -> None:
 
 def test_steps_are_reported_with_the_losses_of_the_recipe() -> None:
     recipe = tiny_recipe(batch_size=3, content_weight=2.0, style_weight=0.5, tv_weight=0.0)
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     trained(recipe, on_step=steps.append)
     assert [step.step for step in steps] == [0, 1, 2]
     assert {step.images for step in steps} == {3}
@@ -187,7 +187,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(tmp_path: Path) -> 
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     monkeypatch.setattr(
         nn.utils, "clip_grad_norm_", lambda parameters, limit: torch.tensor(float("inf"))
     )

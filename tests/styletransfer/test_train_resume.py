@@ -14,7 +14,7 @@ from torch import nn
 
 from asr_core.errors import CheckpointError
 from asr_core.saving.interrupt import Interrupted
-from styletransfer.train import Step
+from styletransfer.train import StyleStep
 
 
 class InterruptedRunError(Exception):
@@ -33,14 +33,14 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 ) -> None:
     recipe, resume = tiny_recipe(norm, steps=stop + 2), tmp_path / "resume.pt"
 
-    def interrupt(step: Step) -> None:
+    def interrupt(step: StyleStep) -> None:
         if step.step == stop:
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
         trained(recipe, resume=resume, save_every=save_every, on_step=interrupt)
     assert resume.exists() == (stop >= save_every)
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     resumed = trained(recipe, resume=resume, save_every=save_every, on_step=steps.append)
     assert steps[0].step == stop // save_every * save_every, "it goes on, and does not start anew"
     assert same(resumed, trained(recipe))
@@ -51,9 +51,9 @@ def test_ctrl_c_loses_no_step(tmp_path: Path, stop: int) -> None:
     """At every step, the last one too, although nothing would be saved before the end."""
     recipe, resume = tiny_recipe(steps=3), tmp_path / "resume.pt"
     saved: list[int] = []
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
 
-    def press(step: Step) -> None:
+    def press(step: StyleStep) -> None:
         steps.append(step)
         if step.step == stop:
             signal.raise_signal(signal.SIGINT)
@@ -62,7 +62,7 @@ def test_ctrl_c_loses_no_step(tmp_path: Path, stop: int) -> None:
         trained(recipe, resume=resume, on_step=press, on_save=lambda: saved.append(len(steps)))
     assert saved == [stop + 1], "once, after the step"
     resumed = trained(recipe, resume=resume, on_step=steps.append)
-    whole: list[Step] = []
+    whole: list[StyleStep] = []
     assert same(resumed, trained(recipe, on_step=whole.append))
     assert steps == whole
 
@@ -75,11 +75,11 @@ def test_without_a_file_ctrl_c_ends_at_once() -> None:
 
 def test_an_interrupted_run_goes_through_the_same_losses(tmp_path: Path) -> None:
     recipe, resume = tiny_recipe(steps=4), tmp_path / "resume.pt"
-    whole: list[Step] = []
+    whole: list[StyleStep] = []
     trained(recipe, on_step=whole.append)
-    parts: list[Step] = []
+    parts: list[StyleStep] = []
 
-    def twice(step: Step) -> None:
+    def twice(step: StyleStep) -> None:
         parts.append(step)
         if len(parts) == 2:
             raise InterruptedRunError
@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_through_the_same_losses(tmp_path: Path) -> None
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     recipe, resume = tiny_recipe(), tmp_path / "resume.pt"
     first = trained(recipe, resume=resume)
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     assert same(first, trained(recipe, resume=resume, on_step=steps.append))
     assert steps == []
 
@@ -186,7 +186,7 @@ def test_a_full_disk_keeps_the_last_state(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="No space left"):
         trained(recipe, resume=resume, save_every=1)
     assert os.listdir(tmp_path) == ["resume.pt"]
-    steps: list[Step] = []
+    steps: list[StyleStep] = []
     assert same(trained(recipe, resume=resume, on_step=steps.append), trained(recipe))
     assert steps[0].step == 1
 
@@ -202,7 +202,7 @@ def test_a_resumed_run_goes_on_with_the_steps_noise(tmp_path: Path) -> None:
         yield
         handle.remove()
 
-    def stop(step: Step) -> None:
+    def stop(step: StyleStep) -> None:
         if step.step == 1:
             raise InterruptedRunError
 

@@ -181,9 +181,9 @@ def test_the_registry_says_how_to_read_each_metric():
         "psnr": ("reference", "higher"),
         "ssim": ("reference", "higher"),
         "ms_ssim": ("reference", "higher"),
-        "blur": ("own", "lower"),
-        "laplacian_variance": ("own", "neither"),
-        "total_variation": ("own", "neither"),
+        "blur": ("no-reference", "lower"),
+        "laplacian_variance": ("no-reference", "neither"),
+        "total_variation": ("no-reference", "neither"),
         "spread": ("draws", "lower"),
     }
     with pytest.raises(InputError, match=r"unknown metric 'lpips'.*psnr, ssim"):

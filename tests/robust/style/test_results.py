@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from robust.style.results import CLEAN, COLUMNS, Cell, Results, Row
+from robust.style.results import CLEAN, COLUMNS, Results, Row, Treatment
 
 
 def row(seed: int, image: str, value: float, *, draw: int | str = "", noise: str = CLEAN) -> Row:
@@ -36,7 +36,7 @@ def test_values_are_means_over_draws_by_seed_and_image() -> None:
     for draw, value in enumerate((1.0, 2.0, 6.0)):
         results.add([row(5, "a", value, draw=draw, noise="batch")])
     results.add([row(3, "a", 10.0, noise="batch"), row(3, "b", 20.0, noise="batch")])
-    cell = Cell("bn", "batch", "4", "running")
+    cell = Treatment("bn", "batch", "4", "running")
     values = results.values(cell, "blur")
     assert values is not None
     np.testing.assert_array_equal(values, [[10.0, 20.0], [3.0, math.nan]])  # seeds 3 and 5
@@ -47,7 +47,7 @@ def test_cells_keep_the_order_of_their_first_row_and_unknown_ones_have_no_values
     results.add([row(0, "a", 1.0), row(0, "a", 1.0, noise="batch"), row(1, "a", 1.0)])
     assert [cell.noise for cell in results.cells()] == [CLEAN, "batch"]
     assert results.images == ["a"]
-    assert results.values(Cell("in", CLEAN, "", "running"), "blur") is None
+    assert results.values(Treatment("in", CLEAN, "", "running"), "blur") is None
     assert results.values(results.cells()[0], "psnr_to_in") is None
 
 
