@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from asr_core.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device ``name`` ("cpu", "cuda", "cuda:1", "mps"), checked to be there.
+    """The device ``name`` ("auto", "cpu", "cuda", "cuda:1", "mps"), checked to be there.
+
+    "auto" is the machine's accelerator, or else the CPU.
 
     Raises:
         InputError: an unknown or absent device.
     """
+    if name == "auto":
+        name = getattr(torch.accelerator.current_accelerator(check_available=True), "type", "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -20,3 +26,19 @@ def choose_device(name: str) -> torch.device:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"device {name!r} cannot be used: {reason}; try --device cpu") from None
     return device
+
+
+def accelerator_device(name: str) -> Literal["auto", "cpu"]:
+    """``name`` as Accelerate takes it: an accelerator that is named becomes the current one.
+
+    Raises:
+        InputError: an unknown or absent device.
+    """
+    if name == "auto":
+        return "auto"
+    device = choose_device(name)
+    if device.type == "cpu":
+        return "cpu"
+    if device.index is not None:
+        torch.accelerator.set_device_index(device.index)
+    return "auto"

@@ -61,7 +61,7 @@ class Kept:
         """
         source.check_size(self.name, self.image_size)
         if source.folder is None:
-            raise InputError(f"{self.name} needs a folder (--data DIR). {self._way_out('DIR')}")
+            raise InputError(f"{self.name} needs a folder of its files. {self._way_out('DIR')}")
         try:
             (images, labels), test, classes = self.read(
                 self.dataset, source.folder, source.download
@@ -112,7 +112,7 @@ class Kept:
         return (
             f"Expected: {folder}/{self.dataset.base_folder}/ with {', '.join(self._files())}, "
             f"unpacked from {self.dataset.url}; to have it fetched: robust train --recipe "
-            f"resnet164-{self.name} --data {folder} --download"
+            f"resnet164-{self.name} --data-folder {folder} --download"
         )
 
 

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import click
 
+from robust.cli import names, options
 from robust.cli.output import say, say_json
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def list_names(as_json: bool) -> None:
     """List the known styles, norm variants, noises and attention modules."""
-    from asr_core.attention import ATTENTIONS
-    from robust.norm_noise import NOISES, default_severities
-    from styletransfer.images.drawn import STYLES
-    from styletransfer.network import NORMS
-    from styletransfer.zoo import shipped
-
-    networks = shipped()
-    styles = {
-        name: sorted({network.seed for network in networks if network.style == name})
-        for name in STYLES
-    }
-    noises = {name: [s.text for s in default_severities(name)] for name in NOISES}
+    styles = {name: names.shipped_seeds(name) for name in names.styles()}
     modules = {
-        name: "live only" if ATTENTIONS[name].asr_refusal else "live or ASR gate"
-        for name in ATTENTIONS
+        name: "live only" if name == names.LIVE_ONLY else "live or ASR gate"
+        for name in names.attentions()
     }
     if as_json:
-        listing = {
-            "styles": styles,
-            "norms": NORMS.names(),
-            "noises": noises,
-            "attention": modules,
-        }
-        say_json(listing)
+        say_json(
+            {
+                "styles": styles,
+                "norms": names.norms(),
+                "noises": names.NOISES,
+                "attention": modules,
+            }
+        )
         return
     say("styles (training seeds of the shipped networks)")
     for name, seeds in styles.items():
         say(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
-    say("norm variants", f"  {', '.join(NORMS.names())}")
+    say("norm variants", f"  {', '.join(names.norms())}")
     say("noises (default severities)")
-    for name, texts in noises.items():
-        say(f"  {name:<10} {'  '.join(texts)}")
+    for name, severities in names.NOISES.items():
+        say(f"  {name:<10} {'  '.join(severities)}")
     say("attention modules")
     for name, use in modules.items():
         say(f"  {name:<10} {use}")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import RecipeName
 from robust.report.table import Table
 
 if TYPE_CHECKING:
@@ -16,8 +18,8 @@ HEAD = ("recipe", "backbone", "optim", "schedule", "lr", "wd", "epochs", "batch"
 
 
 @click.command("recipes")
-@click.argument("name", metavar="[NAME]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("name", required=False, type=RecipeName())
+@options.as_json
 def list_recipes(name: str | None, as_json: bool) -> None:
     """List the training recipes, or show NAME whole, with notes on what the paper leaves open.
 

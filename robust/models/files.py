@@ -244,19 +244,3 @@ def _folds(path: Path, prefix: str) -> Folds:
 def _no_builder(path: Path, what: str, builder: str | None) -> None:
     if builder is not None:
         raise InputError(f"{path} is {what}, which --model {builder} does not build")
-
-
-def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:
-    """The path of a file to be written, checked before any work is done.
-
-    Raises:
-        InputError: another suffix, a file that exists, or the source.
-    """
-    out = Path(path)
-    if out.suffix != suffix:
-        raise InputError(f"--out {path} must end in {suffix}")
-    if out.resolve() == Path(source).resolve():
-        raise InputError(f"--out {path} would replace the checkpoint itself; choose another name")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; choose another --out, or --overwrite")
-    return out

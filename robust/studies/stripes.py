@@ -98,7 +98,7 @@ def arguments(variant: Variant, options: Setup) -> tuple[str, ...]:
         *(("--record-attention",) if variant.recorded else ()),
         *("--epochs", str(epochs), *schedule, "--weight-decay", variant.weight_decay),
         *("--precision", "bf16", "--channels-last"),
-        *(() if options.data is None else ("--data", options.data)),
+        *(() if options.data is None else ("--data-folder", options.data)),
     )
 
 

@@ -40,7 +40,7 @@ ABOUT = """## Stripes: is attention the same for every image?
 
 Made by `python scripts/studies/stripes.py`: small networks and few epochs on the embedded patches
 (the paper: ResNet83 and ResNet164, CIFAR100 and STL10, 164 epochs), one seed a row; Fig. 6–13 and
-17–24. `--recipe resnet83-cifar100 --data DIR` makes the paper's set where its data is.
+17–24. `--recipe resnet83-cifar100 --data-folder DIR` makes the paper's set where its data is.
 
 The stripe score of a layer is the variance of a channel's gate between images, over the variance
 between channels: 0 is a perfect stripe, at 1 images differ as much as channels. It is taken on 100

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from asr_core.errors import InputError
+from asr_core.saving.checkpoint import load_meta
 from asr_core.saving.exclusive import contents, exclusive
 from asr_core.saving.files import write_text
 from robust.norm_noise import RUNNING
@@ -47,6 +48,19 @@ class StyleRun:
     style: str
     noise: TrainNoise = NO_NOISE
     images: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> Path:
+        """The file of the trained network."""
+        return self.folder / NETWORK
+
+    def is_finished(self) -> bool:
+        """Whether the folder holds the network that this run would train."""
+        if not self.network.is_file():
+            return False
+        facts = load_meta(self.network)
+        told = {"style": self.style, "recipe": self.recipe.as_dict(), "noise": self.noise.as_dict()}
+        return all(facts.get(field) == value for field, value in told.items())
 
     def check(self, *, overwrite: bool) -> None:
         """Refuse a folder that is in use by anything but an interrupted run; nothing is written.

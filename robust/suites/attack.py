@@ -48,7 +48,9 @@ def classifier_job(
     if phase not in PHASES:
         raise unknown_name("phase", phase, list(PHASES))
     if not models:
-        raise InputError("classifiers do not ship; name some that `robust train` made (--model)")
+        raise InputError(
+            "classifiers do not ship; name some that `robust train` made (--checkpoint)"
+        )
     severe = choose_severities(noise, severities)  # what is unknown shows before files are read
     if phase == "test":
         check_used(severe, granularity=granularity, repeats=repeats)

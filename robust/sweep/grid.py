@@ -205,7 +205,7 @@ class Sweep:
 
     def runs(self, folder: Path, *, data_folder: str | None = None) -> list[Run]:
         """Every run, in a folder of its own in ``folder``; one seed of all points comes first."""
-        data = () if data_folder is None else ("--data", data_folder)
+        data = () if data_folder is None else ("--data-folder", data_folder)
         return [
             Run(
                 point,

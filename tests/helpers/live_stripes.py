@@ -12,7 +12,7 @@ import asr_core.recipes
 from asr_core.data import DATASETS, ImageSet, MemorySplit
 from asr_core.training import learner
 
-OPTIONS = ("--recipe", "small", "--cpu", "--quiet")
+OPTIONS = ("--recipe", "small", "--device", "cpu", "--quiet")
 
 
 def data() -> ImageSet:

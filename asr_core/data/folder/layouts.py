@@ -75,7 +75,7 @@ def open_folder(source: Source) -> ImageSet:
 
 def _root(name: str, source: Source, layout: str) -> Path:
     if source.folder is None:
-        raise InputError(f"{name} needs a folder (--data DIR). Expected: {layout}")
+        raise InputError(f"{name} needs a folder of its files. Expected: {layout}")
     if not source.folder.is_dir():
         raise InputError(f"{source.folder}: no such folder. Expected: {layout}")
     return source.folder

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asr_core import limits
+from robust.cli import names, options
 from robust.cli.output import say, say_json
+from robust.cli.values import Named, Whole
 from robust.report.table import Table
 
 if TYPE_CHECKING:
@@ -16,13 +19,25 @@ HEAD = ("", "parameters", "paper", "ms", "images/s", "speed", "paper", "lowest",
 
 
 @click.command("bench")
-@click.option("--model", default="resnet164", show_default=True, help="Backbone or MODEL.")
-@click.option("--data-shape", help="cifar100, cifar10, stl10 or imagenet: classes and image size.")
-@click.option("--batch-size", type=int, default=16, show_default=True)
-@click.option("--rounds", type=int, default=7, show_default=True, help="Times each is measured.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--model", metavar="MODEL", default="resnet164", show_default=True, help="What to measure."
+)
+@click.option(
+    "--data-shape",
+    type=Named("data shape", names.SHAPES),
+    help="Classes and image size.  [the first that the model takes]",
+)
+@options.batch_size(16)
+@click.option(
+    "--rounds",
+    type=Whole(1, limits.ROUNDS),
+    default=7,
+    show_default=True,
+    help="Times each is measured.",
+)
+@options.device()
+@options.quiet
+@options.as_json
 def bench_model(
     model: str,
     data_shape: str | None,

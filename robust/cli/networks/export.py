@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import new_file
 
 
 @click.command("export")
-@click.argument("checkpoint", metavar="CHECKPOINT")
+@click.argument("checkpoint", metavar="CHECKPOINT", type=options.CHECKPOINT)
 @click.option(
     "--format", "suffix", required=True, type=click.Choice(["safetensors", "pt2", "onnx"])
 )
@@ -17,10 +19,10 @@ from robust.cli.output import say, say_json
     is_flag=True,
     help="Fold batch norms into the layers before them too, parallel branches into one.",
 )
-@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
-@click.option("--out", required=True, type=click.Path(), help="The file to write.")
-@click.option("--overwrite", is_flag=True, help="Replace --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@options.model()
+@options.out("The file to write.", required=True)
+@options.overwrite
+@options.as_json
 def export(
     checkpoint: str,
     suffix: str,
@@ -39,15 +41,16 @@ def export(
     Normalisation of the images is part of the graph; of safetensors the header keeps it. Live
     attention stays, and so does what --fold may not fold, with the reason.
     """
+    path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
+
     from dataclasses import asdict
 
     from asr_core.asr.affine import with_created_affine
     from asr_core.asr.report import created_affine, listed
     from asr_core.fold.model import FoldReport
     from asr_core.saving.export import export_onnx, export_pt2, require_onnx
-    from robust.models.files import Folds, new_file, open_model
+    from robust.models.files import Folds, open_model
 
-    path = new_file(out, f".{suffix}", source=checkpoint, overwrite=overwrite)
     if suffix == "onnx":
         require_onnx()
     opened = open_model(checkpoint, builder=model)

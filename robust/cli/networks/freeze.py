@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import new_file
 
 if TYPE_CHECKING:
     from asr_core.freeze import FrozenGate
 
 
 @click.command("freeze")
-@click.argument("checkpoint", metavar="CHECKPOINT")
-@click.option("--data", required=True, help="Data set: a name, or a folder of class folders.")
-@click.option("--data-folder", type=click.Path(), help="Where the named set's files are.")
-@click.option("--max-images", type=int, help="Training images for the means.  [all]")
-@click.option(
-    "--split", default="test", show_default=True, help="Where accuracy is taken: test, validation."
-)
-@click.option("--batch-size", type=int, default=128, show_default=True, help="Images at a time.")
-@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", type=click.Path(), help="Write the plain model to this .safetensors file.")
-@click.option("--overwrite", is_flag=True, help="Replace --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.argument("checkpoint", metavar="CHECKPOINT", type=options.CHECKPOINT)
+@options.data("Data set that the network was trained on.", required=True)
+@options.data_folder()
+@options.max_images("Training images for the means, at most.  [all]")
+@options.split("Where accuracy is taken.", ["test", "validation"])
+@options.batch_size(128)
+@options.model()
+@options.device()
+@options.out("Write the plain model to this .safetensors file.")
+@options.overwrite
+@options.as_json
 def freeze(
     checkpoint: str,
     data: str,
@@ -46,18 +46,19 @@ def freeze(
     ours, torchvision's or timm's. The means are over training images. How constant each gate
     was is told (a stripe score of 0: the same on every image), and what freezing does to accuracy.
     """
+    path = None
+    if out is not None:
+        path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
+
     from dataclasses import asdict
     from pathlib import Path
 
     from asr_core.data import open_data
     from robust.bench.speed import side_by_side
     from robust.device import choose_device
-    from robust.models.files import new_file, open_model
+    from robust.models.files import open_model
     from robust.models.freezing import freeze_classifier, require_classifier, save_frozen
 
-    path = None
-    if out is not None:
-        path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
     target = choose_device(device)
     opened = require_classifier(open_model(checkpoint, builder=model))
     live = (opened.fused()[0] if opened.gates else opened.model).to(target)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import new_file
 
 
 @click.command("fuse")
-@click.argument("checkpoint", metavar="CHECKPOINT")
-@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
-@click.option("--out", required=True, type=click.Path(), help="The fused .safetensors file.")
-@click.option("--overwrite", is_flag=True, help="Replace --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.argument("checkpoint", metavar="CHECKPOINT", type=options.CHECKPOINT)
+@options.model()
+@options.out("The fused .safetensors file.", required=True)
+@options.overwrite
+@options.as_json
 def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json: bool) -> None:
     """Fold the gates of CHECKPOINT into its layers and write the plain model.
 
@@ -20,15 +22,16 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     or what asr_core.save_model wrote. Both models are run in eval mode on the same inputs first:
     where they differ nothing is written, and the exit code is 1.
     """
+    path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
+
     from dataclasses import asdict
 
     from asr_core.asr.affine import with_created_affine
     from asr_core.asr.report import created_affine
     from asr_core.errors import InputError
     from robust.bench.speed import side_by_side
-    from robust.models.files import new_file, open_model
+    from robust.models.files import open_model
 
-    path = new_file(out, ".safetensors", source=checkpoint, overwrite=overwrite)
     opened = open_model(checkpoint, builder=model)
     if not opened.gates:
         raise InputError(f"{checkpoint} has no ASR: nothing to fuse")

@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
+from asr_core import limits
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import Whole
 from robust.report.table import Table
 
 
 @click.command("inspect")
 @click.argument("model", metavar="MODEL")
-@click.option("--attention", default="se", show_default=True, help="Attention module of the gates.")
+@options.attention("Attention module of the gates.")
 @click.option(
     "--targets",
     multiple=True,
@@ -22,9 +25,9 @@ from robust.report.table import Table
 )
 @click.option("--exclude", multiple=True, help="Repeatable name or glob of layers to leave out.")
 @click.option("--create-affine", is_flag=True, help="Create γ and β where a norm lacks them.")
-@click.option("--delta", type=int, default=1, show_default=True, help="Gates per position.")
-@click.option("--num-classes", type=int, help="Passed to the model's builder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.delta
+@click.option("--num-classes", type=Whole(0, limits.CLASSES), help="Passed to the model's builder.")
+@options.as_json
 def inspect_model(
     model: str,
     attention: str,

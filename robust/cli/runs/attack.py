@@ -2,94 +2,107 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from asr_core import limits
+from asr_core.errors import InputError
+from robust.cli import names, options
 from robust.cli.output import say, say_json
+from robust.cli.values import Named, Whole
 
 _STYLE = (
     "norms", "style", "images", "train_seeds", "size", "statistics", "full", "vgg_weights",
     "max_pixels",
 )  # fmt: skip
+NETWORK = "network.safetensors"
 _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 
 
-@click.command("attack")
+@click.command("attack", cls=options.Command, old={"--model": "--checkpoint"})
 @click.option(
     "--task",
     type=click.Choice(["style", "classify"]),
     default="style",
     show_default=True,
-    help="Style networks, or the classifiers of --model.",
+    help="Style networks, or the classifiers of --checkpoint.",
 )
 @click.option(
-    "--noise", default="batch", show_default=True, help="batch, constant, random, or all."
+    "--noise",
+    type=Named("noise", [*names.NOISES, "all"]),
+    default="batch",
+    show_default=True,
+    help="Noise on the norm layers.",
+)
+@options.severity("Repeatable", "severities", multiple=True)
+@options.norm("Repeatable norm variant.  [all]", "norms", multiple=True)
+@click.option(
+    "--style",
+    type=Named("style", names.styles, or_path="file"),
+    help="Style of the shipped networks, or the style image of your own.  [mosaic]",
 )
 @click.option(
-    "--severity",
-    "severities",
+    "--checkpoint",
+    "models",
     multiple=True,
-    help="Repeatable: n, n:photos or n:noise (batch); SCALE,SHIFT (constant); 0..1 or uniform "
-    "(random).  [each noise's defaults]",
+    type=options.CHECKPOINT,
+    help="Repeatable: your own networks instead of the shipped ones.",
 )
-@click.option("--norm", "norms", multiple=True, help="Repeatable norm variant.  [all]")
+@options.images("Repeatable: photographs.  [held-out photographs that ship]")
+@options.seed("Seed of the noise.")
 @click.option(
-    "--style", help="A style by name, or the style image of --model's networks.  [mosaic]"
+    "--train-seeds", type=Whole(1, limits.RUNS), help="How many training seeds.  [all that ship]"
 )
 @click.option(
-    "--model", "models", multiple=True, help="Own checkpoints instead of the shipped ones."
+    "--repeats",
+    type=Whole(1, limits.REPEATS),
+    help="Draws per image of a noise that depends on chance.",
 )
-@click.option("--images", multiple=True, help="Files or folders.  [held-out photographs]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws of noise.")
-@click.option("--train-seeds", type=int, help="How many training seeds.  [all that ship]")
-@click.option("--repeats", type=int, help="Draws per image of a noise that depends on chance.")
-@click.option("--size", type=int, default=256, show_default=True, help="Side of the pictures.")
-@click.option(
-    "--batch-size",
-    type=int,
-    help="n of --statistics batch.  [4]  Classify: images at a time.  [256]",
-)
+@options.size("Side of the square pictures.", default=256)
+@options.batch_size(help="Images at a time (classify).  [256]  n of --statistics batch.  [4]")
 @click.option(
     "--statistics",
+    type=Named("statistics", names.STATISTICS),
     default="running",
     show_default=True,
-    help="What BN normalises by under constant and random noise: running, batch or re-estimated.",
+    help="What BN normalises by under constant and random noise.",
 )
 @click.option(
     "--granularity",
-    help="Random noise drawn per layer, channel or sample.  [layer; classify: sample]",
+    type=Named("granularity", names.GRANULARITIES),
+    help="What random noise is drawn for.  [layer; classify: sample]",
 )
 @click.option(
     "--phase",
+    type=Named("phase", ["test", "train"]),
     default="test",
     show_default=True,
-    help="Classify: test attacks the models; train tests models of `robust train --noise`, which "
-    "trains them, clean on running, batch and re-estimated statistics.",
+    help="Classify: test attacks the networks; train tests networks of `robust train --noise` "
+    "clean, on running, batch and re-estimated statistics.",
 )
-@click.option("--data", help="Classify: a data set, or a folder.  [the run's]")
-@click.option("--data-folder", type=click.Path(), help="Classify: where the named set's files are.")
-@click.option("--split", default="test", show_default=True, help="Classify: which images.")
-@click.option(
-    "--precision", default="no", show_default=True, help="Classify: no, or bf16, which is faster."
-)
+@options.data("Classify: data set.  [what the run was trained on]")
+@options.data_folder("Classify: where the files of the named set are.")
+@options.split("Classify: images that are tested.")
+@options.precision("no", "bf16", help="Classify: number format of the forward; bf16 is faster.")
 @click.option("--full", is_flag=True, help="All pictures, severities and more draws: minutes.")
-@click.option("--vgg-weights", help="VGG16 weights for the losses: a file, or 'cached'.")
-@click.option("--max-pixels", type=int, default=50_000_000, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", type=click.Path(), help="Run folder.  [runs/attack-NOISE-TIME]")
-@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in --out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, and no table.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@options.vgg_weights
+@options.max_pixels()
+@options.device()
+@options.out("Run folder.  [runs/attack-NOISE-TIME]")
+@options.overwrite
+@options.as_json
+@options.quiet
 @click.pass_context
-def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **options: Any) -> None:
+def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: Any) -> None:
     """Stylise photographs clean and under normalisation noise, measure, and answer.
 
     Writes grid.png, metrics.csv, summary.json and run.json. Without options the style networks that
     ship with the package are attacked on held-out photographs; nothing is downloaded.
 
-    With --task classify the classifiers of --model are tested instead: a JSON a model, tables
+    With --task classify the classifiers of --checkpoint are tested instead: a JSON a model, tables
     (Markdown, CSV, LaTeX), curves (PNG, SVG), and the answer.
     """
     foreign = _STYLE if task == "classify" else _CLASSIFY
@@ -97,7 +110,7 @@ def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **options:
         source = ctx.get_parameter_source(parameter.name or "")
         if parameter.name in foreign and source is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{parameter.opts[-1]} is no option of --task {task}", ctx)
-    chosen = {name: value for name, value in options.items() if name not in foreign}
+    chosen = {name: value for name, value in given.items() if name not in foreign}
     if task == "classify":
         _classify(chosen, as_json=as_json, quiet=quiet)
     else:
@@ -117,22 +130,15 @@ def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     import sys
     from datetime import datetime
-    from pathlib import Path
 
     from rich.console import Console
 
-    from asr_core.errors import InputError
     from robust.report.progress import progress_bar, say_above
     from robust.style.folder import FILES
     from robust.style.options import attack_job
     from robust.style.report import print_report
 
-    for path in chosen["models"]:
-        if Path(path).is_dir():
-            raise InputError(
-                f"{path} is a folder, and style networks are files; for a classifier's run add "
-                "--task classify"
-            )
+    chosen["models"] = [file for path in chosen["models"] for file in _style_networks(Path(path))]
     folder = chosen["out"] or f"runs/attack-{chosen['noise']}-{datetime.now():%Y%m%d-%H%M%S}"
     job = attack_job(**{**chosen, "out": folder}, command=["robust", *sys.argv[1:]])
     say(job.announcement, err=True)
@@ -150,3 +156,19 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
         width = None if sys.stdout.isatty() else 150
         print_report(outcome.summary, Console(width=width, markup=False))
         say("", f"{folder}: {', '.join(FILES)}")
+
+
+def _style_networks(path: Path) -> list[str]:
+    """The file, or those in a folder of ``robust train style`` and in the folders in it.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    if not path.is_dir():
+        return [str(path)]
+    networks = sorted(map(str, (*path.glob(NETWORK), *path.glob(f"*/{NETWORK}"))))
+    if not networks:
+        raise InputError(
+            f"{path} is a folder without style networks; for a classifier's run add --task classify"
+        )
+    return networks

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import click
 
+from asr_core import limits
+from robust.cli import names, options
+from robust.cli.values import Named, Whole
+
 
 @click.command("evaluate")
-@click.argument("checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True)
-@click.option("--data", help="Data set: a name, or a folder.  [what the run was trained on]")
-@click.option("--data-folder", type=click.Path(), help="Where the named set's files are.")
-@click.option("--split", default="test", show_default=True, help="test, validation or train.")
-@click.option("--suite", help="norm-noise, norm-statistics, corruptions, adversarial[-strong].")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the suite's draws.")
+@click.argument(
+    "checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True, type=options.CHECKPOINT
+)
+@options.data("Data set.  [what the run was trained on]")
+@options.data_folder()
+@options.split("Images that are tested.")
+@click.option("--suite", type=Named("suite", names.suites), help="Conditions to test under.")
+@options.seed("Seed of the suite's draws.")
 @click.option(
     "--baseline",
-    type=click.Path(),
+    type=options.CHECKPOINT,
     help="Plain twin to which the mCE of corruptions is relative; tested too.",
 )
 @click.option(
-    "--repeats", type=int, default=1, show_default=True, help="Passes where chance has a part."
+    "--repeats",
+    type=Whole(1, limits.REPEATS),
+    default=1,
+    show_default=True,
+    help="Passes where chance has a part.",
 )
-@click.option("--batch-size", type=int, default=256, show_default=True, help="Images at a time.")
-@click.option(
-    "--precision", default="no", show_default=True, help="no, or bf16 for a faster forward."
-)
-@click.option("--model", help="Build from this MODEL; needed where CHECKPOINT names own code.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", type=click.Path(), help="Folder of a suite's results.  [runs/robustness]")
-@click.option("--overwrite", is_flag=True, help="Replace results of other models or settings.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@options.batch_size(256)
+@options.precision("no", "bf16")
+@options.model()
+@options.device()
+@options.out("Folder of a suite's results.  [runs/robustness]")
+@options.overwrite
+@options.as_json
+@options.quiet
 def evaluate_models(
     checkpoints: tuple[str, ...],
     data: str | None,

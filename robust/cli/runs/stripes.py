@@ -6,27 +6,30 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asr_core import limits
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import Whole
 from robust.report.table import Table
 
 if TYPE_CHECKING:
     from robust.stripes.measure import Convergence
 
 
-@click.command("stripes")
-@click.argument("source", metavar="RUN_OR_CHECKPOINT")
-@click.option("--data", help="Data set: a name, or a folder of class folders.  [the run's]")
-@click.option("--data-folder", type=click.Path(), help="Where the named set's files are.")
+@click.command("stripes", cls=options.Command, old={"--images": "--max-images"})
+@click.argument("source", metavar="CHECKPOINT", type=options.CHECKPOINT)
+@options.data("Data set.  [what the run was trained on]")
+@options.data_folder()
+@options.split("Where the images are from.")
+@options.max_images("Images in the heat maps, at most.", default=100)
 @click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    default="test",
+    "--channels",
+    type=Whole(1, limits.PICTURED),
+    default=100,
     show_default=True,
-    help="Where the images are from.",
+    help="Channels of each layer in the heat maps, at most.",
 )
-@click.option("--images", type=int, default=100, show_default=True, help="In the heat maps.")
-@click.option("--channels", type=int, default=100, show_default=True, help="Of each layer.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which images and channels.")
+@options.seed("Seed of the choice of images and channels.")
 @click.option(
     "--threshold",
     type=float,
@@ -34,17 +37,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="A gate that changes by less in an epoch has settled.",
 )
-@click.option("--beside", type=click.Path(), help="Another run: of ASR and live, v beside gates.")
-@click.option("--model", help="Build from this MODEL; needed where the file names own code.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", type=click.Path(), help="Folder.  [stripes, in the run or beside the file]")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--beside", type=options.CHECKPOINT, help="Another run: of ASR and live, v beside gates."
+)
+@options.model()
+@options.device()
+@options.out("Folder of the pictures.  [stripes, in the run or beside the file]")
+@options.as_json
 def stripes(
     source: str,
     data: str | None,
     data_folder: str | None,
     split: str,
-    images: int,
+    max_images: int,
     channels: int,
     seed: int,
     threshold: float,
@@ -54,7 +59,7 @@ def stripes(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Draw the attention of RUN_OR_CHECKPOINT on many images, and score how alike it is.
+    """Draw the attention of CHECKPOINT on many images, and score how alike it is.
 
     A folder of `robust train`, a state in one, or a model of save_model, with live attention. The
     stripe score of a layer is the variance of a channel's gate between images over that between
@@ -76,7 +81,7 @@ def stripes(
         opened,
         getattr(opened.data, split).to(target),
         opened.folder if out is None else Path(out),
-        images=images,
+        images=max_images,
         channels=channels,
         seed=seed,
         threshold=threshold,

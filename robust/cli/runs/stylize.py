@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import click
 
+from robust.cli import names, options
 from robust.cli.output import say, say_json
+from robust.cli.values import Existing, Named
 
 
-@click.command("stylize")
-@click.argument("images", nargs=-1, required=True)
-@click.option("--style", default="mosaic", show_default=True, help="Style of a shipped network.")
-@click.option("--norm", default="bn+asr", show_default=True, help="Norm variant.")
-@click.option("--train-seed", type=int, default=0, show_default=True, help="Which shipped network.")
-@click.option("--model", help="An own checkpoint instead of a shipped network.")
+@click.command("stylize", cls=options.Command, old={"--model": "--checkpoint"})
+@click.argument("images", nargs=-1, required=True, type=Existing("file or folder"))
+@click.option(
+    "--style",
+    type=Named("style", names.styles),
+    default="mosaic",
+    show_default=True,
+    help="Style of a shipped network.",
+)
+@options.norm("Norm variant of the network.", default="bn+asr")
+@click.option(
+    "--train-seed", type=int, default=0, show_default=True, help="Training seed of the network."
+)
+@click.option("--checkpoint", "model", type=options.CHECKPOINT, help="Your own style network.")
 @click.option(
     "--fused", is_flag=True, help="Fold gates and batch norms away; print the speed ratio."
 )
-@click.option("--size", type=int, help="Resize the shorter side to this many pixels.")
-@click.option("--format", "suffix", type=click.Choice(["png", "jpg"]), default="png")
+@options.size("Shorter side of the pictures.  [as they are]", least=1, step=1)
 @click.option(
-    "--max-pixels",
-    type=int,
-    default=16_000_000,
-    show_default=True,
-    help="Largest picture; the default takes 1 GB beside the model.",
+    "--format", "suffix", type=click.Choice(["png", "jpg"]), default="png", show_default=True
 )
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", required=True, type=click.Path(), help="Folder for the pictures.")
-@click.option("--overwrite", is_flag=True, help="Replace pictures that exist.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@options.max_pixels(16_000_000)
+@options.device()
+@options.out("Folder of the pictures.", required=True)
+@options.overwrite
+@options.as_json
 def stylize(
     images: tuple[str, ...],
     style: str,

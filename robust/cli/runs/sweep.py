@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import click
 
+from asr_core import limits
+from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.values import Named, Whole
 
 
-@click.command("sweep")
-@click.argument("name", metavar="NAME")
-@click.option("--recipe", help="Of every run.  [the sweep's: resnet11-embedded]")
-@click.option("--epochs", type=int, help="Milestones and warm-up move along.  [recipe's]")
-@click.option("--seeds", type=click.IntRange(min=1), help="Runs a cell.  [the sweep's]")
-@click.option("--data", "data_folder", type=click.Path(), help="Folder of the data set.")
-@click.option("--precision", help="no, bf16 or fp16.  [no]")
-@click.option("--channels-last", is_flag=True, help="Memory format of the feature maps.")
+@click.command(
+    "sweep", cls=options.Command, old={"--data": "--data-folder", "--seeds": "--train-seeds"}
+)
+@click.argument("name", metavar="NAME", type=Named("sweep", ["init", "delta"], or_path="file"))
+@options.recipe("Recipe of every run.  [the sweep's: resnet11-embedded]")
+@options.epochs
 @click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Runs at a time.  [1; with Ray one for each GPU of the cluster, or else each CPU]",
+    "--train-seeds",
+    "seeds",
+    type=Whole(1, limits.RUNS),
+    help="How many training seeds.  [the sweep's]",
+)
+@options.data_folder("Where the files of the recipe's data set are.")
+@options.precision("no", "bf16", "fp16", default=None, help="Number format.  [no]")
+@click.option("--channels-last", is_flag=True, help="Memory format of the feature maps.")
+@options.workers(
+    "Runs at a time.  [1; with Ray one for each GPU of the cluster, or else each CPU]", least=1
 )
 @click.option(
     "--engine",
@@ -32,16 +40,10 @@ from robust.cli.output import say, say_json
     metavar="HOST:PORT",
     help="Of the Ray cluster, or auto: this machine's.  [RAY_ADDRESS, this machine's, a new one]",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="An accelerator is shared by the workers.",
-)
-@click.option("--out", type=click.Path(), help="Folder of the runs.  [runs/sweep-NAME]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@options.device("auto", "Where to compute; the workers share an accelerator.")
+@options.out("Folder of the runs.  [runs/sweep-NAME]")
+@options.as_json
+@options.quiet
 @click.pass_context
 def sweep(
     ctx: click.Context,
@@ -71,10 +73,10 @@ def sweep(
     fails the rest goes on, the exit code is 1, and the run is named. --out holds the folders of
     the runs and sweep.csv, .json, .md and .tex.
 
-    With --engine ray (pip install 'robust-asr[ray]') runs are spread over a cluster. --out, --data,
-    the working folder and this Python have to be at the same places on all its machines, --out on a
-    disk that they share; a run on --device auto gets a GPU, or a share of one, if the cluster has
-    any.
+    With --engine ray (pip install 'robust-asr[ray]') runs are spread over a cluster. --out,
+    --data-folder, the working folder and this Python have to be at the same places on all its
+    machines, --out on a disk that they share; a run on --device auto gets a GPU, or a share of
+    one, if the cluster has any.
     """
     from pathlib import Path
 

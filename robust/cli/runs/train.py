@@ -7,11 +7,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from asr_core import limits
+from robust.cli import names, options
 from robust.cli.output import say
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
+from robust.cli.values import Named, Whole
 
 
-class TrainGroup(click.Group):
+class TrainGroup(options.Command, click.Group):
     """``train`` with a hint for who gives a recipe as if it were a command."""
 
     def resolve_command(
@@ -26,10 +29,15 @@ class TrainGroup(click.Group):
         )
 
 
-@click.group("train", cls=TrainGroup, invoke_without_command=True)
+@click.group(
+    "train",
+    cls=TrainGroup,
+    invoke_without_command=True,
+    old={"--data": "--data-folder", "--cpu": "--device=cpu"},
+)
 @classifier_options
 @click.pass_context
-def train(ctx: click.Context, **options: Any) -> None:
+def train(ctx: click.Context, **given: Any) -> None:
     """Train a classifier by a recipe (`robust recipes`), or with `style` a style network.
 
     The embedded data and a small network need no download and a few minutes. With ASR the gates
@@ -38,9 +46,9 @@ def train(ctx: click.Context, **options: Any) -> None:
     accelerate launch.
     """
     if ctx.invoked_subcommand is None:
-        train_classifier(**options)
+        train_classifier(**given)
         return
-    for name in options:
+    for name in given:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} before {ctx.invoked_subcommand!r} is an option of "
@@ -50,32 +58,32 @@ def train(ctx: click.Context, **options: Any) -> None:
 
 
 @train.command("style")
-@click.option("--style", required=True, help="Style: a known name, or an image file.")
-@click.option("--norm", default="bn+asr", show_default=True, help="Norm variant.")
-@click.option("--attention", default="se", show_default=True, help="Gate of bn+asr.")
 @click.option(
-    "--images", multiple=True, help="Files or folders to train on.  [embedded photographs]"
+    "--style",
+    required=True,
+    type=Named("style", names.styles, or_path="file"),
+    help="What to paint like.",
 )
-@click.option("--noise", help="Train under this noise (the train phase of an attack).")
+@options.norm("Repeatable norm variant, or all.", "norms", "all", default=["bn+asr"], multiple=True)
+@options.attention("Gate of bn+asr.")
+@options.images("Repeatable: photographs to train on.  [those that ship]")
+@options.training_noise
+@click.option("--steps", type=Whole(1, limits.STEPS), help="Training steps.  [800]")
+@options.size("Side of the square crops, half of it at first.  [256]")
+@options.batch_size(help="Images a step.  [2]")
 @click.option(
-    "--severity",
-    help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform (random).  "
-    "[4; 0.5,0.5; uniform]",
+    "--width", type=Whole(1, limits.WIDTH), help="Channels after the first convolution.  [16]"
 )
-@click.option("--steps", type=int, help="Training steps.  [800]")
-@click.option("--size", type=int, help="Side of the crops in pixels, half of it at first.  [256]")
-@click.option("--batch-size", type=int, help="Images a step.  [2]")
-@click.option("--width", type=int, help="Channels after the first convolution.  [16]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Training seed.")
-@click.option("--vgg-weights", help="VGG16 weights for the loss: a file, or 'cached'.")
-@click.option("--max-pixels", type=int, default=50_000_000, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--out", type=click.Path(), help="Run folder.  [runs/style-STYLE-NORM-SEED]")
-@click.option("--overwrite", is_flag=True, help="Start anew in a folder that is in use.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@options.seed("Seed of the training.")
+@options.vgg_weights
+@options.max_pixels()
+@options.device()
+@options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
+@options.overwrite
+@options.quiet
 def style(
     style: str,
-    norm: str,
+    norms: tuple[str, ...],
     attention: str,
     images: tuple[str, ...],
     noise: str | None,
@@ -89,7 +97,10 @@ def style(
     quiet: bool,
     **chosen: int | None,
 ) -> None:
-    """Train a style network. The same command again resumes an interrupted run."""
+    """Train a style network, or one of each --norm. The same command resumes an interrupted run.
+
+    With several variants each gets a folder in --out; those that are finished are kept.
+    """
     from pathlib import Path
 
     from robust.device import choose_device
@@ -107,31 +118,40 @@ def style(
     given |= disturbance.batch_size(given.get("batch_size"))
     if "size" in given:
         given["coarse_size"] = StyleRecipe.coarse_size_for(given["size"])
-    recipe = StyleRecipe(norm=norm, attention=attention, seed=seed, **given)
-    new_network(recipe)  # an unknown norm or attention shows before anything is read
     name, picture = style_image(style)
-    folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
-    run = StyleRun(folder, recipe, style=name, noise=disturbance, images=images)
-    run.check(overwrite=overwrite)
+    variants = names.norms() if "all" in norms else list(dict.fromkeys(norms))
+    several = len(variants) > 1
+    runs = []
+    for norm in variants:
+        recipe = StyleRecipe(norm=norm, attention=attention, seed=seed, **given)
+        new_network(recipe)  # refuses a module that cannot be a gate before anything is read
+        folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
+        if several and out:
+            folder /= norm
+        run = StyleRun(folder, recipe, style=name, noise=disturbance, images=images)
+        if several and not overwrite and run.is_finished():
+            say(f"{run.network} is there already", err=True)
+            continue
+        run.check(overwrite=overwrite)
+        runs.append(run)
     target = choose_device(device)
-    skipped: list[Path] = []
+    skipped: dict[Path, str] = {}
 
     def skip(path: Path, reason: str) -> None:
-        skipped.append(path)
-        say(f"skipped {path}: {reason}", err=True)
+        if path not in skipped:
+            say(f"skipped {path}: {reason}", err=True)
+        skipped[path] = reason
 
-    photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
     loss = PerceptualLoss(loss_network(vgg_weights), picture)
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task(f"{name}, {norm}", total=recipe.steps, note="")
-        path = run.train(
-            loss,
-            picture,
-            photographs,
-            device=target,
-            overwrite=overwrite,
-            on_step=lambda step, note: bar.update(task, completed=step, note=note),
-        )
+    for run in runs:
+        photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
+        with progress_bar(quiet=quiet) as bar:
+            task = bar.add_task(f"{name}, {run.recipe.norm}", total=run.recipe.steps, note="")
+
+            def show(step: int, note: str) -> None:
+                bar.update(task, completed=step, note=note)  # noqa: B023
+
+            run.train(loss, picture, photographs, device=target, overwrite=overwrite, on_step=show)
+        say(str(run.network))
     if skipped:
         say(f"files skipped: {len(skipped)}", err=True)
-    say(str(path))

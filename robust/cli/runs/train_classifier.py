@@ -7,68 +7,59 @@ from typing import Any, TypeVar
 
 import click
 
+from robust.cli import names, options
 from robust.cli.output import say
+from robust.cli.values import Named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--recipe", default="resnet29-embedded", show_default=True, help="Recipe."),
-    click.option("--mode", default="asr", show_default=True, help="plain, live, asr or both."),
+    options.recipe("Recipe (`robust recipes`).", default="resnet29-embedded"),
     click.option(
-        "--attention", default="se", show_default=True, help="Attention module; const: the control."
+        "--mode",
+        type=Named("mode", names.MODES),
+        default="asr",
+        show_default=True,
+        help="Where attention is.",
     ),
-    click.option("--delta", type=int, default=1, show_default=True, help="Gates a position."),
+    options.attention("Attention module; const: the control."),
+    options.delta,
     click.option("--psi", type=float, help="Start of ψ.  [0.1; ViT 0.001]"),
     click.option("--zero-gamma", is_flag=True, help="Start the residual branches at 0."),
-    click.option("--data", "data_folder", type=click.Path(), help="Folder of the data set."),
-    click.option("--download", is_flag=True, help="Fetch the data set into --data first."),
+    options.data_folder("Where the files of the recipe's data set are."),
+    click.option("--download", is_flag=True, help="Fetch the data set into --data-folder first."),
     click.option(
         "--skip-unreadable", is_flag=True, help="Try all image files first; leave out damaged ones."
     ),
-    click.option("--workers", type=int, help="Processes that decode files.  [one a core]"),
-    click.option("--epochs", type=int, help="Milestones and warm-up move along.  [recipe's]"),
-    click.option("--batch-size", type=int, help="Images a step, all processes'.  [recipe's]"),
+    options.workers("Processes that decode files.  [one a core]", least=0),
+    options.epochs,
+    options.batch_size(help="Images a step, over all processes.  [recipe's]"),
     click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
     click.option("--weight-decay", type=float, help="[recipe's]"),
-    click.option("--schedule", help="multistep or cosine.  [recipe's]"),
+    click.option("--schedule", type=Named("schedule", names.SCHEDULES), help="[recipe's]"),
     click.option("--milestones", help="Epochs at which the rate decays: 81,122.  [recipe's]"),
     click.option("--gamma", type=float, help="Factor of a decay.  [recipe's]"),
     click.option("--warmup-epochs", type=float, help="Linear warm-up.  [recipe's]"),
     click.option("--label-smoothing", type=float, help="[recipe's]"),
     click.option("--clip", type=float, help="Largest gradient norm.  [recipe's]"),
     click.option("--ema", type=float, help="Decay of an average of the weights.  [recipe's]"),
-    click.option("--noise", help="Train under this noise (the train phase of an attack)."),
-    click.option(
-        "--severity",
-        help="Its severity: a batch size (batch), SCALE,SHIFT (constant), 0..1 or uniform "
-        "(random).  [4; 0.5,0.5; uniform]",
-    ),
-    click.option(
-        "--mix",
-        help="With --noise batch, half of each batch are foreign images: noise, or a data set's.",
-    ),
-    click.option("--seed", type=int, default=0, show_default=True),
-    click.option("--precision", default="no", show_default=True, help="no, bf16 or fp16."),
+    options.training_noise,
+    click.option("--mix", hidden=True),  # the old spelling of --severity N:COMPANIONS
+    options.seed("Seed of the training."),
+    options.precision("no", "bf16", "fp16", help="Number format of the training."),
     click.option(
         "--accumulate", type=int, default=1, show_default=True, help="Parts of each batch."
     ),
     click.option("--channels-last", is_flag=True, help="Memory format of the feature maps."),
     click.option("--compile", "compiled", is_flag=True, help="Train through torch.compile."),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu"]),
-        default="auto",
-        show_default=True,
-        help="Of several GPUs, CUDA_VISIBLE_DEVICES chooses.",
-    ),
+    options.device("auto"),
     click.option(
         "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
     ),
-    click.option("--cpu", is_flag=True, help="The same as --device cpu."),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
-    click.option("--out", type=click.Path(), help="Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
-    click.option("--overwrite", is_flag=True, help="Start anew in a folder that is in use."),
-    click.option("--quiet", is_flag=True, help="No progress bar."),
+    options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
+    options.overwrite,
+    options.quiet,
 )
 _RECIPE = (
     "epochs", "batch_size", "lr", "weight_decay", "schedule", "gamma", "warmup_epochs",
@@ -97,7 +88,6 @@ def train_classifier(
     record_attention: bool,
     compiled: bool,
     device: str,
-    cpu: bool,
     tensorboard: bool,
     out: str | None,
     overwrite: bool,
@@ -114,9 +104,11 @@ def train_classifier(
     from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
     from asr_core.training.folder import ClassifierFolder
     from asr_core.training.model import new_model
+    from robust.device import accelerator_device
     from robust.norm_noise.training import parse_train_noise
     from robust.report.progress import progress_bar
 
+    severity, mix = options.companions(severity, mix)
     disturbance = parse_train_noise(noise, severity, mix)
     given = {name: chosen.pop(name) for name in _RECIPE}
     own = load_recipe(recipe).override(
@@ -130,7 +122,7 @@ def train_classifier(
     folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
     ClassifierFolder(folder, overwrite).check()  # before data is read
     accelerator = new_accelerator(
-        config, folder, device="cpu" if cpu or device == "cpu" else "auto", tensorboard=tensorboard
+        config, folder, device=accelerator_device(device), tensorboard=tensorboard
     )
     main = accelerator.is_main_process
     # The first process alone downloads, and names what is skipped below.

@@ -73,7 +73,7 @@ def images(rng: Random, name: str, material: Mapping[str, Files]) -> Case:
     file = f"{stem}{suffix}"
     file = file.swapcase() if rng.random() < 0.1 else file
     size = ("--size", str(rng.choice([16, 16, 16, 1, 33])))
-    network = ("--model", "style.safetensors", "--out", "out")
+    network = ("--checkpoint", "style.safetensors", "--out", "out")
     files |= material["style"] if reader in ("stylize", "folder") else {}
     if reader == "stylize":
         files[f"in/{file}"] = content
@@ -93,7 +93,15 @@ def images(rng: Random, name: str, material: Mapping[str, Files]) -> Case:
         line = ("evaluate", "net.safetensors", "--data", "data", "--batch-size", "4")
         if reader == "skip":
             line = (
-                *("train", "--recipe", "resnet34-imagenet", "--mode", "plain", "--data", "data"),
+                *(
+                    "train",
+                    "--recipe",
+                    "resnet34-imagenet",
+                    "--mode",
+                    "plain",
+                    "--data-folder",
+                    "data",
+                ),
                 *("--skip-unreadable", "--workers", "0", "--batch-size", "2", "--out", "out"),
             )
             files = {k.replace("data/", "data/train/"): v for k, v in files.items()} | {

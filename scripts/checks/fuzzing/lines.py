@@ -35,7 +35,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "fuse": ("net.safetensors", "--out", "out.safetensors"),
     "export": ("net.safetensors", "--format", "safetensors", "--out", "out.safetensors"),
     "freeze": ("live.safetensors", "--data", "data", "--max-images", "4"),
-    "stripes": ("live.safetensors", "--data", "data", "--images", "4", "--out", "out"),
+    "stripes": ("live.safetensors", "--data", "data", "--max-images", "4", "--out", "out"),
     "bench": ("--model", "asr:resnet11", "--batch-size", "1", "--rounds", "1"),
     "sweep": ("grid.toml",),
 }  # fmt: skip

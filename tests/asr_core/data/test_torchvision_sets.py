@@ -75,7 +75,7 @@ def test_the_figures_are_the_well_known_ones() -> None:
     ],
 )
 def test_a_missing_set_says_what_was_expected(tmp_path: Path, name: str, files: str) -> None:
-    command = f"robust train --recipe resnet164-{name} --data {tmp_path} --download"
+    command = f"robust train --recipe resnet164-{name} --data-folder {tmp_path} --download"
     with pytest.raises(InputError, match=f"there is no .*/ in it.*{tmp_path}/{files}") as caught:
         open_data(name, folder=tmp_path)
     assert command in str(caught.value)

@@ -178,10 +178,6 @@ def test_every_known_suite_runs(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--split", "tests"], ["unknown split 'tests'", "validation"]),
-        (["--precision", "fp8"], ["unknown precision 'fp8'", "bf16"]),
-        (["--batch-size", 0], ["batch size is 0"]),
-        (["--data", "embeded"], ["unknown data set", "embedded"]),
         (["--data", "embedded"], ["images of 32×32 pixels, not 8"]),
         (["--device", "cuda:9"], ["device 'cuda:9' cannot be used"]),
     ],

@@ -55,6 +55,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
         return found
 
     monkeypatch.setattr(asr_core.data, "open_data", opened)
+    monkeypatch.setitem(asr_core.data.DATASETS._entries, "tiny", opened)
     return found
 
 
@@ -322,24 +323,6 @@ def test_models_without_a_gate_to_freeze(
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--split", "train"], ["test or validation", "'train'"]),
-        (["--max-images", "1"], ["max_images is 1"]),
-        (["--batch-size", "0"], ["batch size is 0"]),
-        (["--device", "abacus"], ["device 'abacus' cannot be used"]),
-        (["--out", "plain.pt"], ["must end in .safetensors"]),
-    ],
-)
-def test_arguments_out_of_range(
-    tmp_path: Path, data: ImageSet, arguments: list[str], words: list[str]
-) -> None:
-    path = tmp_path / "live.safetensors"
-    save(path)
-    failed(freeze(path, *arguments), *words)
-
-
 def test_a_data_set_of_other_classes(tmp_path: Path, data: ImageSet) -> None:
     path = tmp_path / "live.safetensors"
     model = Normalized(build("resnet11", 7, mode="live"), MEAN, STD)
@@ -347,12 +330,6 @@ def test_a_data_set_of_other_classes(tmp_path: Path, data: ImageSet) -> None:
     failed(freeze(path), "(2, 7) for 2 images", "'tiny' has 5 classes")
 
 
-def test_an_unknown_data_set(tmp_path: Path) -> None:
-    path = tmp_path / "live.safetensors"
-    save(path)
-    failed(invoke("freeze", path, "--data", "embeded"), "'embeded'", "embedded")
-
-
-def test_a_style_network(tmp_path: Path) -> None:
+def test_a_style_network(tmp_path: Path, data: ImageSet) -> None:
     path = save_tiny(tmp_path, "bn+asr", 0)
     failed(freeze(path), "a style network has no live attention to freeze")

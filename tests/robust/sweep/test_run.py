@@ -65,7 +65,7 @@ def test_a_sweep_from_nothing_to_its_table(mine: Path, monkeypatch: pytest.Monke
 
 def test_finished_runs_are_not_run_again(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = fake_runs(monkeypatch, top1, fails=never)
-    sweep("--seeds", "1")
+    sweep("--train-seeds", "1")
     before = {path: path.stat().st_mtime_ns for path in mine.rglob("*seed-0/*")}
     assert len(before) == 8, "config and result of four runs"
     del trained[:]
@@ -99,7 +99,7 @@ def test_a_run_that_fails_is_named_and_the_rest_goes_on(
 
 def test_ctrl_c_says_what_is_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = fake_runs(monkeypatch, top1, fails=never)
-    sweep("--seeds", "1")
+    sweep("--train-seeds", "1")
     del trained[:]
 
     def pressed(jobs: object) -> object:
@@ -116,14 +116,14 @@ def test_ctrl_c_says_what_is_kept(mine: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_runs_of_other_options_are_refused(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = fake_runs(monkeypatch, top1, fails=never)
-    sweep("--seeds", "1")
+    sweep("--train-seeds", "1")
     del trained[:]
     done = sweep("--epochs", "2")
     assert done.exit_code == 2
     assert "seed-0 is a finished run with other options than the sweep's; choose" in done.stderr
     assert trained == []
     assert sweep("--epochs", "2", "--out", "other").exit_code == 0
-    assert sweep("--data", "elsewhere").exit_code == 0, "where the data is does not matter"
+    assert sweep("--data-folder", "elsewhere").exit_code == 0, "where the data is does not matter"
 
 
 def test_mistakes_are_one_line(mine: Path) -> None:
