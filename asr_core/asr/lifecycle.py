@@ -69,7 +69,7 @@ def detach(model: nn.Module, values: Values) -> None:
     originals = [
         chain.original
         for layer, _ in values
-        for chain in layer.parametrizations.values()  # type: ignore[union-attr,operator]
+        for chain in layer.parametrizations.values()  # type: ignore[operator]
     ]
     with all_or_nothing(modules, originals):
         for layer, tensors in values:
@@ -169,7 +169,7 @@ def _hold(module: nn.Module, args: Any) -> None:
         return
     layer, gate = owner
     watched = _others_read(module)
-    for chain in layer.parametrizations.values():  # type: ignore[union-attr,operator]
+    for chain in layer.parametrizations.values():  # type: ignore[operator]
         if isinstance(chain[0], Scale):
             chain[0].check_unwritten()
             chain[0].watched = watched

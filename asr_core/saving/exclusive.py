@@ -41,7 +41,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         OSError: the folder cannot be made or written.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    file = folder.resolve() / LOCK
+    file = Path(os.path.realpath(folder)) / LOCK
     key = (threading.get_ident(), file)
     if key in _held:
         yield

@@ -143,7 +143,7 @@ def new_file(path: str, suffix: str, *, source: str, overwrite: bool) -> Path:
     out = Path(path)
     if out.suffix != suffix:
         raise InputError(f"--out {path} must end in {suffix}")
-    if out.resolve() == Path(source).resolve():
+    if os.path.realpath(out) == os.path.realpath(source):
         raise InputError(f"--out {path} would replace the checkpoint itself; choose another name")
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists already; choose another --out, or --overwrite")

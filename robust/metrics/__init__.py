@@ -39,16 +39,18 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric")
 
-for _name, _title, _kind, _better, _compute in (
-    ("psnr", "PSNR (dB)", "reference", "higher", psnr),
-    ("ssim", "SSIM", "reference", "higher", ssim),
-    ("ms_ssim", "MS-SSIM", "reference", "higher", ms_ssim),
-    ("blur", "blur", "no-reference", "lower", blur),
-    ("laplacian_variance", "Laplacian variance", "no-reference", "neither", laplacian_variance),
-    ("total_variation", "total variation", "no-reference", "neither", total_variation),
-    ("spread", "spread over draws", "draws", "lower", spread),
+for _metric in (
+    Metric("psnr", "PSNR (dB)", "reference", "higher", psnr),
+    Metric("ssim", "SSIM", "reference", "higher", ssim),
+    Metric("ms_ssim", "MS-SSIM", "reference", "higher", ms_ssim),
+    Metric("blur", "blur", "no-reference", "lower", blur),
+    Metric(
+        "laplacian_variance", "Laplacian variance", "no-reference", "neither", laplacian_variance
+    ),
+    Metric("total_variation", "total variation", "no-reference", "neither", total_variation),
+    Metric("spread", "spread over draws", "draws", "lower", spread),
 ):
-    METRICS.register(_name)(Metric(_name, _title, _kind, _better, _compute))
+    METRICS.register(_metric.name)(_metric)
 
 __all__ = [
     "METRICS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
     folder, file = (path, path / LAST) if path.is_dir() else (path.parent, path)
     name = file.stem
     if file.name in (LAST, BEST, FUSED, MODEL):
-        place = folder.resolve().name
+        place = os.path.basename(os.path.realpath(folder))
         name = place if path.is_dir() else f"{place}-{file.stem}"
         if (folder / CONFIG).is_file():
             return Subject(in_utf8(name), file, opened, *_origin(folder / CONFIG))
@@ -181,7 +182,7 @@ def with_twin(subjects: list[Subject], path: str, *, builder: str | None = None)
     alike = [subject for subject in subjects if subject.name == twin.name]
     if not alike:
         subjects.append(twin)
-    elif alike[0].file.resolve() != twin.file.resolve():
+    elif os.path.realpath(alike[0].file) != os.path.realpath(twin.file):
         raise InputError(
             f"{alike[0].file} and {twin.file} are both called {twin.name!r}; results go by that "
             "name: rename one"

@@ -171,7 +171,7 @@ def _mark(folder: Path) -> Iterator[Path]:
     """Yield a new file, by which a machine knows the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     # A name that nobody has asked for before: networked disks remember what was not there.
-    mark = folder.resolve() / f"{MARK}{uuid.uuid4().hex}"
+    mark = Path(os.path.realpath(folder)) / f"{MARK}{uuid.uuid4().hex}"
     mark.touch()
     try:
         yield mark
