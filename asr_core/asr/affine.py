@@ -11,8 +11,8 @@ from asr_core.asr.layers import LayerKind, kind_of, lacks_scale
 from asr_core.asr.parametrization import gate_of
 from asr_core.errors import InputError
 
-_MARK = "created_affine"
-"""Attribute of a norm that has parameters which the stock model's lacks."""
+_MARK = "has_created_affine"
+"""Attribute of a norm with parameters that the stock model's norm lacks."""
 
 
 def like(model: nn.Module, layer: nn.Module) -> Tensor:
@@ -42,11 +42,9 @@ def new_affine(model: nn.Module, layer: nn.Module, kind: LayerKind) -> dict[str,
 
 def add_affine(layer: nn.Module, kind: LayerKind, created: Mapping[str, nn.Parameter]) -> None:
     """Give ``layer`` the ``created`` parameters."""
-    if not created:
-        return
     for name, parameter in created.items():
         layer.register_parameter(name, parameter)
-    setattr(layer, _MARK, {"names": tuple(created), "flag": getattr(layer, kind.affine)})
+    setattr(layer, _MARK, True)
     setattr(layer, kind.affine, True)
 
 

@@ -1,4 +1,4 @@
-"""The arguments that put the same ASR into a fresh model, as JSON can hold them."""
+"""The arguments that insert the same ASR into a fresh model, as JSON."""
 
 from __future__ import annotations
 

@@ -32,9 +32,7 @@ def folded_tensors(name: str, layer: nn.Module) -> dict[str, Tensor]:
     Raises:
         ParityError: a tensor is not finite, or the fused layer would not be stock × v.
     """
-    gate = gate_of(layer)
-    if gate is None:
-        raise ParityError(f"{name!r} has no gate to fuse")
+    gate = cast(Gate, gate_of(layer))
     originals: dict[str, Tensor] = {}
     tensors: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -61,8 +59,7 @@ def _check_output(
     dtype = precision(originals)
     raw = {tensor: value.to("cpu", dtype) for tensor, value in originals.items()}
     v = v.to("cpu", dtype)
-    slots = {tensor: scale.slot for tensor, scale in scales(layer).items()}
-    scaled = {tensor: slots[tensor].scaled(value, v) for tensor, value in raw.items()}
+    scaled = {tensor: scale.slot.scaled(raw[tensor], v) for tensor, scale in scales(layer).items()}
     pair = twin(layer, raw, dtype), twin(layer, scaled, dtype)
     axis, side = gate.position.axis, gate.position.side
     entering = (v, axis) if side == "input" else None

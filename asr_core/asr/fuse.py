@@ -1,4 +1,4 @@
-"""Folding ASR away: the model is the plain backbone again, with v in its parameters."""
+"""Fusing: the plain backbone again, with v in its parameters."""
 
 from __future__ import annotations
 

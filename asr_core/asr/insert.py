@@ -1,4 +1,4 @@
-"""Putting ASR into a model: everything is decided before anything is touched."""
+"""Inserting ASR: everything is decided before the model is changed."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class LayerKind:
 
     Attributes:
         name: for tables and messages.
-        family: what it is to placement, and to whoever makes inputs for it.
+        family: the kinds that placement and synthetic inputs treat alike.
         types: the stock classes (subclasses included).
         axis: the channel axis of the layer's output.
         channels: number of output channels of a layer.

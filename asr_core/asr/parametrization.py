@@ -1,4 +1,4 @@
-"""The mechanism: a layer's tensors as parametrizations that multiply by the gate's v.
+"""The parametrization that multiplies a layer's tensor by the gate's v, and who owns one.
 
 The layer owns its gate once, as the child ``asr``. The parametrizations refer to it from a tuple,
 which registers nothing, so the state dict holds the gate once and a deepcopy of the layer refers
@@ -23,11 +23,10 @@ from asr_core.modules.writes import Given
 class Scale(nn.Module):
     """The parametrization: a tensor times the v of a gate along the slot's axis.
 
-    Whoever reads the effective tensor may write to it, which would be lost. Such writes raise at
-    the layer's next forward, at the next read, in ``state_dict``, and on copying, fusing, exporting
-    or compiling. Not seen are those that compiled code makes, nor, by insertion, any that the
-    layer's own forward makes on inputs of its own. A forward that was compiled before the write
-    goes on without a word; the file or the fused model that comes of it does not.
+    A write to the effective tensor would be lost. Such writes raise at the layer's next forward, at
+    the next read, in ``state_dict``, and on copying, fusing, exporting or compiling. Writes by
+    compiled code, and by the layer's own forward, are not seen. A forward that was compiled before
+    the write runs on; saving or fusing the model raises.
 
     Args:
         gate: gives v.
@@ -66,7 +65,7 @@ class Scale(nn.Module):
         raise self._refusal("was assigned to, but v multiplies what it holds")
 
     def check_unwritten(self) -> None:
-        """Raise where an effective tensor that someone read has been written to since.
+        """Raise where an effective tensor was written to after it was read.
 
         Raises:
             InputError: it has: the value is lost, as with ``nn.init.zeros_(layer.weight)``.
@@ -129,7 +128,7 @@ def scales(layer: Any) -> dict[str, Scale]:
     Raises:
         InputError: something else parametrizes the layer too, or what the gate multiplies.
     """
-    found: dict[str, Scale] = {}
+    scaled: dict[str, Scale] = {}
     for name, chain in layer.parametrizations.items():
         if "original" not in chain._parameters:
             raise InputError(
@@ -143,5 +142,5 @@ def scales(layer: Any) -> dict[str, Scale]:
                 f"{name!r} of a gated {parametrize.type_before_parametrizations(layer).__name__} "
                 f"is also parametrized by {others}: remove that first"
             )
-        found[name] = chain[0]
-    return found
+        scaled[name] = chain[0]
+    return scaled

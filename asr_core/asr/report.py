@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -126,12 +126,13 @@ class Report:
             rows.append((p.label, p.kind, *numbers, ", ".join(p.created) or "-"))
         total = f"{sum(p.gate_parameters for p in self.positions):,}"
         rows.append((f"{len(self.positions)} in all", "", "", "", total, ""))
-        lines = [f"ASR({head})", *_aligned(rows), self.note, *self.remarks]
+        lines = [f"ASR({head})", *aligned(rows), self.note, *self.remarks]
         lines += [f"no gate on {r.name!r}: {r.reason}" for r in self.refusals]
         return "\n".join(lines)
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A plain-text table: one line a row, with columns of equal width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -58,7 +58,7 @@ def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
         InputError: no groups of names, a name in two of them, or a group of several widths.
         TargetError: a name that gets no gate.
     """
-    found: dict[str, str] = {}
+    led_by: dict[str, str] = {}
     seen: set[str] = set()
     for group in _groups(shared, channels):
         for name in group:
@@ -71,8 +71,8 @@ def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
         if len(set(widths.values())) > 1:
             raise InputError(f"no gate fits layers of several widths; their channels are {widths}")
         first, *others = widths
-        found.update(dict.fromkeys(others, first))
-    return found
+        led_by.update(dict.fromkeys(others, first))
+    return led_by
 
 
 def groups_of(gates: Mapping[str, Gate]) -> list[list[str]] | None:

@@ -37,10 +37,4 @@ def flattened(forward: Forward, node: fx.Node) -> bool:
     """Whether the graph shows that ``node`` gives (N, C): it comes from flatten(1)."""
     while forward.op(node) in _KEEPING and len(data := forward.data(node)) == 1:
         (node,) = data
-    if forward.op(node) != "flatten":
-        return False
-    if node.op == "call_module":
-        module: Any = forward.modules[str(node.target)]
-        return (module.start_dim, module.end_dim) == (1, -1)
-    given = dict(zip(("input", "start_dim", "end_dim"), node.args, strict=False)) | node.kwargs
-    return (given.get("start_dim", 0), given.get("end_dim", -1)) == (1, -1)
+    return forward.flattens(node)

@@ -85,8 +85,8 @@ def fold_report(model: nn.Module, *, example: Any = None) -> FoldReport:
     plain = fuse_asr(model)
     blocks, kept = find_blocks(plain)
     merged = merge_branches(plain, blocks)
-    found = find_pairs(merged, example=example)
-    report = FoldReport(found.model, blocks, found.pairs, (*kept, *found.left))
+    search = find_pairs(merged, example=example)
+    report = FoldReport(search.model, blocks, search.pairs, (*kept, *search.left))
     if example is not None:
         require_same(model, report.model, example, skip=report.changed)
     return report

@@ -54,7 +54,7 @@ def fold_conv_bn(
         if name not in modules:
             raise InputError(f"no module {name!r} in the model to fold")
     try:
-        found = find_pairs(model, example=example)
+        search = find_pairs(model, example=example)
     except InputError:
         if named is None or example is None:
             raise
@@ -62,11 +62,11 @@ def fold_conv_bn(
         require_same(model, folded, example, skip=changed_by(named))
         return folded
     if named is None:
-        named = [pair for pair in found.pairs if pair[0] == _layer_before(modules, pair[1])]
-        warn_of([r for r in found.left if _layer_before(modules, r.name)], folded=len(named))
+        named = [pair for pair in search.pairs if pair[0] == _layer_before(modules, pair[1])]
+        warn_of([r for r in search.left if _layer_before(modules, r.name)], folded=len(named))
     for conv, bn in named:
-        if (conv, bn) not in found.pairs:
-            raise InputError(f"cannot fold {bn!r} into {conv!r}: {found.why_not(bn)}")
+        if (conv, bn) not in search.pairs:
+            raise InputError(f"cannot fold {bn!r} into {conv!r}: {search.why_not(bn)}")
     return fold_pairs(model, named)
 
 

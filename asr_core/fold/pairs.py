@@ -48,15 +48,6 @@ class Pairs:
         return f"it normalises the output of {before!r}" if before else "it is no batch norm"
 
 
-def conv_bn_pairs(model: nn.Module, *, example: Any = None) -> list[Pair]:
-    """The pairs of :func:`find_pairs`, for :func:`asr_core.fold_conv_bn`.
-
-    Raises:
-        InputError: the forward cannot be traced.
-    """
-    return list(find_pairs(model, example=example).pairs)
-
-
 def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
     """The batch norms of ``model`` that can be folded, and the others.
 
@@ -80,19 +71,19 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
             "or do without folding"
         ) from error
     search = _Search(model, [Forward(model, graph) for graph in graphs])
-    found, left = {}, {}
+    conv_of, left = {}, {}
     for bn in search.norms():
         try:
-            found[bn] = search.before(bn)
+            conv_of[bn] = search.before(bn)
         except _Left as reason:
             left[bn] = str(reason)
-    doubtful = [bn for bn, conv in found.items() if search.doubtful(conv, bn)]
+    doubtful = [bn for bn, conv in conv_of.items() if search.doubtful(conv, bn)]
     measured = {} if example is None else _axes(copy_model(model), example, doubtful)
     for bn in doubtful:
-        if measured.get(bn) != axes_of(search.modules[found[bn]]):
-            left[bn] = _wrong_axis(search.modules[found.pop(bn)], measured.get(bn))
-    pairs, folded = _unseen(model, graphs, [(conv, bn) for bn, conv in found.items()])
-    for bn in found.keys() - {bn for _, bn in pairs}:
+        if measured.get(bn) != axes_of(search.modules[conv_of[bn]]):
+            left[bn] = _wrong_axis(search.modules[conv_of.pop(bn)], measured.get(bn))
+    pairs, folded = _unseen(model, graphs, [(conv, bn) for bn, conv in conv_of.items()])
+    for bn in conv_of.keys() - {bn for _, bn in pairs}:
         left[bn] = "the model's forward asks what it is, or whether the layer before it has a bias"
     return Pairs(pairs, tuple(Refusal(bn, left[bn]) for bn in search.norms() if bn in left), folded)
 
@@ -100,7 +91,7 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
 def _unseen(
     model: nn.Module, graphs: Sequence[fx.Graph], pairs: list[Pair]
 ) -> tuple[list[Pair], nn.Module]:
-    """Those of ``pairs`` that can be folded with the forward none the wiser, and the result."""
+    """Those of ``pairs`` whose folding does not change the steps of the forward, and the result."""
 
     def tried(some: list[Pair]) -> nn.Module | None:
         folded = fold_pairs(model, some)
@@ -166,7 +157,7 @@ class _Search:
         return conv
 
     def doubtful(self, conv: str, bn: str) -> bool:
-        """Whether neither classes nor graph tell that both have their channels along one axis."""
+        """Whether classes and graph leave open that both have their channels along one axis."""
         layer = self.modules[conv]
         if len(possible_axes(layer, self.modules[bn])) == 1:
             return False
@@ -205,13 +196,13 @@ def _around(name: str) -> set[str]:
 
 @torch.no_grad()
 def _axes(model: nn.Module, example: Any, names: Sequence[str]) -> dict[str, int]:
-    """How many axes the outputs of the modules have, called as for ``example``."""
-    found: dict[str, int] = {}
+    """How many axes the outputs of the modules have on ``example``."""
+    axes: dict[str, int] = {}
     inputs = example if isinstance(example, tuple) else (example,)
     if names:
-        with evaluating(model), watching(model, names, lambda n, out: found.update({n: out.ndim})):
+        with evaluating(model), watching(model, names, lambda n, out: axes.update({n: out.ndim})):
             model(*inputs)
-    return found
+    return axes
 
 
 def _wrong_axis(layer: nn.Module, axes: int | None) -> str:

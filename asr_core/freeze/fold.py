@@ -48,8 +48,7 @@ def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Rea
             done[site.name] = str(error)
             continue
         for name in reach.layers:
-            scale = scale_outputs if reach.side == "output" else scale_inputs
-            scale(name, modules[name], v)
+            scale(name, modules[name], v, reach.side)
         take_out(model, site)
         done[site.name] = reach
     return done
@@ -63,32 +62,17 @@ def _agreed(reaches: Sequence[Reach]) -> Reach:
 
 
 @torch.no_grad()
-def scale_outputs(name: str, layer: nn.Module, v: Tensor) -> None:
-    """Multiply the output channels of ``layer`` by v (C,), in place.
+def scale(name: str, layer: nn.Module, v: Tensor, side: Side) -> None:
+    """Multiply the output or input channels of ``layer`` by v (C,), in its parameters, in place.
 
     Raises:
-        InputError: the result is not finite.
+        InputError: a result is not finite.
     """
-    _scale(name, layer, v, "output")
-
-
-@torch.no_grad()
-def scale_inputs(name: str, layer: nn.Module, v: Tensor) -> None:
-    """Multiply the weight of each input channel of ``layer`` by v (C,), in place.
-
-    Raises:
-        InputError: the result is not finite.
-    """
-    _scale(name, layer, v, "input")
-
-
-def _scale(name: str, layer: nn.Module, v: Tensor, side: Side) -> None:
     for slot in slots_of(layer, side=side):
         tensor: Tensor = getattr(layer, slot.tensor)
-        _write(f"{name}.{slot.tensor}", tensor, slot.scaled(tensor, v))
-
-
-def _write(name: str, tensor: Tensor, scaled: Tensor) -> None:
-    if not scaled.isfinite().all():
-        raise InputError(f"{name!r} is not finite after folding a constant gate into it")
-    tensor.copy_(scaled)
+        scaled = slot.scaled(tensor, v)
+        if not scaled.isfinite().all():
+            raise InputError(
+                f"'{name}.{slot.tensor}' is not finite after folding a constant gate into it"
+            )
+        tensor.copy_(scaled)

@@ -88,7 +88,7 @@ def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeRepor
 
 
 class _Remembering:
-    """Batches that can be gone through once, of which the first is kept."""
+    """Batches for one pass; the first is kept."""
 
     def __init__(self, batches: Iterable[Tensor]) -> None:
         self._batches = batches

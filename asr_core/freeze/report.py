@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from asr_core.asr.report import Refusal
+from asr_core.asr.report import Refusal, aligned
 from asr_core.freeze.statistics import GateStatistics
 from asr_core.verify.parity import ParityReport
 
@@ -38,7 +38,7 @@ class FrozenGate:
 
     @property
     def place(self) -> str:
-        """Where v went, in words."""
+        """Where v went, for tables."""
         if not self.layers:
             return "kept as a constant"
         return f"{self.side} of {', '.join(self.layers)}"
@@ -81,11 +81,7 @@ class FreezeReport:
             s = gate.statistics
             figures = (f"{s.mean.mean():.4f}", f"{s.std:.4f}", f"{s.stripe:.4g}")
             rows.append((gate.name, gate.kind, str(gate.channels), *figures, gate.place))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        lines = aligned(rows)
         lines += [f"{gate.name!r} is kept as a constant: {gate.reason}" for gate in self.kept]
         lines += [f"{r.name!r} stays live: {r.reason}" for r in self.refusals]
         return "\n".join(lines)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from asr_core.asr.report import Refusal
 from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite
 from asr_core.verify.parity import evaluating
+from asr_core.verify.watch import watching
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,22 +129,12 @@ def measure_gates(
     return statistics, refusals
 
 
-@contextlib.contextmanager
 def listening(
     model: nn.Module, sites: Iterable[GateSite], listen: Callable[[str, Tensor], None]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """``listen(name, gate)`` after each call of a gate inside the context.
 
     ``name`` is the site's; ``gate`` has a value per image and channel, shaped to be multiplied by.
     """
-    handles = [
-        model.get_submodule(site.gate).register_forward_hook(
-            lambda _, __, gate, name=site.name: listen(name, gate)
-        )
-        for site in sites
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    names = {site.gate: site.name for site in sites}
+    return watching(model, names, lambda gate, output: listen(names[gate], output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import EllipsisType
+from typing import Any
 
 from torch import fx, nn
 
@@ -13,7 +14,7 @@ from asr_core.graph.ops import ADDITION, INERT, METADATA, PASSING, PRODUCT, PROJ
 
 
 class Forward:
-    """The graph of a model's forward, with the questions that placement asks of it."""
+    """The graph of a model's forward, and what placement asks about it."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.modules = dict(model.named_modules())
@@ -51,8 +52,8 @@ class Forward:
     def data(self, node: fx.Node) -> list[fx.Node]:
         """The operands of ``node`` that depend on the model's input."""
         values = [*node.args, *node.kwargs.values()]
-        found = [value for value in values if isinstance(value, fx.Node)]
-        return [value for value in found if self._ancestors[value] & self._inputs]
+        operands = [value for value in values if isinstance(value, fx.Node)]
+        return [value for value in operands if self._ancestors[value] & self._inputs]
 
     def layer(self, node: fx.Node) -> str:
         """The dotted name of the layer whose output ``node`` is, or empty."""
@@ -79,15 +80,25 @@ class Forward:
 
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """The nodes that read the values of ``node``."""
-        found = []
+        readers = []
         for user in node.users:
             op = self.op(user)
             asked = canonical(str(user.args[1])) if op == "getattr" else op
             # The second output of attention, its weights, comes before the projection.
             weights = self._is_attention(node) and op == "getitem" and user.args[1] != 0
             if asked not in METADATA and not weights:
-                found.append(user)
-        return found
+                readers.append(user)
+        return readers
+
+    def flattens(self, node: fx.Node) -> bool:
+        """Whether ``node`` makes (N, C, ...) to (N, features): flatten(1)."""
+        if self.op(node) != "flatten":
+            return False
+        if node.op == "call_module":
+            module: Any = self.modules[str(node.target)]
+            return (module.start_dim, module.end_dim) == (1, -1)
+        given = dict(zip(("input", "start_dim", "end_dim"), node.args, strict=False)) | node.kwargs
+        return (given.get("start_dim", 0), given.get("end_dim", -1)) == (1, -1)
 
     def is_sum(self, node: fx.Node) -> bool:
         """Whether ``node`` adds values that depend on the input."""
@@ -100,9 +111,9 @@ class Forward:
         return own or self.op(node) in ACTIVATIONS
 
     def outer(self, node: fx.Node) -> fx.Node | None:
-        """The sum that the sum ``node`` is a part of, and nothing but that; None if there is none.
+        """The sum that the sum ``node`` is only a part of, or None.
 
-        Between the two may stand what does nothing at inference.
+        Identities at inference may stand between the two.
         """
         while len(readers := self.readers(node)) == 1:
             (node,) = readers
@@ -113,27 +124,24 @@ class Forward:
         return None
 
     def terms(self, node: fx.Node) -> list[fx.Node]:
-        """What a sum adds up; sums that are a part of it are opened up."""
-        found = []
+        """What a sum adds up, with inner sums expanded."""
+        terms = []
         for term in self.data(node):
             inner = term
             while self.op(inner) in INERT and len(data := self.data(inner)) == 1:
                 inner = data[0]
             is_part = self.is_sum(inner) and self.outer(inner) is node
-            found += self.terms(inner) if is_part else [term]
-        return found
+            terms += self.terms(inner) if is_part else [term]
+        return terms
 
     def back(self, node: fx.Node) -> fx.Node:
-        """From ``node`` back through what leaves each channel to itself, to where that ends.
-
-        That is a layer, or a step that mixes channels.
-        """
+        """From ``node`` back through channelwise steps, to a layer or to a mix of channels."""
         while not self.layer(node) and (source := self._source(node)) is not None:
             node = source
         return node
 
     def escapes(self, node: fx.Node, target: fx.Node) -> bool:
-        """Whether ``node`` reaches the model's output on a way that does not lead by ``target``."""
+        """Whether a path leads from ``node`` to the model's output around ``target``."""
         seen = {target}
         waiting = [node]
         while waiting:
@@ -146,7 +154,7 @@ class Forward:
         return False
 
     def _source(self, node: fx.Node) -> fx.Node | None:
-        """The operand of ``node`` whose channels it leaves to themselves, or None."""
+        """The operand that ``node`` maps channel by channel, or None."""
         data = self.data(node)
         name = self.op(node)
         if name in PASSING:

@@ -15,7 +15,7 @@ def _names(text: str) -> frozenset[str]:
 INERT = _names(
     "identity clone contiguous dropout alphadropout featurealphadropout stochasticdepth droppath"
 )
-"""They do nothing to the values at inference."""
+"""Identities at inference."""
 
 PASSING = (
     ACTIVATIONS
@@ -37,7 +37,7 @@ METADATA = _names(
     "size dim numel stride iscontiguous getdevice dtype device shape ndim layout iscuda "
     "isfloatingpoint requiresgrad assert"
 )
-"""They tell about a tensor without reading its values."""
+"""They ask about a tensor without reading its values."""
 
 PROJECTIONS: dict[str, tuple[int, str]] = {
     "linear": (1, "weight"),

@@ -1,7 +1,6 @@
 """The graph of one forward, recorded on inputs that have shapes but no values.
 
-Where torch.fx's symbols fail (``if height % 8: pad``), tensors that know their shape go on. Such a
-graph holds for inputs of that shape.
+It works where torch.fx's symbols fail (``if height % 8: pad``), and holds for that shape alone.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ def record(model: nn.Module, example: Any, inside: list[str]) -> fx.Graph:
     """The graph of ``model``'s forward on inputs of the example's shapes; nothing is computed.
 
     Args:
-        model: a copy to spoil: it gets hooks, and keeps what its forward sets.
+        model: a copy that may be changed: it gets hooks, and keeps what its forward sets.
         example: a tensor, or a tuple of the positional arguments.
-        inside: gets the names of the modules that the forward is in, which stay after a failure.
+        inside: filled with the path of modules that the forward is in; it stays after a failure.
 
     Raises:
         Exception: whatever the forward raises, in particular where it depends on values.

@@ -22,7 +22,7 @@ _SIMPLE = (type(None), bool, int, float, str)
 
 
 class _Tracer(fx.Tracer):
-    """Stops at every layer that can take a gate, and remembers which modules it is inside of."""
+    """Stops at every layer that can take a gate, and keeps the path of modules it is inside."""
 
     # As values, buffers would be changed by a forward that updates them.
     proxy_buffer_attributes = True
@@ -46,7 +46,7 @@ class _Tracer(fx.Tracer):
 
 
 def state_of(module: nn.Module) -> tuple[Any, ...]:
-    """What ``module`` computes with, to be compared: its settings, and which tensors."""
+    """What ``module`` computes with, for comparisons: its settings, and which tensors."""
     own = vars(module)  # A getattr would be traced as a read.
     settings = [item for item in own.items() if isinstance(item[1], (*_SIMPLE, tuple))]
     tensors = [*own["_parameters"].values(), *own["_buffers"].values()]
@@ -69,10 +69,10 @@ def trace(model: nn.Module) -> fx.Graph:
 
 
 def trace_all(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
-    """The graphs of ``model``'s forward in eval mode, for who is to change its parameters.
+    """The graphs of ``model``'s forward in eval mode, for code that changes its parameters.
 
-    As :func:`trace`, but there is a graph for each choice of optional arguments: that of the
-    defaults comes first; in others flags are flipped and further inputs given.
+    As :func:`trace`, with a graph for each choice of optional arguments: the defaults first, then
+    with flags flipped and further inputs given.
 
     Args:
         model: as for :func:`trace`.
@@ -102,7 +102,7 @@ def _graphs(model: nn.Module, whole: Collection[str] = ()) -> Iterator[fx.Graph]
 
 
 def same_steps(graphs: Iterable[fx.Graph], others: Iterable[fx.Graph]) -> bool:
-    """Whether forwards take the same steps, whatever the modules that they call do."""
+    """Whether forwards take the same steps, whatever their modules compute."""
     return [*map(_steps, graphs)] == [*map(_steps, others)]
 
 
@@ -115,8 +115,9 @@ def _steps(graph: fx.Graph) -> list[Any]:
 
 
 def follow(model: nn.Module, example: Any = None) -> fx.Graph:
-    """The graph of ``model``'s forward as :func:`trace` gives it or, where it depends on shapes,
-    recorded on an input that has a shape but no values; that one is for reading, not for running.
+    """The graph of ``model``'s forward, traced or, where it depends on shapes, recorded.
+
+    A recorded graph comes from inputs that have shapes but no values; it cannot be run.
 
     Args:
         model: as for :func:`trace`.

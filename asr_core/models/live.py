@@ -43,11 +43,11 @@ def add_attention(
         raise TargetError(f"the model has an attribute {CHILD!r} of its own")
     make = ATTENTIONS[attention]
     forward = Forward(model, trace(model))
-    found = fx.GraphModule(model, forward.nodes[0].graph, type(model).__name__)
+    attended = fx.GraphModule(model, forward.nodes[0].graph, type(model).__name__)
     added = nn.ModuleDict()
-    found.add_module(CHILD, added)
+    attended.add_module(CHILD, added)
     missing = dict.fromkeys(names)
-    for node in list(found.graph.nodes):
+    for node in list(attended.graph.nodes):
         layer = forward.layer(node)
         name = gated_layer(layer, forward.modules[layer])[0] if layer else ""
         if name not in missing:
@@ -58,14 +58,14 @@ def add_attention(
         output = node
         if name != layer:  # of attention's outputs, the first
             output = next(user for user in node.users if user.args[1] == 0)
-        with found.graph.inserting_after(output):
-            product = found.graph.call_module(f"{CHILD}.{key}", (output,))
+        with attended.graph.inserting_after(output):
+            product = attended.graph.call_module(f"{CHILD}.{key}", (output,))
         output.replace_all_uses_with(product)
         product.args = (output,)  # its own use was replaced as well
     if missing:
         raise TargetError(f"no layer {next(iter(missing))!r} is called in the model's forward")
-    found.recompile()
-    return found
+    attended.recompile()
+    return attended
 
 
 def _attended(layer: nn.Module, make: type[Attention], activation: str) -> Attended:

@@ -1,1 +1,1 @@
-"""What torch leaves open of modules: copies, shared memory, wrappers, changes undone whole."""
+"""Helpers for torch modules: copies, shared memory, states, wrappers, lost writes, rollback."""

@@ -23,7 +23,7 @@ def copy_structure(model: nn.Module) -> nn.Module:
 
 
 def become(module: nn.Module, other: nn.Module) -> None:
-    """Make ``module`` what ``other`` is, for all who hold it: in lists of the user's own, too."""
+    """Turn ``module`` into ``other`` in place, for every reference to it."""
     module.__class__ = type(other)
     module.__dict__ = other.__dict__
 

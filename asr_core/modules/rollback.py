@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def all_or_nothing(modules: Iterable[nn.Module], tensors: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Where the body raises, whatever and wherever, all is as it was before.
+    """Undo all changes of the body where it raises.
 
     Args:
         modules: those whose class and attributes the body changes: parameters, children, hooks.

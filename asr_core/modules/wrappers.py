@@ -1,4 +1,4 @@
-"""Models wrapped to run in parallel, compiled or averaged: ASR goes in before, and comes out."""
+"""Models that are wrapped to run in parallel, compiled or averaged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INNER = {
     "OptimizedModule": "_orig_mod",
     "AveragedModel": "module",
 }
-# These take the parameters out of the model's hands.
+# These hold the parameters in place of the model.
 _HOLDERS = ("FullyShardedDataParallel", "FSDPModule", "ScriptModule")
 
 

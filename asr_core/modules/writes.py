@@ -1,8 +1,7 @@
-"""Writes into a tensor that was computed for its reader. They reach no parameter, so they are lost.
+"""Detects writes into a computed tensor, which reach no parameter and are lost.
 
-Neither a version counter nor a hook shows all of them: ``.data``, NumPy and views of either write
-past both. So what a reader got is kept beside a copy of its values for as long as the reader, or
-anyone else, can still write to it.
+Neither a version counter nor a hook sees all of them: ``.data``, NumPy and views of either bypass
+both. So each tensor is kept beside a copy of its values for as long as others hold it.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 Kept = tuple[Tensor, Tensor]
-"""What a reader got, the object itself, because ``.data =`` changes that alone; and its bits."""
+"""The tensor object itself, because ``.data =`` changes that alone, and a copy of its bits."""
 
 
 class Given:
-    """Tensors that readers got."""
+    """Computed tensors that were given to readers."""
 
     def __init__(self) -> None:
         self._kept: list[Kept] = []
@@ -32,9 +31,9 @@ class Given:
                 self._kept.append((tensor, _bits(tensor).clone()))
 
     def written(self) -> bool:
-        """Whether one of them was written to; that is said once of each.
+        """Whether one of them was written to since; each write is reported once.
 
-        Those that nobody has any more are forgotten.
+        Tensors that only this object still holds are forgotten.
         """
         if not self._kept or _is_capturing(self._kept[0][0]):
             return False

@@ -1,4 +1,4 @@
-"""Automatic placement: where ASR goes in a model that nobody listed."""
+"""Where gates go: automatic placement, targets by name, and what forbids a gate."""
 
 from asr_core.placement.auto import Moved, Placement, no_place, place
 

@@ -1,7 +1,7 @@
-"""The rules of automatic placement (paper, supplementary, B.2): where ASR normally stands.
+"""The rules of automatic placement (paper, supplementary, B.2).
 
-Before each residual add, on the last layer of the branch; in a network without residual adds,
-before each activation.
+Gates stand before each residual add, on the last layer of the branch; in a network without residual
+adds, before each activation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Search(Forward):
 
     def _output(self, norms: list[str]) -> tuple[int, int]:
         """The channel axis of what the layers ``norms`` give, and its number of channels."""
-        found = set()
+        axes = set()
         for name in norms:
             layer = self.modules[name]
             kind = kind_of(layer)
@@ -98,10 +98,10 @@ class _Search(Forward):
                 raise NoFoldError(
                     f"{name!r} is a {type(layer).__name__}, which may do more than it"
                 )
-            found.add((kind.axis, kind.channels(layer)))
-        if len(found) > 1:
+            axes.add((kind.axis, kind.channels(layer)))
+        if len(axes) > 1:
             raise NoFoldError("their outputs have their channels on several axes")
-        return found.pop()
+        return axes.pop()
 
 
 def place(
@@ -109,18 +109,20 @@ def place(
 ) -> Placement:
     """Find the places for ASR in the graph of ``model``'s forward; nothing is computed.
 
-    From each residual add the branch is followed back, through what leaves each channel to itself
-    (dropout, stochastic depth, pooling, permutation, layer scale, live attention, activations), to
-    its last layer (norm, convolution, linear, attention). The branch is what does not lie on the
-    way of the shortcut: of an identity all else, of two projections the longer one. In
-    a network without residual adds, or with a refusal at each, it is the norm before each
-    activation, or the norms whose sum is before it, with one gate for all of them (RepVGG); where
-    there are none, the convolution; then the linear layer. A norm that ends in an activation of
-    its own (timm's BatchNormAct2d) takes the gate before that. A norm without γ has no parameter
-    for v; there v goes into the input channels of the layers that read it, where that is the same
-    function (:class:`asr_core.placement.reach.Seeker`), and else the norm is refused. A layer is
-    refused where its output also goes elsewhere than into that sum or activation, or where it is
-    used several times: its gate would act there too.
+    Each residual add is followed back along its branch, through channelwise steps (dropout,
+    stochastic depth, pooling, permutation, layer scale, live attention, activations), to the last
+    layer: norm, convolution, linear, or attention. Beside an identity shortcut every other term is
+    a branch; of two projections, the longer one is.
+
+    A network without residual adds, or with a refusal at each, takes gates on the norm before each
+    activation, or on the norms whose sum is before it, with one gate for all of them (RepVGG);
+    without norms on convolutions, and without those on linear layers. A norm that ends in an
+    activation of its own (timm's BatchNormAct2d) takes the gate before that.
+
+    A norm without γ has no parameter for v. There v goes into the input channels of the layers that
+    read the norm, where that is the same function (:class:`asr_core.placement.reach.Seeker`);
+    elsewhere the norm is refused. A layer is also refused where its output goes elsewhere than into
+    that sum or activation, or where it is used several times: its gate would act there too.
 
     Args:
         model: the plain model, in any mode; it is left as it is.
@@ -192,19 +194,19 @@ def _before_sum(forward: _Search, node: fx.Node, placement: Placement) -> None:
 
 
 def _before_activations(forward: _Search, placement: Placement) -> None:
-    """Norms; where there are none convolutions, whose like also make up live attention."""
-    found = {"norm": Placement(), "conv": Placement(), "linear": Placement()}
+    """Norms first: convolutions before activations also stand inside live attention."""
+    by_family = {"norm": Placement(), "conv": Placement(), "linear": Placement()}
     for node in forward.nodes:
         if forward.is_activation(node) and (data := forward.data(node)):
             branch = node if forward.layer(node) else data[0]
             end = forward.back(branch)
             if name := forward.layer(end):
-                _take(forward, branch, node, found[_rank(forward, name)])
+                _take(forward, branch, node, by_family[_rank(forward, name)])
             elif forward.is_sum(end) and not forward.escapes(end, node):
                 ends = [forward.back(term) for term in forward.terms(end)]
                 if group := _group(forward, ends, end):
-                    _together(forward, group, end, found[_rank(forward, group[0])])
-    for candidates in found.values():
+                    _together(forward, group, end, by_family[_rank(forward, group[0])])
+    for candidates in by_family.values():
         if not (placement.names or placement.moved):
             placement.names += candidates.names
             placement.shared += candidates.shared

@@ -1,7 +1,7 @@
-"""Whether a layer's parameters may be changed so that its output alone changes, as is computed.
+"""Whether changing a layer's parameters changes its output alone, and as computed.
 
-One set of conditions for whoever folds: a batch norm into a convolution, a constant gate into the
-layers around it. Much of it torch.fx does not show: hooks, recomputed weights, shared memory.
+Folding a batch norm into a convolution and folding a constant gate into its neighbours have the
+same conditions. torch.fx does not show many of them: hooks, recomputed weights, shared memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asr_core.graph.trace import state_of
 from asr_core.modules.memory import Memory, is_plain, tensors_in
 from asr_core.placement.refusals import forbidden
 
-# They do with their parameters what their stock class does.
+# Subclasses that use their parameters as their stock class does.
 _AS_STOCK = (
     "torch.nn.modules.linear.NonDynamicallyQuantizableLinear",
     "timm.layers.conv2d_same.Conv2dSame",
@@ -38,7 +38,7 @@ def of_a_library(module: nn.Module) -> bool:
 
 
 def own_code(module: nn.Module) -> list[Callable[..., Any]]:
-    """What runs with ``module`` and is not its class's: forward hooks, replaced methods."""
+    """Code of ``module`` that is not its class's: forward hooks, replaced methods."""
     replaced = (n for n in vars(module) if callable(getattr(type(module), n, None)))
     return [
         *module._forward_hooks.values(),
@@ -48,9 +48,9 @@ def own_code(module: nn.Module) -> list[Callable[..., Any]]:
 
 
 def unfit(layer: nn.Module) -> str:
-    """Why ``layer``, by itself, is not what its kind and parameters say; empty: it is.
+    """Why ``layer`` may compute something else than its kind and parameters say; empty: it may not.
 
-    The text goes on after the layer's name.
+    The reason continues a sentence that begins with the layer's name.
     """
     kind = kind_of(layer)
     if parametrize.is_parametrized(layer):
@@ -90,9 +90,9 @@ class Changes:
         for node in called:
             self._states[str(node.target)].add(node.meta.get("state"))
         self._uses = [_uses(forward) for forward in forwards]
-        # What is called may read them, and the graph does not show it.
+        # A module that is called may read tensors that the graph does not show.
         holders = [(name, [modules[name]], True) for name in self._states]
-        # What a forward computes from tensors alone is not in the graph either.
+        # Neither does it show what a forward computes from tensors alone.
         holders += [(name, _attributes(module), False) for name, module in once.values()]
         self._reached = Memory(
             (name or "the model", thing)
@@ -102,7 +102,7 @@ class Changes:
         )
 
     def refusal(self, called: str, name: str | None = None) -> str:
-        """Why a layer may not be changed; empty: it may. The text goes on after its name.
+        """Why a layer may not be changed; empty: it may. The reason follows its name.
 
         Args:
             called: the module that the graph calls.
@@ -159,10 +159,9 @@ def _attributes(module: nn.Module) -> list[Any]:
 
 
 def _reachable(roots: Iterable[Any], *, modules: bool) -> Iterator[Any]:
-    """All that ``roots`` refer to, themselves included, as their deep copies do.
+    """All that deep copies of ``roots`` would hold, themselves included.
 
-    Functions are not followed: copies of a model share them, so that what they hold is no part of
-    the copy that is changed.
+    Functions are not followed: copies of a model share them.
 
     Args:
         roots: any objects.

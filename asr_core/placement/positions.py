@@ -12,7 +12,7 @@ from asr_core.asr.parametrization import own_modules
 from asr_core.asr.report import Position, Refusal, listed
 from asr_core.errors import TargetError
 from asr_core.placement import Placement, no_place, place
-from asr_core.placement.refusals import Layers, forbidden, refuse_gated
+from asr_core.placement.refusals import Layers, forbidden, refuse_unready
 from asr_core.placement.targets import Targets, as_patterns, select
 from asr_core.verify.layer_oracle import scaled_axis
 
@@ -74,8 +74,7 @@ def find_positions(
     layers = {
         name: (layers | entered)[name] for name in modules if name in layers or name in entered
     }
-    refuse_gated(layers)
-    _refuse_meta(layers)
+    refuse_unready(layers)
     refused = forbidden(modules, layers)
     positions = {}
     for name, (layer, kind) in layers.items():
@@ -101,15 +100,6 @@ def find_positions(
         position.norms = tuple(n for m in moved if position.name in m.layers for n in m.norms)
     groups = [[name for name in group if name in names] for group in together]
     return left, refusals, [group for group in groups if len(group) > 1]
-
-
-def _refuse_meta(layers: Layers) -> None:
-    for name, (layer, _) in layers.items():
-        if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
-            raise TargetError(
-                f"{name!r} is on the meta device and has no values to scale: to_empty() the model "
-                "and load its weights first"
-            )
 
 
 def _position(

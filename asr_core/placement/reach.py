@@ -8,11 +8,10 @@ for v ≥ 0, which holds for no SiLU.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from torch import fx, nn
 
-from asr_core.asr.layers import gated_layer, kind_of, slots_of
+from asr_core.asr.layers import Side, gated_layer, kind_of, slots_of
 from asr_core.graph.activations import canonical
 from asr_core.graph.forward import Forward
 from asr_core.placement.changes import Changes, of_a_library, own_code
@@ -45,14 +44,14 @@ class Reach:
         passed: names of other modules on the way, whose outputs change scale.
     """
 
-    side: str
+    side: Side
     layers: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Seeker:
-    """Asks where constants of a model can go.
+    """Finds the layers that constants of a model can be folded into.
 
     Attributes:
         forward: the graph of the model's forward.
@@ -91,15 +90,15 @@ class Seeker:
 
     def _product(self, name: str) -> tuple[fx.Node, fx.Node]:
         """The node x * v, and x."""
-        found = [n for n in self.forward.nodes if n.op == "get_attr" and n.target == f"{name}.v"]
-        users = [user for node in found for user in node.users]
+        reads = [n for n in self.forward.nodes if n.op == "get_attr" and n.target == f"{name}.v"]
+        users = [user for node in reads for user in node.users]
         if len(users) == 1 and self.forward.op(users[0]) in _PRODUCT:
             data = self.forward.data(users[0])
             if len(data) == 1:
                 return users[0], data[0]
         raise NoFoldError("the graph does not show what it multiplies")
 
-    def _before(self, node: fx.Node, reader: fx.Node, found: Reach) -> None:
+    def _before(self, node: fx.Node, reader: fx.Node, reach: Reach) -> None:
         """Add the layers whose outputs make ``node``, which ``reader`` alone may read."""
         forward = self.forward
         if set(forward.readers(node)) - {reader}:
@@ -110,16 +109,16 @@ class Seeker:
             kind = kind_of(self.modules[layer])
             if kind is None or kind.axis != self.axis or not slots_of(self.modules[layer]):
                 raise NoFoldError(f"{layer!r} has no parameter for each of these channels")
-            if layer not in found.layers:
-                found.layers.append(layer)
+            if layer not in reach.layers:
+                reach.layers.append(layer)
             if layer != name:
-                found.passed.append(name)
+                reach.passed.append(name)
         elif op in _SUM and (len(data) == 2 or _adds_zero(node)):
             for term in data:
-                self._before(term, node, found)
+                self._before(term, node, reach)
         elif len(data) == 1 and (self._lets_through(op) or self._is_attentions_output(node)):
-            self._pass(node, found)
-            self._before(data[0], node, found)
+            self._pass(node, reach)
+            self._before(data[0], node, reach)
         else:
             raise NoFoldError(f"{_called(node)} is no layer and lets no factor through")
 
@@ -129,19 +128,19 @@ class Seeker:
         Raises:
             NoFoldError: one of them cannot.
         """
-        found = Reach("input")
-        self._behind(node, found)
-        return found
+        reach = Reach("input")
+        self._behind(node, reach)
+        return reach
 
-    def _behind(self, node: fx.Node, found: Reach) -> None:
+    def _behind(self, node: fx.Node, reach: Reach) -> None:
         """Add the layers that read ``node``."""
         readers = self.forward.readers(node)
         if not readers:
             raise NoFoldError("nothing reads its output")
         for reader in readers:
-            self._into(reader, node, found)
+            self._into(reader, node, reach)
 
-    def _into(self, reader: fx.Node, node: fx.Node, found: Reach) -> None:
+    def _into(self, reader: fx.Node, node: fx.Node, reach: Reach) -> None:
         """Add ``reader``, or what reads it."""
         if self.forward.data(reader) != [node]:
             raise NoFoldError(f"{_called(reader)} reads something else as well")
@@ -154,26 +153,17 @@ class Seeker:
             # After a flatten: as many inputs as channels, so one value of each channel.
             if self.channels not in (None, kind.in_channels(self.modules[layer])):
                 raise NoFoldError(f"{layer!r} has several inputs for each of these channels")
-            found.layers.append(layer)
+            reach.layers.append(layer)
         elif self._lets_through(op):
-            self._pass(reader, found)
-            self._behind(reader, found)
-        elif op == "flatten" and self.axis == 1 and self.channels and self._keeps_samples(reader):
-            self._pass(reader, found)
-            replace(self, axis=-1)._behind(reader, found)
+            self._pass(reader, reach)
+            self._behind(reader, reach)
+        elif self.axis == 1 and self.channels and self.forward.flattens(reader):
+            self._pass(reader, reach)
+            replace(self, axis=-1)._behind(reader, reach)
         elif op in _POSITIVE + _SPATIAL_POSITIVE and not self.positive:
             raise NoFoldError(f"{_called(reader)} lets no negative factor through")
         else:
             raise NoFoldError(f"{_called(reader)} is no layer and lets no factor through")
-
-    def _keeps_samples(self, flatten: fx.Node) -> bool:
-        """Whether a flatten is one of (N, C, ...) to (N, features)."""
-        if flatten.op == "call_module":
-            module: Any = self.modules[str(flatten.target)]
-            return (module.start_dim, module.end_dim) == (1, -1)
-        given = dict(zip(("start_dim", "end_dim"), flatten.args[1:], strict=False))
-        dims = {"start_dim": 0, "end_dim": -1, **given, **flatten.kwargs}
-        return (dims["start_dim"], dims["end_dim"]) == (1, -1)
 
     def _lets_through(self, op: str) -> bool:
         always = _LINEAR + (_SPATIAL if self.axis == 1 else ())
@@ -186,12 +176,12 @@ class Seeker:
         first = self.forward.op(node) == "getitem" and node.args[1] == 0
         return bool(first) and isinstance(module, nn.MultiheadAttention)
 
-    def _pass(self, node: fx.Node, found: Reach) -> None:
+    def _pass(self, node: fx.Node, reach: Reach) -> None:
         if node.op == "call_module":
             module = self.modules[str(node.target)]
             if own_code(module) or not of_a_library(module):
                 raise NoFoldError(f"{_called(node)} has hooks or a class of the user's own")
-            found.passed.append(str(node.target))
+            reach.passed.append(str(node.target))
 
     def _layer(self, node: fx.Node, called: str) -> str:
         """The name of the layer that holds the parameters, if it may be changed.
@@ -210,7 +200,7 @@ class Seeker:
 
 
 def _adds_zero(node: fx.Node) -> bool:
-    """Whether a sum is its one operand: blocks say so of a branch that they lack."""
+    """Whether a sum has one operand: blocks add 0 for a branch that they lack."""
     return any(type(value) in (int, float) and value == 0 for value in node.args)
 
 

@@ -1,4 +1,4 @@
-"""Layers in a state that forbids a gate. All are found before any layer is touched."""
+"""What forbids a gate on a layer, checked before any layer is changed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 Layers = dict[str, tuple[nn.Module, LayerKind]]
 
 
-def refuse_gated(layers: Layers) -> None:
-    """Raise where a layer has a gate already.
+def refuse_unready(layers: Layers) -> None:
+    """Raise where a layer has a gate already, or has no values.
 
     Raises:
         TargetError: naming the layer and the way out.
     """
     for name, (layer, _) in layers.items():
-        gate = gate_of(layer)
-        if gate is not None:
+        if (gate := gate_of(layer)) is not None:
             raise TargetError(
                 f"{name!r} already has ASR, δ = {gate.config['delta']}: for more gates at a "
                 "position fuse_asr first, or insert once with a larger delta"
+            )
+        if any(tensor.is_meta for tensor in (*layer.parameters(), *layer.buffers())):
+            raise TargetError(
+                f"{name!r} is on the meta device and has no values to scale: to_empty() the model "
+                "and load its weights first"
             )
 
 
@@ -95,7 +99,7 @@ def _unfit(tensor: Tensor) -> str:
 
 
 class _Owners:
-    """Who has what, by identity of modules and by the memory of tensors."""
+    """Names of each module, by identity, and of each tensor, by memory."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         self._names: dict[int, list[str]] = defaultdict(list)
@@ -103,8 +107,8 @@ class _Owners:
         for name, module in modules.items():
             self._names[id(module)].append(name)
             if self._names[id(module)] == [name]:
-                found = ((f"{name}.{tensor}".lstrip("."), value) for tensor, value in _all(module))
-                tensors.extend(found)
+                own = ((f"{name}.{tensor}".lstrip("."), value) for tensor, value in _all(module))
+                tensors.extend(own)
         self._memory = Memory(tensors)
 
     def shared(self, layer: nn.Module) -> str:

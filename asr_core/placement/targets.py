@@ -1,4 +1,4 @@
-"""From names, globs or a predicate to the layers that they mean."""
+"""From names, globs or predicates to layers."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def select(
     meant: set[str] = set()
     chosen: set[str] = set()
     for pattern in as_patterns(targets):
-        found = matches(pattern, modules)
-        meant.update(found)
-        chosen.update(_layers(pattern, "target", found, modules, able))
+        names = matches(pattern, modules)
+        meant.update(names)
+        chosen.update(_layers(pattern, "target", names, modules, able))
     for pattern in as_patterns(exclude):
-        found = matches(pattern, modules)
-        meant.difference_update(found)
-        chosen.difference_update(_layers(pattern, "exclude", found, modules, able))
+        names = matches(pattern, modules)
+        meant.difference_update(names)
+        chosen.difference_update(_layers(pattern, "exclude", names, modules, able))
     if not chosen:
         raise TargetError(
             f"targets={targets!r} with exclude={exclude!r} leave no layer: pass module names, "
@@ -92,16 +92,16 @@ def matches(pattern: str | Predicate, modules: Modules) -> list[str]:
 
 
 def _layers(
-    pattern: str | Predicate, what: str, found: list[str], modules: Modules, able: Modules
+    pattern: str | Predicate, what: str, names: list[str], modules: Modules, able: Modules
 ) -> set[str]:
-    """Names of the layers that take the gate for the ``found`` modules."""
-    layers = {gated_layer(name, modules[name])[0] for name in found if name in able}
+    """Names of the layers that take the gates of the modules ``names``."""
+    layers = {gated_layer(name, modules[name])[0] for name in names if name in able}
     if layers:
         return layers
     if not isinstance(pattern, str):
         raise TargetError(f"{what} {pattern!r} is true for no layer that can take a gate")
-    if len(found) == 1:
-        raise TargetError(f"{what} {found[0]!r} can take no gate: {refusal_of(modules[found[0]])}")
+    if len(names) == 1:
+        raise TargetError(f"{what} {names[0]!r} can take no gate: {refusal_of(modules[names[0]])}")
     raise TargetError(
         f"{what} {pattern!r} matches no layer that can take a gate; {_hint(pattern, able)}"
     )

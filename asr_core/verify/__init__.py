@@ -1,1 +1,1 @@
-"""Checks of one model against another: parity, and the module where outputs first part."""
+"""Checks of one model against another: parity, and the module where outputs first differ."""

@@ -1,4 +1,4 @@
-"""Where two models that should agree part: the first layer whose outputs differ."""
+"""Where two models that should agree differ first: the layer, by name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def first_divergence(
     tolerance: float = 1e-5,
     skip: Collection[str] = (),
 ) -> str | None:
-    """Run both on ``example`` in eval mode; the name of the module where their outputs first part.
+    """Run both on ``example`` in eval mode; the first module whose outputs differ.
 
     Modules are compared by name, each call with the same call of the other; a module is done after
     the ones inside it, so the name is that of the innermost. Modules that only one model has are

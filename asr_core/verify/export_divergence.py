@@ -1,4 +1,4 @@
-"""Where an exported program parts from its model: at the first module that gives something else.
+"""Where an exported program differs first from its model.
 
 The nodes of an exported graph say which modules they come from; the last one of a module gives its
 output.
@@ -44,19 +44,19 @@ def program_divergence(
 
 def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[Output]:
     """What the modules give inside a loaded ``torch.export`` program."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             value = super().run_node(n)
             # A copy: an in-place ReLU behind would write into it.
-            found[n.name] = value.detach().clone() if isinstance(value, Tensor) else None
+            values[n.name] = value.detach().clone() if isinstance(value, Tensor) else None
             return value
 
     Recorder(run).run(inputs)
     for module, node in module_ends(run.graph):
-        if found[node] is not None:
-            yield module, found[node]
+        if values[node] is not None:
+            yield module, values[node]
 
 
 def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[Output]:
@@ -78,9 +78,9 @@ def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[O
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found = dict(zip(values, session.run(values, feed), strict=True))
+    results = dict(zip(values, session.run(values, feed), strict=True))
     for module, value in ends:
-        yield module, torch.from_numpy(found[value])
+        yield module, torch.from_numpy(results[value])
 
 
 def module_ends(graph: fx.Graph) -> list[tuple[str, str]]:

@@ -132,9 +132,9 @@ def scaled_axis(
     for plain in pair:
         _randomise_children(plain)
     entering = (v, kind.axis) if side == "input" else None
-    found = accepted(pair, synthetic_inputs(layer, kind, torch.float64), entering)
+    outputs = accepted(pair, synthetic_inputs(layer, kind, torch.float64), entering)
     name = f"{type(layer).__name__} (a subclass of {_stock_type(layer, kind).__name__})"
-    if found is None:
+    if outputs is None:
         raise TargetError(
             f"a {name} takes none of the inputs tried, "
             "so that its gate cannot be proved: exclude it"
@@ -143,21 +143,18 @@ def scaled_axis(
         raise TargetError(
             f"the forward of {name} writes to its parameters, which a gate would undo: exclude it"
         )
-    stock, folded = found
+    stock, folded = outputs
     if side == "input":
         if difference(stock, folded) <= TOLERANCE[torch.float64]:
             return kind.axis
-        raise TargetError(
-            f"the input of {name} does not scale with its weight, so that a gate could not be "
-            "folded into that: exclude it"
-        )
-    for axis in dict.fromkeys([kind.axis % stock.ndim, *range(stock.ndim)]):
-        fits = stock.shape[axis] == channels
-        if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
-            return axis - stock.ndim if kind.axis < 0 and axis == stock.ndim - 1 else axis
+    else:
+        for axis in dict.fromkeys([kind.axis % stock.ndim, *range(stock.ndim)]):
+            fits = stock.shape[axis] == channels
+            if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
+                return axis - stock.ndim if kind.axis < 0 and axis == stock.ndim - 1 else axis
     raise TargetError(
-        f"the output of {name} does not scale with its "
-        "parameters, so that a gate could not be folded into them: exclude it"
+        f"the {side} of {name} does not scale with its parameters, so that a gate could not be "
+        "folded into them: exclude it"
     )
 
 
@@ -201,7 +198,7 @@ def accepted(
         try:
             x = inputs[0] if entering is None else inputs[0] * along(*entering, inputs[0].ndim)
             first = output(pair[0], (x, *inputs[1:]))
-        except Exception:  # What a forward raises on an input that is not for it is its own affair.
+        except Exception:  # A forward may raise anything on an input that it was not made for.
             continue
         return first, output(pair[1], inputs)
     return None

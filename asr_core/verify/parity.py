@@ -85,7 +85,7 @@ def check_parity(
 
     Raises:
         ParityError: the outputs have different structures or shapes, or they are one value
-            everywhere and no modules inside tell more, so that nothing would be proved.
+            everywhere and so are those of the modules inside, so that nothing would be proved.
     """
     inputs = example if isinstance(example, tuple) else (example,)
     with torch.no_grad(), evaluating(a), evaluating(b):

@@ -1,4 +1,4 @@
-"""Watching what the modules inside a model give."""
+"""The outputs of the modules inside a model."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from asr_core import fuse_asr
 from asr_core.asr.parametrization import gated_layers
 from asr_core.attention import ATTENTIONS
 from asr_core.fold.norms import fold_conv_bn
-from asr_core.fold.pairs import conv_bn_pairs
+from asr_core.fold.pairs import find_pairs
 from asr_core.models.backbones import BACKBONES
 from asr_core.models.networks.resnet_cifar import resnet_cifar
 from robust.bench.speed import Step
@@ -59,7 +59,7 @@ def variants(depth: int) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
     for parameter in gated.parameters():  # away from the start, so that there is a gate to fuse
         parameter.data.add_(torch.randn_like(parameter), alpha=1e-3)
     fused = fuse_asr(gated).eval()
-    folded = fold_conv_bn(fused, conv_bn_pairs(fused))
+    folded = fold_conv_bn(fused, find_pairs(fused).pairs)
     trained = {
         "plain": plain,
         AGAIN: copy.deepcopy(plain),

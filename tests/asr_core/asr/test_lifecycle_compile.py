@@ -75,6 +75,7 @@ def test_training_through_the_compiled_backward():
     check_training(small("vit_s_16", "asr", delta=2), backend="aot_eager")
 
 
+@pytest.mark.slow
 def test_training_with_the_default_compiler():
     model = small("mobilenet_v1", "asr")
     model.blocks = model.blocks[:1]

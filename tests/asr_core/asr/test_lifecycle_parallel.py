@@ -111,6 +111,7 @@ def test_an_average_is_fused_each_epoch_under_ddp(one_process, name, mode, optio
             assert (stock(x) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.slow
 def test_compiled_ddp(one_process):
     model = small("resnet83", "asr").train()
     compiled = torch.compile(DistributedDataParallel(model), backend="eager")

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.utils.checkpoint
 from layer_cases import randomise, times
+from representative import some_of
 from small_net import images, net
 from torch import nn
 
@@ -124,7 +125,7 @@ def test_amp_trains_the_gates():
     assert report.positions[0].gate.psi.grad.dtype is torch.float32
 
 
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", some_of([True, False], [True]))
 def test_compiled_after_insertion(training):
     model = net()
     report = insert_asr(model, targets=["1", "4", "6"], create_affine=True)

@@ -6,6 +6,7 @@ import pytest
 import timm.utils
 import torch
 from layer_cases import randomise
+from representative import some_of
 from small_net import assert_unchanged, snapshot
 from torch import nn
 from torch.nn.utils import fusion
@@ -195,7 +196,7 @@ def net(kind, mode):
 
 
 @pytest.mark.parametrize("kind", ["repvgg", "acnet"])
-@pytest.mark.parametrize("mode", ["plain", "live", "asr", "both"])
+@pytest.mark.parametrize("mode", some_of(["plain", "live", "asr", "both"], ["both"]))
 @torch.no_grad()
 def test_whole_networks_and_timm(kind, mode):
     model, x = net(kind, mode).train(), images(channels=3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asr_core import fold_conv_bn, fold_report, fuse_asr, insert_asr, merge_branches
 from asr_core.errors import CheckpointError
 from asr_core.fold.branches import branched
-from asr_core.fold.pairs import conv_bn_pairs
+from asr_core.fold.pairs import find_pairs
 from asr_core.models import Normalized, resnet_acnet
 from asr_core.models.networks.repvgg import RepVGG
 from asr_core.saving.checkpoint import load_meta
@@ -54,7 +54,7 @@ def test_a_merged_model_comes_back_merged(tmp_path: Path, kind: str, normalized:
     plain = fuse_asr(model)
     blocks = branched(plain)
     merged = merge_branches(plain, blocks)
-    pairs = conv_bn_pairs(merged)
+    pairs = find_pairs(merged).pairs
     folded = fold_conv_bn(merged, pairs)
     path = tmp_path / "folded.safetensors"
     save_model(path, folded, STOCK, merged=blocks, folded=pairs)

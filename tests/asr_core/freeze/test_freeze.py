@@ -245,13 +245,13 @@ def test_gates_that_stay_live_are_told_beside_those_that_do_not():
 
 
 def test_a_folding_that_goes_wrong_is_found(monkeypatch):
-    right = fold.scale_outputs
+    right = fold.scale
 
-    def wrong(name, layer, v):
-        right(name, layer, v)
+    def wrong(name, layer, v, side):
+        right(name, layer, v, side)
         layer.bias.data += 0.01
 
-    monkeypatch.setattr(fold, "scale_outputs", wrong)
+    monkeypatch.setattr(fold, "scale", wrong)
     with pytest.raises(ParityError, match="outputs differ"):
         freeze_attention(ready(timm_resnet("se")), [images(2, 32)])
 

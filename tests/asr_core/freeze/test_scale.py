@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from asr_core.freeze.fold import scale_inputs, scale_outputs
+from asr_core.freeze.fold import scale
 
 TOLERANCE = 1e-12
 
@@ -27,8 +27,8 @@ def test_convolutions_of_every_form(dims, groups, transposed, bias, seed):
     v, w = torch.randn(8, dtype=torch.float64), torch.randn(12, dtype=torch.float64)
     with torch.no_grad():
         wanted = layer(x * v.reshape(shape)) * w.reshape(shape)
-        scale_inputs("layer", layer, v)
-        scale_outputs("layer", layer, w)
+        scale("layer", layer, v, "input")
+        scale("layer", layer, w, "output")
         assert (layer(x) - wanted).abs().max() <= TOLERANCE * (1 + wanted.abs().max())
 
 
@@ -37,5 +37,5 @@ def test_linear_layers():
     x, v = torch.randn(3, 7, 8).double(), torch.randn(8).double()
     with torch.no_grad():
         wanted = layer(x * v)
-        scale_inputs("layer", layer, v)
+        scale("layer", layer, v, "input")
         assert (layer(x) - wanted).abs().max() <= TOLERANCE
