@@ -5,8 +5,8 @@
     report = insert_asr(model, "se")         # then build the optimizer, and train
     plain = fuse_asr(model, example=images)  # the stock model, v folded in
 
-What is exported stands in ``__init__.pyi``. It is imported when it is first used, so that what
-needs no network (the errors, the limits) costs no import of torch.
+The names are listed in ``__init__.pyi`` and imported on first use: the errors and limits need no
+torch.
 """
 
 import lazy_loader

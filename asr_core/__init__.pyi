@@ -1,46 +1,27 @@
-from .asr.config import asr_config
-from .asr.fuse import fuse_asr
-from .asr.gate import Gate
-from .asr.insert import insert_asr
-from .asr.report import Position, Report
-from .asr.stock_keys import load_stock_state_dict
-from .attention import ATTENTIONS
-from .errors import CheckpointError, InputError, ParityError, TargetError
-from .fold.branches import merge_branches
-from .fold.layer import fold_bn
-from .fold.model import FoldReport, fold_model, fold_report
-from .fold.norms import fold_conv_bn
-from .freeze import FreezeReport, freeze_attention
-from .placement import Placement, place
-from .saving.saved_model import StockModel, load_model, save_model
-from .verify.parity import ParityReport, check_parity
-
-__all__ = [
-    "ATTENTIONS",
-    "CheckpointError",
-    "FoldReport",
-    "FreezeReport",
-    "Gate",
-    "InputError",
-    "ParityError",
-    "ParityReport",
-    "Placement",
-    "Position",
-    "Report",
-    "StockModel",
-    "TargetError",
-    "asr_config",
-    "check_parity",
-    "fold_bn",
-    "fold_conv_bn",
-    "fold_model",
-    "fold_report",
-    "freeze_attention",
-    "fuse_asr",
-    "insert_asr",
-    "load_model",
-    "load_stock_state_dict",
-    "merge_branches",
-    "place",
-    "save_model",
-]
+from .asr.config import asr_config as asr_config
+from .asr.fuse import fuse_asr as fuse_asr
+from .asr.gate import Gate as Gate
+from .asr.insert import insert_asr as insert_asr
+from .asr.report import Position as Position
+from .asr.report import Report as Report
+from .asr.stock_keys import load_stock_state_dict as load_stock_state_dict
+from .attention import ATTENTIONS as ATTENTIONS
+from .errors import CheckpointError as CheckpointError
+from .errors import InputError as InputError
+from .errors import ParityError as ParityError
+from .errors import TargetError as TargetError
+from .fold.branches import merge_branches as merge_branches
+from .fold.layer import fold_bn as fold_bn
+from .fold.model import FoldReport as FoldReport
+from .fold.model import fold_model as fold_model
+from .fold.model import fold_report as fold_report
+from .fold.norms import fold_conv_bn as fold_conv_bn
+from .freeze import FreezeReport as FreezeReport
+from .freeze import freeze_attention as freeze_attention
+from .placement import Placement as Placement
+from .placement import place as place
+from .saving.saved_model import StockModel as StockModel
+from .saving.saved_model import load_model as load_model
+from .saving.saved_model import save_model as save_model
+from .verify.parity import ParityReport as ParityReport
+from .verify.parity import check_parity as check_parity

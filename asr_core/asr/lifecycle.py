@@ -37,25 +37,25 @@ def attach(model: nn.Module, positions: Sequence[Position], *, preserve: bool = 
         InputError: ``preserve`` gives a value beyond the dtype of a parameter.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
-    layers = [modules[position.name] for position in positions]
-    around = [modules.get(position.name.rpartition(".")[0]) for position in positions]
+    pairs = [(modules[position.name], position) for position in positions]
     # Attention reads the tensors of its out_proj without calling that one's forward.
     hosts = [
         host
-        for host, layer in zip(around, layers, strict=True)
-        if isinstance(host, nn.MultiheadAttention) and host is not layer
+        for layer, position in pairs
+        if isinstance(host := modules.get(position.name.rpartition(".")[0]), nn.MultiheadAttention)
+        and host is not layer
     ]
     divided = [
         getattr(layer, slot.tensor)
-        for layer, position in zip(layers, positions, strict=True)
-        for slot in (slots_of(layer, side=position.side) if preserve else ())
+        for layer, position in (pairs if preserve else ())
+        for slot in slots_of(layer, side=position.side)
     ]
-    with all_or_nothing([*layers, *hosts], divided):
-        for layer, position in zip(layers, positions, strict=True):
+    with all_or_nothing([*(layer for layer, _ in pairs), *hosts], divided):
+        for layer, position in pairs:
             _attach(model, layer, position)
         for host in hosts:
             _add_hooks(host)
-        for layer, position in zip(layers, positions, strict=True) if preserve else ():
+        for layer, position in pairs if preserve else ():
             _divide(layer, position)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
-from asr_core.errors import CheckpointError
+from asr_core.modules.states import require_state
 from asr_core.saving.checkpoint import load_tensors
 from styletransfer.losses.features import Features
 
@@ -44,17 +44,13 @@ class VGGLossNetwork(nn.Module):
         tensors = load_tensors(weights)
         with torch.device("meta"):  # only the shapes: most of VGG16 is its classifier
             features = vgg16(weights=None, init_weights=False).features[: max(_STYLE) + 1]
-        wanted = features.state_dict()
-        given = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
-        for name, tensor in wanted.items():
-            found = given.get(name)
-            if found is None or found.shape != tensor.shape:
-                shape = "nothing" if found is None else tuple(found.shape)
-                raise CheckpointError(
-                    f"{weights}: not VGG16's weights: features.{name} should be "
-                    f"{tuple(tensor.shape)}, found {shape}"
-                )
-        features.load_state_dict({name: given[name].float() for name in wanted}, assign=True)
+        wanted = {f"features.{name}": tensor for name, tensor in features.state_dict().items()}
+        given = {f"features.{n.removeprefix('features.')}": t for n, t in tensors.items()}
+        given = {name: tensor.float() for name, tensor in given.items() if name in wanted}
+        require_state(wanted, given, f"{weights}: not VGG16's weights", dtypes=False)
+        features.load_state_dict(
+            {name.removeprefix("features."): tensor for name, tensor in given.items()}, assign=True
+        )
         self.layers = features
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
