@@ -17,7 +17,7 @@ def draw_crops(
 ) -> Tensor:
     """Square crops of randomly chosen photographs, (count, 3, size, size) in [0, 1].
 
-    Each takes 40-100 % of the shorter side, is flipped with probability one half, and tinted by up
+    Each takes 40-100 % of the shorter side, is flipped with probability 1/2, and is darkened by up
     to a quarter per colour, so that grey photographs do not teach that content is grey.
 
     Args:

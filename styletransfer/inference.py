@@ -22,9 +22,9 @@ _STRIDE = 4
 def stylize(network: nn.Module, images: Tensor) -> Tensor:
     """Stylise (N, 3, H, W) in [0, 1]; any H, W of at least 16.
 
-    Sides that are no multiple of 4 are padded by reflection and cut again. Large pictures are
-    computed in tiles (:func:`styletransfer.tiles.in_tiles`), so that beside pictures no more than
-    half a gigabyte is taken. The network's mode is not touched: as loaded it is in eval mode.
+    Sides that are no multiple of 4 are padded by reflection and cropped again. Large pictures are
+    computed in tiles (:func:`styletransfer.tiles.in_tiles`), so that beside the pictures no more
+    than half a gigabyte is used. The network runs in its own mode; as loaded that is eval mode.
 
     Raises:
         InputError: another shape, or a side under 16.

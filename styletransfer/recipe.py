@@ -20,7 +20,7 @@ _Weight = Annotated[Number, Field(ge=0)]
 @record
 @dataclass(frozen=True)
 class StyleRecipe:
-    """Everything that decides a training run but the pictures themselves.
+    """Everything that decides a training run, except the pictures.
 
     Training is coarse to fine: the first ``coarse_share`` of the steps see crops of
     ``coarse_size``, where a step costs a quarter, the rest crops of ``size``. The learning rate

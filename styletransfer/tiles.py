@@ -19,22 +19,22 @@ _STRIDE = 4
 
 
 class _Span(NamedTuple):
-    """Of one side of a tile: what the network sees, and what is kept of it."""
+    """One side of a tile: the pixels that the network sees, and those that are kept."""
 
     seen: slice
     kept: slice
 
 
 class _ReachedError(Exception):
-    """The input of a layer is known; the rest of the network need not run."""
+    """The input of a layer is known: the rest of the network need not run."""
 
 
 def in_tiles(network: StyleNetwork, images: Tensor, *, memory: int = MEMORY) -> Tensor:
-    """``network(images)``, computed tile by tile where the feature maps would take too much.
+    """``network(images)``, computed tile by tile where the feature maps would take too much memory.
 
-    The network sees more than is kept of a tile, by as much as it looks around a pixel, so there is
-    no seam: outputs differ by rounding only. Instance norms first get the statistics of the whole
-    picture, which takes a pass up to each of them.
+    Tiles overlap by the network's receptive field, so that there is no seam: outputs differ by
+    rounding only. Instance norms first get the statistics of the whole picture, which takes a pass
+    up to each of them.
 
     Args:
         network: in eval mode.

@@ -61,7 +61,7 @@ class NetworkConfig:
 @record
 @dataclass(frozen=True, kw_only=True)
 class NetworkFacts:
-    """What a style network's header says, or the JSON beside an old one.
+    """What the header of a style network's file holds, or the JSON beside an old one.
 
     Attributes:
         schema: of the checkpoint, as is ``sha256``.
@@ -69,17 +69,16 @@ class NetworkFacts:
         style: name of the style it was trained for.
         seed: training seed.
         model: what to build.
-        recipe: the :class:`styletransfer.recipe.StyleRecipe`; this and the rest tell people how it
-            was trained, and what came of it.
+        recipe: the :class:`styletransfer.recipe.StyleRecipe`. This and the rest are for people.
         noise: of the training.
-        images: that it was trained on.
+        images: the training images.
         style_image: name of the style's picture in the same folder.
-        loss_network: that it was trained by.
+        loss_network: name of the loss network of the training.
         training_loss: at the end.
-        held_out: content and style loss on pictures that were not trained on.
-        held_out_statistics: what its norms normalised by then.
-        torch: its version.
-        machine: its kind.
+        held_out: content and style loss on held-out pictures.
+        held_out_statistics: the statistics that its norms used for them.
+        torch: version that trained it.
+        machine: that trained it.
         fused_from: the norm variant whose gates were folded away.
     """
 
@@ -201,7 +200,7 @@ def describe(path: Path | str) -> StyleCheckpoint:
 
 
 def _is_ours(path: Path) -> bool:
-    """By suffix, not by the JSON: without it our networks would pass for public ones."""
+    """By suffix, not by the JSON: our networks must not pass for public ones without it."""
     return path.suffix == ".safetensors"
 
 

@@ -24,9 +24,9 @@ def fgsm(
     budget: Budget,
     on_missing: OnMissing | None = None,
 ) -> Tensor:
-    """One step of length ε along the gradient of the cross-entropy, cut to [0, 1].
+    """One step of length ε along the gradient of the cross-entropy, clipped to [0, 1].
 
-    The model, images without a gradient, and the errors are as :func:`pgd` says.
+    Everything else is as in :func:`pgd`.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K).
@@ -59,37 +59,36 @@ def pgd(
 ) -> Tensor:
     """Projected gradient ascent on the cross-entropy, from a random start; the last iterate.
 
-    Images are attacked independently of each other: start and steps of one don't depend on its
-    batch (a BatchNorm without running statistics would couple them in the model itself). The model
-    is in eval mode meanwhile and has its modes again after, also after an exception; its parameters
-    get no gradient and keep ``requires_grad``. Works under ``no_grad`` and ``inference_mode`` too.
-    Steps and bounds are computed in float32 or better, whatever the model's dtype.
+    Each image is attacked independently of its batch (unless the model couples them, by a BatchNorm
+    without running statistics). The model runs in eval mode; its modes are restored, also after an
+    exception. Its parameters get no gradient and keep ``requires_grad``. The attack also works
+    under ``no_grad`` and ``inference_mode``. Steps and bounds are computed in float32 or better,
+    whatever the model's dtype.
 
-    The gradient does not vanish where the model is sure of an image
-    (:func:`robust.adversarial.gradients.in_range`). An image for which the model still gives
-    none, or one that is not finite, stays where it is in that step, and is told of: that it
-    withstands the attack shows nothing.
+    The gradient does not vanish where the model is confident
+    (:func:`robust.adversarial.gradients.in_range`). An image without a finite nonzero gradient
+    skips that step and is reported: that it withstands the attack shows nothing.
 
     Args:
-        model: images (N, 3, H, W) in [0, 1] to logits (N, K): normalisation is inside the model
-            (:class:`asr_core.models.Normalized`), so that the budget is of the images.
+        model: images (N, 3, H, W) in [0, 1] to logits (N, K). Normalisation belongs inside the
+            model (:class:`asr_core.models.Normalized`): the budget is in units of its input.
         images: float (N, 3, H, W) in [0, 1], in the model's dtype and on its device.
         labels: the true classes, int64 (N,).
         budget: norm and bound.
         steps: number of steps, 1 or more.
-        step_size: length of a step; None for 2.5 ε / steps, with which any point of the ball can
-            be reached (Madry et al.): 2/255 for ε = 8/255 and 10 steps.
-        indices: what names each image in its split: (N,) whole numbers, or names.
+        step_size: length of a step; None for 2.5 ε / steps, which reaches any point of the ball
+            (Madry et al.): 2/255 for ε = 8/255 and 10 steps.
+        indices: one whole number or name per image, which its start follows.
         seed: of the random starts; None starts from the images themselves.
-        on_missing: called once with the images that had no gradient in some step, bool (N,), in
-            place of a :class:`robust.adversarial.GradientWarning`.
+        on_missing: called once with a mask, bool (N,), of the images that had no gradient in some
+            step; None warns (:class:`robust.adversarial.GradientWarning`).
 
     Returns:
         Images (N, 3, H, W) in [0, 1] within the budget, detached, in the dtype of ``images``.
 
     Raises:
-        InputError: images that are not of that form, labels that the model does not know, a model
-            no output of which is finite, no steps, or a seed without an index an image.
+        InputError: images of another form, labels that the model does not know, a model without
+            any finite output, no steps, or a seed without one index per image.
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR
     2018, arXiv 1706.06083), sec. 2.1.
@@ -113,10 +112,10 @@ def pgd(
 
 @contextlib.contextmanager
 def attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The model in eval mode and autograd on, whatever is around; yields what autograd takes.
+    """The model in eval mode and autograd on; gives copies of images and labels to attack.
 
-    Those are copies, the images in float32 or better: tensors made in inference mode cannot be part
-    of a backward pass.
+    The images are in float32 or better. Copies, because tensors made in inference mode cannot take
+    part in a backward pass.
     """
     _check(images, labels)
     with evaluating(model), torch.inference_mode(False), torch.enable_grad():

@@ -21,9 +21,9 @@ class Budget:
     """Images within ``epsilon`` of the clean one, and in [0, 1].
 
     Args:
-        norm: "linf" (the greatest change of a value) or "l2" (the root of the summed squares of
-            all changes of an image).
-        epsilon: the bound, for images in [0, 1]; 0 leaves images as they are.
+        norm: "linf" (the largest change of any value) or "l2" (the Euclidean length of an image's
+            change).
+        epsilon: the bound, for images in [0, 1]; 0 allows no change.
 
     Raises:
         InputError: another norm, or a bound that is negative or not finite.
@@ -44,9 +44,9 @@ class Budget:
             )
 
     def step(self, gradient: Tensor, size: float) -> Tensor:
-        """The move of length ``size`` that gains most, to first order: (N, C, H, W).
+        """The step of length ``size`` that gains most to first order, (N, C, H, W).
 
-        An image whose gradient is 0 stays where it is.
+        It is 0 where an image's gradient is 0.
         """
         if self.norm == "linf":
             return size * gradient.sign()
@@ -69,11 +69,11 @@ class Budget:
         return narrowed(near.clamp(0, 1), clean)
 
     def random(self, clean: Tensor, draws: list[torch.Generator]) -> Tensor:
-        """A start for each image, evenly from the ball of radius ε around it, then cut to [0, 1].
+        """A start for each image, uniform in the ball of radius ε around it, clipped to [0, 1].
 
         Args:
             clean: images (N, C, H, W).
-            draws: one generator on the CPU an image.
+            draws: one CPU generator per image.
         """
         origin = widened(clean)
         changes = torch.stack([self._change(origin[0], d) for d in draws])
@@ -90,14 +90,14 @@ class Budget:
 
 
 def widened(images: Tensor) -> Tensor:
-    """In float32 or, where they are, float64: in 16 bits a bound is off by several percent."""
+    """In float32 at least: in 16 bits a bound is off by several percent."""
     return images.to(torch.promote_types(images.dtype, torch.float32))
 
 
 def narrowed(moved: Tensor, clean: Tensor) -> Tensor:
-    """``moved`` in the dtype of ``clean``, rounded towards it where rounding leads away from it.
+    """``moved`` in the dtype of ``clean``, rounded so that no value moves away from the clean one.
 
-    No value is then further from the clean one than before, so that any norm's bound holds.
+    So the bound holds in any norm.
 
     Args:
         moved: images in [0, 1], (N, C, H, W).

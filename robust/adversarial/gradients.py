@@ -1,12 +1,12 @@
 """The gradient that an attack follows, and the images for which the model gives none.
 
-The cross-entropy of an image that the model is sure of is flat: with logits of a hundred times the
-size its gradient is exactly 0, and an attack that follows it stands still. That an image withstands
-such an attack shows nothing (Carlini and Wagner, "Towards evaluating the robustness of neural
+The cross-entropy is flat where the model is confident: with logits a hundred times as large its
+gradient is exactly 0, and an attack that follows it does not move. That an image withstands such an
+attack shows nothing (Carlini and Wagner, "Towards evaluating the robustness of neural
 networks", S&P 2017, arXiv 1608.04644, sec. VIII; Croce and Hein, "Reliable evaluation of
 adversarial robustness", ICML 2020, arXiv 2003.01690, sec. 4). Hence :func:`in_range`. A
-gradient that vanishes inside the model (saturated outputs, rounding, dead ReLUs) cannot be mended
-here; it is counted.
+gradient that vanishes inside the model (saturated outputs, rounding, dead ReLUs) cannot be restored
+here; such images are counted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from asr_core.errors import InputError
 
 MARGIN = 10.0
-"""Logit margin above which p = 1 - 4.5e-5 and more has lost its digits in float32."""
+"""Logit margin above which 1 - p, below 4.5e-5, loses its digits in float32."""
 FAINT = 0.01
-"""Logits of a trained network differ by more, unless they are divided by a temperature."""
+"""Logits of a trained network spread further, unless they are divided by a temperature."""
 
 _LARGEST = 2.0**120
 _RESCUE = 2.0**14
@@ -32,18 +32,17 @@ OnMissing = Callable[[Tensor], object]
 
 
 class GradientWarning(UserWarning):
-    """An attack had no gradient to follow, so that what withstands it is not shown to be robust."""
+    """An attack had no gradient to follow: that an image withstands it does not show robustness."""
 
 
 def in_range(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits whose cross-entropy has a gradient that shows where the other classes are.
+    """Logits whose cross-entropy has a usable gradient of the same direction.
 
     With m = z_y - log Σ_{j≠y} exp z_j the cross-entropy is log(1 + exp(-m)), and its gradient is
-    that of -m times 1 - p_y. A constant that is taken from m therefore changes the length of the
-    gradient alone, and FGSM and PGD use its direction alone. It is taken where m exceeds
-    :data:`MARGIN`, down to it. Logits that differ by less than :data:`FAINT`, of which the gradient
-    says nothing but that all other classes are alike, are scaled to differ by :data:`MARGIN`. All
-    other images keep their logits, and results their bits.
+    that of -m times 1 - p_y. Subtracting a constant from m therefore changes only the length of the
+    gradient, and FGSM and PGD use only its direction. Margins m above :data:`MARGIN` are reduced to
+    it. Logits with a spread below :data:`FAINT`, whose gradient treats all other classes alike, are
+    scaled to a spread of :data:`MARGIN`. All other images keep their logits bit for bit.
 
     Args:
         logits: (N, K), float32 or float64.
@@ -71,7 +70,7 @@ def in_range(logits: Tensor, labels: Tensor) -> Tensor:
 def ascent(
     model: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """The direction in which each image's cross-entropy grows, and where there is none.
+    """The direction in which each image's cross-entropy grows, and which images have none.
 
     Args:
         model: images (N, 3, H, W) to logits (N, K).
@@ -80,11 +79,11 @@ def ascent(
         dtype: what the model takes.
 
     Returns:
-        The gradient up to a positive factor for each image, (N, 3, H, W) of ``images``' dtype, 0
-        where it is 0 or not finite; and where that is so, bool (N,).
+        The gradient up to a positive factor per image, (N, 3, H, W) in ``images``' dtype; and a
+        mask, bool (N,), of the images whose gradient is 0 or not finite, and is given as 0.
 
     Raises:
-        InputError: a label that the model does not know, or no output that is finite.
+        InputError: a label that the model does not know, or no finite output.
     """
     gradient = _gradient(model, images, labels, dtype, images.new_ones(len(images)))
     greatest = _greatest(gradient)
@@ -108,7 +107,7 @@ def _gradient(
     check_labels(labels, logits)
     if not bool(logits.detach().isfinite().any()):
         raise InputError(
-            "no output of the model is finite, and so its gradient is not finite: are its weights?"
+            "the model has no finite output and so no finite gradient: check its weights"
         )
     sharp = in_range(logits.float(), labels)
     losses = nn.functional.cross_entropy(sharp, labels, reduction="none")
@@ -132,16 +131,15 @@ def check_labels(labels: Tensor, logits: Tensor) -> None:
 
 
 def tell(missing: Tensor, on_missing: OnMissing | None) -> None:
-    """Say for which images there was no gradient: to ``on_missing``, or as a warning."""
+    """Report the images without a gradient to ``on_missing``, or as a warning."""
     count = int(missing.sum())
     if on_missing is not None:
         on_missing(missing)
     elif count:
         warnings.warn(
-            f"the model gave no gradient (0, or not finite) for {count} of {len(missing)} images, "
-            "which therefore were not attacked, or not in every step: that they withstand it "
-            "shows nothing. Does the model round, detach or saturate? An attack without gradients "
-            "can tell",
+            f"the model gave no gradient (0, or not finite) for {count} of {len(missing)} images. "
+            "They skipped the attack, or some of its steps: that they withstand it shows nothing. "
+            "Does the model round, detach or saturate? An attack without gradients can tell",
             GradientWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Attacks stronger than PGD, which look for the smallest change, through foolbox (an extra)."""
+"""Attacks stronger than PGD, which look for the smallest change; they need foolbox (an extra)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ def minimum_norm(
     steps: int = 50,
     on_missing: OnMissing | None = None,
 ) -> Tensor:
-    """The smallest change by which the model errs, where one within the budget is found.
+    """The smallest change that makes the model err, where it is within the budget.
 
-    L∞ by FMN, L2 by DDN (foolbox's FMN for L2 stays far from the boundary of a linear model). Draws
-    have no part, but where the gradient is 0. A change beyond the budget is cut back to it; images
-    that the model then has right come back as they were. The model, and images for which it gives
-    no gradient, are treated as by :func:`robust.adversarial.pgd`.
+    L∞ uses FMN, L2 uses DDN (foolbox's FMN for L2 stays far from the boundary of a linear model).
+    Larger changes are projected onto the budget; images that the model then still classifies
+    correctly are returned unchanged. Everything else is as in :func:`robust.adversarial.pgd`.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K).
@@ -75,13 +74,13 @@ def minimum_norm(
 
 
 class _Watched(nn.Module):
-    """The model as foolbox sees it: it takes float32, and notes where there is no gradient.
+    """The model as foolbox sees it: it takes float32, and records where there is no gradient.
 
     Args:
         model: images (N, 3, H, W) to logits (N, K).
-        labels: of the images, which foolbox asks about all at once.
+        labels: of the images; foolbox runs all of them in each forward.
         dtype: what the model takes.
-        missing: bool (N,), where there was no gradient; a copy is gone on with.
+        missing: bool (N,), where there is no gradient so far; a copy is extended.
         flat: whether the attack follows the cross-entropy, which is flat where the model is sure.
     """
 
@@ -114,10 +113,10 @@ class _Watched(nn.Module):
 
 
 def check_foolbox() -> None:
-    """Refuse what needs the extra ``adversarial`` where it is not installed.
+    """Require the extra ``adversarial``.
 
     Raises:
-        InputError: naming the extra.
+        InputError: it is not installed.
     """
     if importlib.util.find_spec("foolbox") is None:
         raise InputError("this attack needs foolbox: pip install 'robust-asr[adversarial]'")

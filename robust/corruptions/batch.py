@@ -38,13 +38,13 @@ KINDS: dict[str, Corruption] = {
 FIXED = frozenset(
     ["defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression"]
 )
-"""The kinds in which chance has no part."""
+"""The deterministic kinds."""
 
 SMALLEST = 16
-"""Least side in pixels: the widest disk must fit into half of an image and its reflection."""
+"""Smallest side in pixels: the widest disk must fit into half of an image and its reflection."""
 
 _AT_ONCE = 2_000_000
-"""Values worked on at a time, 16 MB in double precision: memory does not grow with the batch."""
+"""Values processed at a time, 16 MB in double precision: memory does not grow with the batch."""
 
 
 def corrupt(
@@ -59,28 +59,28 @@ def corrupt(
 ) -> Tensor:
     """One of the 15 standard corruptions of images (Hendrycks and Dietterich, arXiv 1903.12261).
 
-    What is drawn for an image depends on seed, kind, severity, draw and the image's index, on
-    nothing else: equal whatever the batch and its order. The work is done on the CPU in double
-    precision, so that any device gets the same bits. Grey levels are rounded, where the published
-    generator cuts off; ImageNet-C was saved as JPEG of quality 85 afterwards, and frost is drawn
-    (:func:`robust.corruptions.weather.frost`): figures are near the published sets', not theirs.
+    An image's draws depend only on seed, kind, severity, draw and its index, whatever the batch.
+    The work is done on the CPU in double precision, so that every device gets the same bits.
+    Results are close to the published sets, not equal: grey levels are rounded, which the published
+    generator truncates; ImageNet-C was saved as JPEG of quality 85; frost textures are drawn
+    (:func:`robust.corruptions.weather.frost`).
 
     Args:
         images: uint8 (N, 3, H, W), 16×16 pixels or larger.
         kind: a name in :data:`KINDS`, such as "gaussian_noise".
         severity: 1, 2, 3, 4 or 5.
-        indices: what names each image in its split: (N,) whole numbers, or names.
+        indices: one whole number or name per image, which its draws follow.
         seed: of the draws.
         draw: index of the draw, where each image is corrupted several times.
-        table: "32" or "224", the side of the images for which the figures were published; None for
-            the nearer one.
+        table: "32" or "224", the image side for which strengths were published; None for the nearer
+            one.
 
     Returns:
         uint8 (N, 3, H, W), on the images' device.
 
     Raises:
-        InputError: another dtype, shape or severity, an unknown kind or table, not as many indices
-            as images, or an index or seed that is no whole number.
+        InputError: another dtype, shape or severity, an unknown kind or table, another number of
+            indices than images, or an index or seed that is no whole number.
     """
     _check_images(images)
     severity = check_severity(severity)

@@ -19,7 +19,7 @@ def defocus_blur(images: Tensor, figures: tuple[float, float], draws: Draws) -> 
 
     Args:
         images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
-        figures: the disk's radius, and σ of the Gaussian that softens its edge, in pixels.
+        figures: the disk's radius and σ of the Gaussian that softens its edge, in pixels.
         draws: not used.
     """
     return filtered(images, _disk(*figures), border="reflect")
@@ -31,9 +31,9 @@ _disk = functools.cache(disk)
 def glass_blur(images: Tensor, figures: tuple[float, int, int], draws: Draws) -> Tensor:
     """A Gaussian blur, pixels scattered over their neighbourhood, and the blur again.
 
-    Scattering goes through the pixels from the last to the first; each takes the value of a pixel
-    up to ``reach`` before it or ``reach`` - 1 after it in either direction. The published code
-    means to swap the two, but writes the same value twice; its data sets hold what is done here.
+    Pixels are visited from the last to the first. Each takes the value of a pixel up to ``reach``
+    before it or ``reach`` - 1 after it in either direction. The published code intends a swap but
+    writes the same value twice; its data sets were made like this.
 
     Args:
         images: see above.
@@ -62,10 +62,10 @@ def _gaussian(images: Tensor, sigma: float) -> Tensor:
 
 
 def motion_blur(images: Tensor, figures: tuple[int, float], draws: Draws) -> Tensor:
-    """Half of a Gaussian along a line, in a direction drawn from 45° above to 45° below the right.
+    """Half of a Gaussian along a line, in a direction drawn from -45° to 45° off the right.
 
-    The published generator calls ImageMagick for it; the filter here is by the same definition
-    (:func:`robust.corruptions.sparse_filters.streak`), in double precision instead of 16 bits.
+    The published generator calls ImageMagick; this filter has the same definition
+    (:func:`robust.corruptions.sparse_filters.streak`) in double precision instead of 16 bits.
 
     Args:
         images: see above.
@@ -110,7 +110,7 @@ def zoom_blur(images: Tensor, figures: tuple[float, int], draws: Draws) -> Tenso
 def enlarged(images: Tensor, factor: float) -> Tensor:
     """The middle of each image, bilinearly enlarged to its size: (N, C, H, W) to the same.
 
-    As ``scipy.ndimage.zoom`` of order 1 on the cut-out middle, then cut to size.
+    Like ``scipy.ndimage.zoom`` of order 1 on the cropped middle, then cropped to size.
     """
     size = images.shape[2:]
     # Rounded: 1.1 * 10 is 11.000000000000002, whose ceiling is not meant.

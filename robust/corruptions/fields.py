@@ -21,7 +21,7 @@ def plasma(side: int, decay: float, draws: Draws) -> Tensor:
     """A periodic cloud for each image by the diamond-square algorithm, float64 (N, side, side).
 
     Points half-way between known ones are their mean plus noise; each halving divides the noise by
-    ``decay`` squared. Stretched to [0, 1].
+    ``decay`` squared. Values are stretched to [0, 1].
 
     Args:
         side: a power of two.
@@ -62,7 +62,7 @@ def frost_texture(number: int, side: int) -> Tensor:
     standard deviation about 0.13, as photographs of frost have. The published corruption uses such
     photographs, which are not part of this project.
 
-    It is kept and shared by all callers: not to be changed in place.
+    The result is cached: do not change it in place.
 
     Args:
         number: from 0 to TEXTURES - 1.

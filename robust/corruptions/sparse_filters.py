@@ -37,10 +37,10 @@ def filtered(images: Tensor, weights: Sequence[Weight], *, border: str) -> Tenso
 
 
 def disk(radius: float, softening: float) -> list[Weight]:
-    """The weights of an even disk whose edge is softened by a small Gaussian.
+    """The weights of a uniform disk whose edge is softened by a small Gaussian.
 
-    The kernel is 17×17, or of the radius above 8, and its softening reflects at the border, as the
-    published one's: of radius 8 and 10, which reach the border, the sum is 1.013 and 1.011, else 1.
+    The kernel is 17×17, larger for radii above 8. As in the published one the softening reflects at
+    the kernel's border: radius 8 and 10 reach it, and their weights sum to 1.013 and 1.011, not 1.
 
     Args:
         radius: in pixels.

@@ -21,16 +21,16 @@ _LUMA = (0.299, 0.587, 0.114)
 def snow(
     images: Tensor, figures: tuple[float, float, float, float, int, float, float], draws: Draws
 ) -> Tensor:
-    """Flakes blown downwards, seen also upside down, on a picture that pales.
+    """Flakes blown downwards, and once more upside down, on a paler picture.
 
-    Motion blur as in :func:`robust.corruptions.blur.motion_blur`, where the published generator
+    The motion blur is that of :func:`robust.corruptions.blur.motion_blur`; the published generator
     calls ImageMagick.
 
     Args:
         images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
-        figures: mean and standard deviation of the flakes' brightness; how far they are enlarged;
-            the brightness from which they show; radius and σ of their motion blur in pixels; the
-            share of the picture that does not pale.
+        figures: mean and standard deviation of the flakes' brightness; their enlargement; the
+            brightness from which they show; radius and σ of their motion blur in pixels; the share
+            of the picture that does not pale.
         draws: of the flakes and of the wind.
     """
     mean, deviation, zoom, threshold, radius, sigma, kept = figures
@@ -46,9 +46,9 @@ def snow(
 def frost(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> Tensor:
     """A piece of a frost texture laid over the picture: kept · x + added · texture.
 
-    Drawn: the textures are not the published photographs of frost but drawn by code
-    (:func:`robust.corruptions.fields.frost_texture`), so figures for this kind are no match for
-    published ones. Tables say "frost: drawn".
+    The textures are drawn by code (:func:`robust.corruptions.fields.frost_texture`), not the
+    published photographs, so results of this kind cannot be compared with published ones. Tables
+    say "frost: drawn".
 
     Args:
         images: see above.

@@ -1,4 +1,4 @@
-"""What every metric asks of its images."""
+"""Checks of the images that a metric takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from asr_core.errors import InputError
 
 TOLERANCE = 1e-5
-"""How far outside [0, 1] a value may be: float round trips give such as -3e-8."""
+"""How far outside [0, 1] a value may be: float round trips give values like -3e-8."""
 
 
 def checked(images: Tensor, *, smallest: int = 1, name: str = "images") -> Tensor:
@@ -16,8 +16,8 @@ def checked(images: Tensor, *, smallest: int = 1, name: str = "images") -> Tenso
 
     Args:
         images: (N, 3, H, W), floating point, in [0, 1].
-        smallest: the least height and width that the metric can do with.
-        name: what to call them in messages.
+        smallest: the smallest height and width that the metric can take.
+        name: of the images, in messages.
 
     Raises:
         InputError: another shape or dtype, images too small, NaN, infinity, or values out of range.

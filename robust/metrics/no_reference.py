@@ -1,4 +1,4 @@
-"""What images are like by themselves: blur, edge energy, variation, and spread over draws."""
+"""Metrics without a reference: blur, edge energy, variation, and spread over draws."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from robust.metrics.checks import checked, luminance
 
 
 def blur(images: Tensor) -> Tensor:
-    """Perceptual blur: how little of the edges is lost by blurring again; 0 sharp, 1 blurred.
+    """Perceptual blur: how little an image loses when it is blurred again; 0 sharp, 1 blurred.
 
     Args:
         images: (N, 3, H, W) in [0, 1], at least 4 pixels high and wide.
 
     Returns:
-        (N,), float64. An image of one colour has no edges to lose and gives 1.
+        (N,), float64. An image of one colour has no edges and gives 1.
 
     Raises:
         InputError: as in :func:`robust.metrics.checks.checked`.

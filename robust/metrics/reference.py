@@ -75,7 +75,7 @@ def ms_ssim(images: Tensor, reference: Tensor) -> Tensor:
 
 
 def ssim_and_ms_ssim(images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`ssim` and :func:`ms_ssim` for little more than the cost of one: they share a scale."""
+    """:func:`ssim` and :func:`ms_ssim` at little more than the cost of one: they share a scale."""
     x, y = checked_pair(images, reference, smallest=WINDOW)
     weights = torch.tensor(SCALE_WEIGHTS[: scales(min(x.shape[2:]))], dtype=x.dtype)
     weights = weights / weights.sum()

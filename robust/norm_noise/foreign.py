@@ -20,7 +20,7 @@ NOISE = "noise"
 
 
 class ForeignImages:
-    """As many foreign images as a batch has of its own: noise, or another data set's.
+    """Foreign images for a batch, as many as its own: noise, or another data set's.
 
     Args:
         name: "noise" for independent U(0, 1) pixels, or a data set by name or folder, from whose

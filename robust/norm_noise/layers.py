@@ -1,7 +1,7 @@
-"""Which layers normalise, and the affine map that each applies last.
+"""The norm layers of a model, and the affine map that each applies last.
 
-A norm layer's output is y = w ⊙ x̂ + b. Where ASR gates the layer its weight and bias read as vγ and
-vβ (``torch.nn.utils.parametrize``), so that w and b here are always the *effective* ones.
+A norm layer's output is y = w ⊙ x̂ + b. Under ASR its weight and bias read as vγ and vβ
+(``torch.nn.utils.parametrize``), so that w and b here are always the *effective* ones.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ NORM_LAYERS: tuple[type[nn.Module], ...] = (
 )
 """Every layer whose output is an affine map of normalised features."""
 
-# torchvision's and timm's subclasses whose own forward ends in the plain affine map, by the name of
-# the class that owns the forward: other subclasses may add an activation, and are refused.
+# Subclasses of torchvision and timm whose own forward ends in the plain affine map, by the name of
+# the class that defines the forward. Others may add an activation, and are refused.
 _PLAIN_AFFINE = ("FrozenBatchNorm2d", "LayerNorm", "LayerNorm2d", "GroupNorm", "GroupNorm1")
 
 
 def norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn.Module]:
-    """The norm layers of ``model`` by dotted name; those inside ASR gates are not the model's own.
+    """The norm layers of ``model`` by dotted name, without those inside ASR gates.
 
-    A layer that has two names appears once, under the first.
+    A layer with two names appears once, under the first.
 
     Args:
         model: any module.
@@ -45,7 +45,7 @@ def norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn
             ``callable(module, name) -> bool``, one or several; None for all.
 
     Raises:
-        TargetError: one of ``layers`` means no norm layer; the known ones are listed.
+        TargetError: one of ``layers`` matches no norm layer; the known ones are listed.
     """
     gates = tuple(f"{name}." for name, m in model.named_modules() if isinstance(m, Gate))
     found = {
@@ -58,7 +58,7 @@ def norm_layers(model: nn.Module, layers: Targets | None = None) -> dict[str, nn
     patterns = [layers] if isinstance(layers, str) or callable(layers) else list(layers)
     chosen: set[str] = set()
     for pattern in patterns:
-        matched = {name for name, module in found.items() if _means(pattern, module, name)}
+        matched = {name for name, module in found.items() if _matches(pattern, module, name)}
         if not matched:
             raise TargetError(str(unknown_name("norm layer", str(pattern), list(found))))
         chosen |= matched
@@ -83,7 +83,7 @@ def require_norm_layers(model: nn.Module, layers: Targets | None = None) -> dict
     return found
 
 
-def _means(pattern: str | Predicate, layer: nn.Module, name: str) -> bool:
+def _matches(pattern: str | Predicate, layer: nn.Module, name: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) if isinstance(pattern, str) else pattern(layer, name)
 
 

@@ -1,7 +1,7 @@
-"""The noises and how strong they are: named, frozen descriptions, read from and written as text.
+"""The noises and their strengths, as frozen records.
 
-``severity.text`` is what a command line or a CSV holds (``parse_severity(noise, text)`` reads it
-back); ``severity.label`` is what a table or a picture shows.
+``severity.text`` is the form of command lines and CSV files, which ``parse_severity(noise, text)``
+reads; ``severity.label`` is for tables and pictures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Severity(abc.ABC):
     @property
     @abc.abstractmethod
     def is_control(self) -> bool:
-        """Whether this is a control and not an attack: by construction it disturbs nothing."""
+        """Whether it changes nothing by construction: a control, not an attack."""
 
     @property
     def by_chance(self) -> bool:

@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Severity] = {
     "random": RandomNoise(None),
     "batch": BatchNoise(4),
 }
-"""What ``--noise`` alone trains under: pairs that the IEBN paper published, and a batch of four."""
+"""The severity of a noise that is given without one: published by IEBN, or a batch of four."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class TrainNoise:
         mix: "noise", or a data set whose images are the foreign ones; None for none.
 
     Raises:
-        InputError: noise images as companions: the companions are the step's other images. A mix
-            without batch noise, of an unknown kind, or in a batch that has no half.
+        InputError: noise images as companions, which in training are the step's other images; or a
+            mix without batch noise, of an unknown kind, or in a batch of odd size.
     """
 
     severity: Severity | None = None
@@ -81,7 +81,7 @@ class TrainNoise:
         return {"noise": severity.noise, "severity": severity.text, **mixed}
 
     def batch_size(self, given: int | None = None) -> dict[str, int]:
-        """The ``batch_size`` of a recipe, as a keyword: batch noise's, or ``given``, or none.
+        """The recipe's ``batch_size`` as a keyword: that of batch noise, or ``given``, or nothing.
 
         Raises:
             InputError: batch noise, and ``given`` too.
@@ -96,7 +96,7 @@ class TrainNoise:
         return {"batch_size": self.severity.size - foreign}
 
     def setting(self) -> dict[str, dict[str, str]]:
-        """What a run records beside its recipe; nothing without noise."""
+        """What a run records beside its recipe; empty without noise."""
         noise = self.as_dict()
         return {} if noise is None else {"noise": noise}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import io
 import itertools
 import threading
@@ -12,16 +13,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from asr_core.errors import InputError
 from robust.environment import environment
-from robust.style.folder import AttackFolder
-from robust.style.outcome import AttackResult
+from robust.report.table import Table
+from robust.style.folder import METRICS, AttackFolder
 from robust.style.parallel import map_in_order, one_thread_each
 from robust.style.plan import AttackPlan
+from robust.style.report import answers, table
 from robust.style.results import Results, Row
 from robust.style.run import Output, StyleAttack
 from robust.style.samples import Samples
@@ -31,6 +35,55 @@ from styletransfer.images.read import PathLike, find_images, read_images
 from styletransfer.losses.perceptual import PerceptualLoss
 
 _QUICK_PICTURES = ("astronaut", "astronaut-face", "cat", "coffee")
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """Numbers, the answer and the pictures of an attack; a notebook shows it as its table.
+
+    Attributes:
+        summary: means with 95 % intervals and verdicts, as in ``summary.json``.
+        grid: some of the pictures, a row per network and noise.
+        skipped: unreadable files in folders of images, and why.
+        folder: that the run was written to; None for none.
+        measurements: the text of ``metrics.csv`` where there is no folder.
+    """
+
+    summary: dict[str, Any]
+    grid: Image.Image
+    skipped: dict[str, str]
+    folder: AttackFolder | None = None
+    measurements: str = ""
+
+    @property
+    def table(self) -> Table:
+        """The means: a row per norm variant, noise and severity."""
+        return table(self.summary)
+
+    @property
+    def answers(self) -> dict[str, list[str]]:
+        """Sentences that answer ``summary["question"]``, by situation (clean, attacked)."""
+        return answers(self.summary)
+
+    def frame(self) -> Any:
+        """Every measurement as a pandas DataFrame, with the columns of ``metrics.csv``.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise InputError("frame() needs pandas: pip install 'robust-asr[notebook]'") from None
+        source = io.StringIO(self.measurements)
+        return pandas.read_csv(
+            source if self.folder is None else self.folder.path / METRICS,
+            keep_default_na=False,
+            na_values={"draw": [""], "value": ["nan"]},
+        )
+
+    def _repr_html_(self) -> str:
+        return self.table.html()
 
 
 @dataclass(frozen=True)

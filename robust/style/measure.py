@@ -1,4 +1,4 @@
-"""Every number that is taken of one stylised picture."""
+"""The metrics of one stylised picture."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TITLES = {
 
 
 def output_measures(outputs: Tensor, content: Tensor, loss: PerceptualLoss) -> dict[str, Tensor]:
-    """Measures of ``outputs`` (K, 3, H, W), by themselves and against their one ``content``.
+    """Losses and no-reference metrics of ``outputs`` (K, 3, H, W), stylised from one ``content``.
 
-    ``content`` is (1, 3, H, W); all in [0, 1]. Gives (K,) by metric.
+    ``content`` is (1, 3, H, W); all in [0, 1]. Returns (K,) by metric.
     """
     terms = loss(outputs, content)
     plain = {n: METRICS[n] for n in METRICS if METRICS[n].kind == "no-reference"}

@@ -17,6 +17,7 @@ from asr_core.data.images import rgb
 from asr_core.errors import InputError
 from asr_core.saving.exclusive import exclusive
 from robust.device import choose_device
+from robust.report.grid import picture_of
 from styletransfer import inference
 from styletransfer.images.names import unique_names
 from styletransfer.images.read import PathLike, find_images, read_images, write_image
@@ -123,9 +124,7 @@ def stylize(
             read = read_images(each, on_skip=on_skip, max_pixels=max_pixels, size=size)
             given = (image for _, image in read)
         for image in given:
-            values = inference.stylize(network, image[None].to(target))[0]
-            levels = (values * 255).round().byte().permute(1, 2, 0)
-            found.append(Image.fromarray(levels.cpu().numpy()))
+            found.append(picture_of(inference.stylize(network, image[None].to(target))[0]))
     return found[0] if isinstance(images, Image.Image) else found
 
 

@@ -1,4 +1,4 @@
-"""Measurements: written to a tidy CSV as they come, kept small enough to summarise."""
+"""Measurements: streamed to a tidy CSV, and means kept for the summary."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Treatment(NamedTuple):
 
 
 class Results:
-    """Takes rows in, streams them to a CSV, and keeps one mean per (cell, metric, seed, image).
+    """Streams rows to a CSV, and keeps one mean per (treatment, metric, seed, image).
 
-    Memory grows with the number of images by a few numbers each, never by pictures.
+    Memory grows by a few numbers per image, never by pictures.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -57,7 +57,7 @@ class Results:
         self._images: dict[str, None] = {}
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Write ``rows`` and count them in."""
+        """Write ``rows`` and add them to the means."""
         for row in rows:
             cells = [*row[:7], _text(row.value), *row[8:]]
             self._writer.writerow([csv_cell(str(cell)) for cell in cells])

@@ -1,4 +1,4 @@
-"""Every network on one picture, clean and under each severity, and the numbers of the outputs."""
+"""Every network on one picture, clean and under each severity, with the metrics of its outputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Output(NamedTuple):
 
 
 class StyleAttack:
-    """An :class:`AttackPlan` made ready: networks loaded and fused. One thread at a time.
+    """An :class:`AttackPlan` with its networks loaded and fused; for one thread at a time.
 
     Args:
         plan: what to do.
@@ -95,12 +95,12 @@ class StyleAttack:
             yield
 
     def rows(self, name: str, image: Tensor, *, on_output: Callable[[Output], None]) -> list[Row]:
-        """Stylise one image with every network, attack, and measure.
+        """Stylise one image with every network, clean and under noise, and measure.
 
         Args:
-            name: of the image; draws of noise follow it.
+            name: of the image, which the draws of noise follow.
             image: (3, size, size) in [0, 1].
-            on_output: called with every stylised picture; what it raises stops the image.
+            on_output: called with every stylised picture; an exception from it stops the image.
         """
         with torch.inference_mode():
             return list(self._rows_of(name, image[None].to(self._device), on_output))

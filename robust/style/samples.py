@@ -1,15 +1,12 @@
-"""The pictures of a run that its grid shows: a few, whatever the number of images."""
+"""The few pictures of a run that its grid shows."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from PIL import Image
 from torch import Tensor
 
 from robust.norm_noise import Severity
-from robust.style.grid import draw_grid
+from robust.report.grid import Label, Picture, draw_grid, picture_of
 from robust.style.plan import AttackPlan
 from robust.style.run import Output
 
@@ -33,13 +30,13 @@ class Samples:
         self._shown: list[Severity] = list(plan.severities)
         if not every_severity:
             self._shown = _spread_out(attacks or list(plan.severities), _MOST_ATTACKED)
-        self._contents: dict[str, Tensor] = {}
-        self._outputs: dict[tuple[str, str, Severity | None], Tensor] = {}
+        self._contents: dict[str, Image.Image] = {}
+        self._outputs: dict[tuple[str, str, Severity | None], Image.Image] = {}
 
     def content(self, name: str, image: Tensor) -> None:
         """Take a content image (3, H, W)."""
         if len(self._contents) < _MOST_IMAGES:
-            self._contents[name] = image
+            self._contents[name] = picture_of(image)
 
     def output(self, output: Output) -> None:
         """Take an output if the grid shows it."""
@@ -49,31 +46,23 @@ class Samples:
             and output.draw == 0
             and (output.severity is None or output.severity in self._shown)
         ):
-            picture = (output.picture[0].cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-            self._outputs[output.image, output.norm, output.severity] = picture
+            key = output.image, output.norm, output.severity
+            self._outputs[key] = picture_of(output.picture[0])
 
     def draw(self, *, title: str, footnote: str) -> Image.Image:
         """The grid: content, then each variant clean and attacked; one column an image."""
         names = list(self._contents)
-        rows: list[Any] = [("content", [_picture(self._contents[name]) for name in names])]
+        rows: list[tuple[Label, list[Picture]]] = [("content", list(self._contents.values()))]
         for norm in self._plan.norms:
             for severity in (None, *self._shown):
                 label = "clean" if severity is None else f"{severity.noise}, {severity.label}"
                 rows.append(
                     (
                         (NORM_TITLES.get(norm, norm), label),
-                        [_picture(self._outputs.get((name, norm, severity))) for name in names],
+                        [self._outputs.get((name, norm, severity)) for name in names],
                     )
                 )
         return draw_grid(rows, column_labels=names, title=title, footnote=footnote)
-
-
-def _picture(values: Tensor | None) -> Image.Image | None:
-    if values is None:
-        return None
-    if values.is_floating_point():
-        values = (values.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
 
 
 def _spread_out(severities: list[Severity], most: int) -> list[Severity]:

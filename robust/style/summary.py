@@ -1,4 +1,4 @@
-"""What a run says: means with intervals, and the answer to the question that it was made for."""
+"""The summary of a run: means with intervals, and the answer to its question."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUESTION = (
     "(a gate frozen at its initial value, learning nothing)?"
 )
 WEIGHTY = ("content_loss", "style_loss", "blur", f"ssim_{TO_IN}")
-"""The metrics of the table and the verdicts; the CSV has them all."""
+"""The metrics of the table and the verdicts; the CSV has all of them."""
 
 _CANDIDATE, _RIVALS = "bn+asr", ("bn", "bn+const")
 ATTACKED = "attacked"

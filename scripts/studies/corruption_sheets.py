@@ -18,7 +18,7 @@ from torch import Tensor
 from asr_core.data.photographs import PHOTOGRAPHS, pixels
 from asr_core.saving.files import atomic_path
 from robust.corruptions import KINDS, SEVERITIES, TABLES, corrupt
-from robust.style.grid import Label, Picture, draw_grid
+from robust.report.grid import Label, Picture, draw_grid
 
 CELLS = {"32": 96, "224": 112}
 """Side of a picture on the sheet, by the side of the image in pixels."""

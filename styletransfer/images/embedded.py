@@ -1,4 +1,4 @@
-"""Photographs that ship with scikit-image, split for good: what trains never tests.
+"""Photographs that ship with scikit-image, split once: none both trains and tests.
 
 Nothing is downloaded. Images are float32 tensors (3, H, W) in [0, 1].
 """

@@ -1,4 +1,4 @@
-"""Image files as a sequence that opens each when it is asked for: thousands fit into any memory."""
+"""Image files as a sequence that reads each on access, so that thousands fit into memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ _KEPT = 32
 class LazyImages(Sequence[Tensor]):
     """The images that ``paths`` name, each float32 (3, H, W) in [0, 1].
 
-    A bad file in a folder is skipped and reported: at once where its header shows it, otherwise
-    when it is first asked for; then the next good one stands in for it, always the same one, so
-    that equal draws of indices still give equal images. A bad file given by its own name is an
-    error.
+    A bad file in a folder is skipped and reported: at once where its header shows it, otherwise on
+    first access. Then the next good file takes its place, always the same one, so that equal
+    indices give equal images. A bad file given by its own name is an error.
 
     Args:
         paths: files and folders, as :func:`styletransfer.images.read.find_images` takes them.

@@ -1,4 +1,4 @@
-"""Images of the user's: files and folders to tensors, one at a time, and tensors to files."""
+"""Image files and folders to tensors, one at a time, and tensors to files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_image(
     if pixels.ndim == 2:
         return _cropped(_plane(pixels, height, width), size, crop).expand(3, -1, -1).contiguous()
     image = torch.empty(3, height, width)
-    for channel in range(3):  # one at a time: a large photograph never stands in float three times
+    for channel in range(3):  # one at a time: a large photograph is never in float three times
         image[channel] = _plane(pixels[:, :, channel], height, width)
     return _cropped(image, size, crop)
 
@@ -71,14 +71,15 @@ def read_image(
 def find_images(
     paths: PathLike | Iterable[PathLike], *, on_skip: Note = lambda path, reason: None
 ) -> list[Path]:
-    """The files that ``paths`` name: files as given, folders by their content, sorted.
+    """The files that ``paths`` name; those of folders sorted.
 
-    Subfolders are searched; hidden files and folders are left out. A file named twice comes once.
-    Nothing is opened, so what is found need not be an image. Links in folders are not followed.
+    Subfolders are searched, without hidden files and folders and without following links. A file
+    named twice comes once. Nothing is opened, so that a file need not be an image.
 
     Args:
         paths: files and folders, or links to them.
-        on_skip: called with the path and the reason for what is in a folder and no regular file.
+        on_skip: called with the path and the reason for entries of a folder that are no regular
+            files.
 
     Raises:
         InputError: no path at all, one that does not exist, or a folder without files.
@@ -96,10 +97,10 @@ def read_images(
     crop: bool = False,
     on_note: Note | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Read files and folders of images as a stream: one image is in memory at a time.
+    """Read files and folders of images as a stream, with one image in memory at a time.
 
-    A bad file in a folder is skipped and reported; a bad file given by its own name is an error,
-    found before the first image is decoded where the header shows it.
+    A bad file in a folder is skipped and reported. A bad file given by its own name is an error,
+    raised before the first image is decoded where the header shows it.
 
     Args:
         paths: files and folders, as :func:`find_images` takes them.
@@ -107,8 +108,8 @@ def read_images(
         max_pixels, min_side, size, crop, on_note: as in :func:`read_image`.
 
     Returns:
-        An iterator of (name, float32 (3, H, W) in [0, 1]). The names are the files' stems, made
-        unique by their folders where needed, and can name output files.
+        An iterator of (name, float32 (3, H, W) in [0, 1]). Names are the files' stems, made unique
+        by their folders where needed; they are fit for output files.
 
     Raises:
         InputError: as :func:`find_images` and :func:`read_image`; or no file could be used.

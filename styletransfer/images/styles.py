@@ -1,4 +1,4 @@
-"""A style by name or file: one rule for every command that takes ``--style``."""
+"""A style by name or file, one rule for all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from styletransfer.images.read import read_image
 def style_image(name_or_path: str, *, size: int = 256) -> tuple[str, Tensor]:
     """The style ``name_or_path`` as (name, (3, H, W) in [0, 1]), its shorter side ``size``.
 
-    A known name is drawn by code; anything else is read as a file and named by its stem, or by the
-    whole file name where the stem is a known name of another picture.
+    A known name is drawn by code. Anything else is read as a file and named by its stem, or by its
+    whole name where the stem is the name of a drawn style.
 
     Raises:
         InputError: neither a known name nor a readable image.

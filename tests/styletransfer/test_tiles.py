@@ -48,7 +48,7 @@ def pieces(made: nn.Module) -> list[tuple[int, ...]]:
     ("norm", "upsample"), [("in", "nearest"), ("bn", "nearest"), ("in", "bilinear"),
     ("bn", "bilinear"), ("bn+asr", "bilinear")],
 )  # fmt: skip
-@pytest.mark.parametrize("blocks", [0, 2])
+@pytest.mark.parametrize("blocks", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_tiles_join_without_a_seam(norm: str, upsample: str, blocks: int) -> None:
     made = network(norm, blocks=blocks, upsample=upsample)
     x = images(2, 3, 132, 200 if blocks else 100)
@@ -74,7 +74,7 @@ def test_a_smaller_margin_shows(monkeypatch: pytest.MonkeyPatch, upsample: str) 
         assert (in_tiles(made, x, memory=1) - made(x)).abs().max() > 1e-9
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(4, 45), st.integers(4, 45), st.sampled_from(["in", "bn"]))
 def test_any_size(rows: int, columns: int, norm: str) -> None:
     made, x = network(norm, blocks=0), images(1, 3, 4 * rows, 4 * columns)
@@ -114,11 +114,11 @@ def peak(made: nn.Module, side: int) -> int:
     return most
 
 
-@pytest.mark.parametrize("norm", ["in", "bn+asr"])
-@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize(
+    ("norm", "folded"),
+    [("in", False), pytest.param("bn+asr", False, marks=pytest.mark.slow), ("bn+asr", True)],
+)
 def test_memory_is_bounded(norm: str, folded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if norm == "in" and folded:
-        return
     made = StyleNetwork(norm, width=16, blocks=0).eval()
     if folded:
         made = fold_network(made)

@@ -73,7 +73,7 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @click.option(
     "--granularity",
     type=Named("granularity", names.GRANULARITIES),
-    help="What random noise is drawn for.  [layer; classify: sample]",
+    help="What random noise is drawn for.  [sample]",
 )
 @click.option(
     "--phase",

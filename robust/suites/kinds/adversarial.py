@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,36 +35,33 @@ class Kind:
     Attributes:
         norm: "linf" or "l2".
         standard: the customary bound, for images of 32 and of 224 pixels.
-        by_chance: whether it starts at random.
+        by_chance: whether repeats differ: it starts at random.
     """
 
     norm: str
     standard: dict[str, Fraction]
-    by_chance: bool
+    by_chance: bool = False
 
 
 _LINF = {"32": Fraction(8, 255), "224": Fraction(4, 255)}
 _L2 = {"32": Fraction(1, 2), "224": Fraction(1, 2)}
 
 ATTACKS = {
-    "fgsm-linf": Kind("linf", _LINF, by_chance=False),
+    "fgsm-linf": Kind("linf", _LINF),
     "pgd-linf": Kind("linf", _LINF, by_chance=True),
     "pgd-l2": Kind("l2", _L2, by_chance=True),
 }
 
-STRONG = {"pgd+fmn-linf": ("linf", _LINF), "pgd+ddn-l2": ("l2", _L2)}
-"""The attacks of the stronger suite: norm and bounds."""
+STRONG = {"pgd+fmn-linf": Kind("linf", _LINF), "pgd+ddn-l2": Kind("l2", _L2)}
+"""The attacks of the stronger suite."""
 
 STRONG_STEPS = 100
 
 
-@SUITES.register("adversarial")
-class Adversarial(Suite):
-    """FGSM and PGD with full knowledge of the model, bounds in units of images in [0, 1].
+class _Attacks(Suite):
+    """Attacks with full knowledge of the model, at the bounds customary for the images' size.
 
-    The bounds are those customary for the size of the images: L∞ 8/255 (224 pixels: 4/255), L2 0.5.
-    PGD takes 10 steps from a start drawn for each image. A pass of FGSM costs about four clean
-    ones, a pass of PGD about 31.
+    Bounds are in units of images in [0, 1]: L∞ 8/255 (224 pixels: 4/255), L2 0.5.
 
     Args:
         options: data, seed and repeats (of PGD's starts) are taken from it.
@@ -73,19 +70,24 @@ class Adversarial(Suite):
         InputError: severities are given: the bounds are fixed.
     """
 
-    name = "adversarial"
+    attacks: ClassVar[dict[str, Kind]]
+    shares: ClassVar[tuple[Fraction, ...]]
 
     def __init__(self, options: SuiteOptions) -> None:
-        _check_no_severities(options)
+        if options.severities:
+            raise InputError(
+                f"severities {', '.join(options.severities)}: the bounds of the adversarial suites "
+                "are fixed, for comparison; for others call robust.adversarial.pgd"
+            )
         self.table = table_for(options.data.image_size, options.data.image_size)
         self._options = options
 
     def conditions(self) -> list[Condition]:
-        """Attack by attack, each from a quarter of its bound to the whole."""
+        """Attack by attack, each from the mildest bound to the whole."""
         return [
             Condition(name, _text(share * kind.standard[self.table]), repeat)
-            for name, kind in ATTACKS.items()
-            for share in SHARES
+            for name, kind in self.attacks.items()
+            for share in self.shares
             for repeat in range(self._options.repeats if kind.by_chance else 1)
         ]
 
@@ -98,33 +100,67 @@ class Adversarial(Suite):
         indices: Tensor,
         labels: Tensor,
     ) -> Answers:
-        """The logits for the attacked images, and which of them gave no gradient."""
-        kind = ATTACKS[condition.kind]
+        """The logits for the attacked images, and for which of them there was no gradient."""
+        kind = self.attacks[condition.kind]
         budget = Budget(kind.norm, float(Fraction(str(condition.severity))))
-        missing = torch.zeros_like(labels, dtype=torch.bool)
+        named: Tensor | list[str] = indices
         if kind.by_chance:
-            moved = pgd(
-                model,
-                images,
-                labels,
-                budget=budget,
-                steps=STEPS,
-                indices=[f"{index}/{condition.repeat}" for index in indices.tolist()],
-                seed=self._options.seed,
-                on_missing=missing.copy_,
-            )
-        else:
-            moved = fgsm(model, images, labels, budget=budget, on_missing=missing.copy_)
+            named = [f"{index}/{condition.repeat}" for index in indices.tolist()]
+        missing = torch.zeros_like(labels, dtype=torch.bool)
+        moved = self._moved(condition, model, images, labels, budget, named, missing)
         return Answers(model(moved), missing)
 
+    def _moved(
+        self,
+        condition: Condition,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        budget: Budget,
+        indices: Tensor | list[str],
+        missing: Tensor,
+    ) -> Tensor:
+        """The attacked images; ``missing`` takes those for which there was no gradient."""
+        if condition.kind.startswith("fgsm"):
+            return fgsm(model, images, labels, budget=budget, on_missing=missing.copy_)
+        return pgd(
+            model,
+            images,
+            labels,
+            budget=budget,
+            steps=STEPS,
+            indices=indices,
+            seed=self._options.seed,
+            on_missing=missing.copy_,
+        )
+
     def settings(self) -> dict[str, Any]:
-        """Seed, repeats, the loss, PGD's steps and the standard bounds."""
+        """Seed, data, the loss and PGD's steps."""
         return {
             "seed": self._options.seed,
-            "repeats": self._options.repeats,
             "data": self._options.data.name,
             "loss": LOSS,
             "pgd_steps": STEPS,
+        }
+
+
+@SUITES.register("adversarial")
+class Adversarial(_Attacks):
+    """FGSM and PGD at parts of the bound.
+
+    PGD takes 10 steps from a start drawn for each image. A pass of FGSM costs about four clean
+    ones, a pass of PGD about 31.
+    """
+
+    name = "adversarial"
+    attacks = ATTACKS
+    shares = SHARES
+
+    def settings(self) -> dict[str, Any]:
+        """Also repeats, PGD's step size and the standard bounds."""
+        return {
+            **super().settings(),
+            "repeats": self._options.repeats,
             "pgd_step_size": f"2.5 epsilon / {STEPS}",
             "standard_epsilon": {
                 name: _text(kind.standard[self.table]) for name, kind in ATTACKS.items()
@@ -143,81 +179,52 @@ class Adversarial(Suite):
 
 
 @SUITES.register("adversarial-strong")
-class AdversarialStrong(Suite):
+class AdversarialStrong(_Attacks):
     """The worst of two attacks at the standard bounds: PGD, and on what withstands it, another.
 
     The second is :func:`robust.adversarial.minimum_norm`, FMN for L∞ and DDN for L2. A pass costs
     31 clean ones, and 300 for the share of images that withstand PGD.
 
-    Args:
-        options: data and seed are taken from it.
-
     Raises:
-        InputError: severities are given: the bounds are fixed; or foolbox is not installed.
+        InputError: foolbox is not installed.
     """
 
     name = "adversarial-strong"
+    attacks = STRONG
+    shares = (Fraction(1),)
 
     def __init__(self, options: SuiteOptions) -> None:
-        _check_no_severities(options)
+        super().__init__(options)
         check_foolbox()
-        self.table = table_for(options.data.image_size, options.data.image_size)
-        self._options = options
 
-    def conditions(self) -> list[Condition]:
-        """Both norms."""
-        return [
-            Condition(name, _text(standard[self.table])) for name, (_, standard) in STRONG.items()
-        ]
-
-    def apply(
+    def _moved(
         self,
         condition: Condition,
         model: nn.Module,
         images: Tensor,
-        *,
-        indices: Tensor,
         labels: Tensor,
-    ) -> Answers:
-        """The logits for the attacked images, and on which an attack had no gradient."""
-        budget = Budget(STRONG[condition.kind][0], float(Fraction(str(condition.severity))))
-        seed = self._options.seed
-        missing = torch.zeros_like(labels, dtype=torch.bool)
-        moved = pgd(
-            model,
-            images,
-            labels,
-            budget=budget,
-            steps=STEPS,
-            indices=indices,
-            seed=seed,
-            on_missing=missing.copy_,
-        )
-        logits: Tensor = model(moved)
-        left = logits.argmax(1) == labels
-        if left.any():
+        budget: Budget,
+        indices: Tensor | list[str],
+        missing: Tensor,
+    ) -> Tensor:
+        moved = super()._moved(condition, model, images, labels, budget, indices, missing)
+        withstood = model(moved).argmax(1) == labels
+        if withstood.any():
             second: list[Tensor] = []
-            moved[left] = minimum_norm(
+            moved[withstood] = minimum_norm(
                 model,
-                images[left],
-                labels[left],
+                images[withstood],
+                labels[withstood],
                 budget=budget,
                 steps=STRONG_STEPS,
                 on_missing=second.append,
             )
-            missing[left] |= second[0]
-            logits = model(moved)
-        return Answers(logits, missing)
+            missing[withstood] |= second[0]
+        return moved
 
     def settings(self) -> dict[str, Any]:
-        """Seed, the loss, and the numbers of steps."""
-        return {
-            "seed": self._options.seed,
-            "data": self._options.data.name,
-            "loss": LOSS,
-            "pgd_steps": STEPS,
-            "second_steps": STRONG_STEPS,
-        }
+        """Also the steps of the second attack."""
+        return {**super().settings(), "second_steps": STRONG_STEPS}
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
         """What severity means."""
@@ -226,14 +233,6 @@ class AdversarialStrong(Suite):
             f"({STEPS} steps) fails, and then FMN or DDN ({STRONG_STEPS} steps, by foolbox) fails "
             "too; with full knowledge of the model"
         ]
-
-
-def _check_no_severities(options: SuiteOptions) -> None:
-    if options.severities:
-        raise InputError(
-            f"severities {', '.join(options.severities)}: the bounds of the adversarial suites "
-            "are fixed, for comparison; for others call robust.adversarial.pgd"
-        )
 
 
 def _text(bound: Fraction) -> str:

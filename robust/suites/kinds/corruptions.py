@@ -25,14 +25,14 @@ from robust.suites.suite import SUITES, Suite, SuiteOptions
 MEAN, MCE, TO_TWIN = "mean error", "mCE", "mCE relative to the plain twin"
 
 FROST = "drawn"
-"""What tables say of frost: its textures are not the published photographs."""
+"""What tables say about frost: its textures are not the published photographs."""
 
 
 @SUITES.register("corruptions")
 class Corruptions(Suite):
-    """Each corruption at each severity, on images as uint8, as :func:`robust.corruptions.corrupt`.
+    """Each corruption at each severity (:func:`robust.corruptions.corrupt`).
 
-    Kinds in which chance has no part have one pass a severity, the others ``repeats``.
+    Deterministic kinds take one pass per severity, the others ``repeats``.
 
     Args:
         options: data, seed, repeats, severities ("1" to "5", none for all) and baseline are taken
@@ -91,7 +91,7 @@ class Corruptions(Suite):
         }
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
-        """The figure over all corruptions of each variant, and what frost is."""
+        """Each variant's figure over all corruptions, and the origin of frost."""
         twin = self._options.baseline
         baseline = [g for g in groups if any(r.meta.get("name") == twin for r in g.results)]
         said = [
@@ -145,11 +145,11 @@ def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
 
 
 def score(results: Sequence[SuiteResult], *, baseline: Sequence[SuiteResult] = ()) -> Score:
-    """The figure that stands for the suite on networks that differ in their training seed alone.
+    """One figure for the suite, over networks that differ only in their training seed.
 
-    With a baseline it is the mCE relative to that plain twin; without one, on ImageNet's test split
-    at the figures for 224 pixels and all severities, the mCE against AlexNet's published errors;
-    elsewhere, where no such figures were published, the mean error.
+    With a baseline it is the mCE relative to that plain twin. Without one it is the mCE relative to
+    AlexNet's published errors where those apply (ImageNet's test split, strengths for 224 pixels,
+    all severities), else the mean error.
 
     Raises:
         InputError: no results, or results of other suites, severities or settings.
@@ -193,6 +193,6 @@ def _check_alike(results: Sequence[SuiteResult]) -> None:
         first = results[0]
         if dict(result.settings) != dict(first.settings) or result.cells() != first.cells():
             raise InputError(
-                f"{first.meta.get('name')} and {result.meta.get('name')} were corrupted otherwise "
-                f"({dict(first.settings)} and {dict(result.settings)}); run them alike"
+                f"{first.meta.get('name')} and {result.meta.get('name')} were corrupted under "
+                f"other settings ({dict(first.settings)} and {dict(result.settings)}); use the same"
             )

@@ -27,8 +27,8 @@ BATCHES = (
     BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(4, "noise"),
     BatchNoise(1),
 )  # fmt: skip
-"""Batch noise of a run that names no severity, from mild to strong, the control last. It begins at
-a larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
+"""The default severities of batch noise, from mild to strong, the control last. They begin at a
+larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
 
 
 @SUITES.register("norm-noise")
@@ -38,10 +38,10 @@ class NormNoise(Suite):
     - constant: one pass a pair (Na, Nb), on running statistics.
     - random: the draws of an image follow its index ("sample", as if each image were tested in a
       forward of its own), or are one for all images of a pass ("layer", "channel").
-    - batch: each pass deals the images under test into batches of n by chance. So every image has
-      n - 1 companions, the other images of its batch, and is itself theirs: a pass costs as much
-      as a clean one. With companions "noise" each image has n - 1 noise images of its own, and a
-      pass costs n clean ones. n = 1 is the control in which BatchNorm is InstanceNorm.
+    - batch: each pass deals the images under test into batches of n by chance. The images of a
+      batch are each other's companions, so that a pass costs as much as a clean one. With noise
+      images as companions each image has n - 1 of its own, and a pass costs n clean ones. n = 1 is
+      the control, in which BatchNorm equals InstanceNorm.
 
     Args:
         options: data, seed, repeats, noise, severities and granularity are taken from it.

@@ -1,10 +1,11 @@
-"""The suite "norm-statistics": clean images, and each choice of what batch norms normalise by.
+"""The suite "norm-statistics": clean images on each kind of batch-norm statistics.
 
-A network that was trained under noise collected its running statistics under it. Tested clean it
-can therefore fail for its statistics alone; what it learned shows on the batch's statistics, or on
-re-estimated ones. Those are of training images augmented as in training, so that of a clean-trained
-network they are its running ones again: the black borders of padded crops alone move statistics
-far. Test images have none, and on their batch's statistics a network can fail for that alone.
+A network that was trained under noise collected its running statistics under it, and can fail on
+clean images for that reason alone. What it learned shows on the batch's statistics or on
+re-estimated ones. Those are estimated from training images with the augmentation of training, so
+that a clean-trained network gets its running statistics back: the black borders of padded crops
+alone move them far. Test images have no borders, so batch statistics of test images can make a
+network fail, too.
 """
 
 from __future__ import annotations
@@ -39,11 +40,10 @@ ESTIMATED_FROM = 16 * BATCH
 
 @SUITES.register("norm-statistics")
 class NormStatistics(Suite):
-    """Clean images on running, batch and re-estimated statistics: the train phase's test.
+    """Clean images on running, batch and re-estimated statistics: the test of the train phase.
 
-    A split of fewer than ``BATCH`` images is one batch.
-
-    Batches are dealt by chance, since images of one class in a row would be a noise of their own.
+    Batches are dealt by chance, since images of one class in a row would be a noise of their own. A
+    split of fewer than ``BATCH`` images is one batch.
 
     Args:
         options: data, seed and repeats are taken from it; repeats deal the batches anew.
@@ -69,10 +69,10 @@ class NormStatistics(Suite):
         ]
 
     def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
-        """The statistics in place; re-estimated ones take one pass over their images.
+        """The condition's statistics; re-estimated ones take one pass over their images.
 
         Raises:
-            InputError: the model has no norm layer, whose statistics could be others.
+            InputError: the model has no norm layer.
         """
         require_norm_layers(model)
         if condition.statistics == REESTIMATED:

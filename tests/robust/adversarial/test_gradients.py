@@ -67,7 +67,10 @@ def accuracy(model, images, labels):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("factor", [100, 1e4, 1e8, 1e20, 1e-4, 1e-12])
+@pytest.mark.parametrize(
+    "factor",
+    [100, *(pytest.param(f, marks=pytest.mark.slow) for f in (1e4, 1e8, 1e-4)), 1e20, 1e-12],
+)
 def test_the_scale_of_the_logits_hides_nothing(norm, factor):
     """Scaled logits have the same classes, so that the same images are within reach."""
     model, images, labels = mostly_right()
@@ -286,7 +289,9 @@ def steep(after=None):
     return model
 
 
-@pytest.mark.parametrize("name", ["adversarial", "adversarial-strong"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("adversarial", marks=pytest.mark.slow), "adversarial-strong"]
+)
 def test_results_and_tables_say_where_there_was_no_gradient(name, tmp_path):
     given, shown = data(), []
     for label, model in (

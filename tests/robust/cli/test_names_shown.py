@@ -22,8 +22,8 @@ from tiny_runs import PLAIN, make_known, train
 import styletransfer.zoo
 from robust.cli import main
 from robust.report import escape
+from robust.report.grid import draw_grid
 from robust.stripes.page import panels, save
-from robust.style.grid import draw_grid
 from robust.suites.report import write_report
 from robust.suites.suite import SUITES, SuiteOptions
 

@@ -96,7 +96,7 @@ def test_number_of_scales(small, expected):
     assert scales(small) == expected
 
 
-@pytest.mark.parametrize("size", [176, 161, 95, 48, 21])
+@pytest.mark.parametrize("size", [pytest.param(176, marks=pytest.mark.slow), 161, 95, 48, 21])
 def test_ms_ssim_is_piqs(size):
     # where a side is odd, piq pads the other end of it: hence the flips
     x, y = photos(size).double(), disturbed(photos(size)).double()

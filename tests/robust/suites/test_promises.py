@@ -14,7 +14,10 @@ from asr_core.data import MemorySplit
 from robust.norm_noise import parse_severity
 from robust.suites import SUITES, Answers, SuiteOptions, run_suite
 
-NAMES = SUITES.names()
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == "adversarial-strong"))
+    for name in SUITES.names()
+]
 CHEAP = ["corruptions", "norm-noise", "norm-statistics"]
 """Suites of one forward pass a condition; those of the others are counted in their own tests."""
 
@@ -75,7 +78,9 @@ def values(model):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fails_at", [None, 1, 2, 5])
+@pytest.mark.parametrize(
+    "fails_at", [None, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5))]
+)
 def test_the_model_is_as_it_was_also_after_an_exception(name, fails_at):
     """The first batch under a condition fails, or a later one; of norm-statistics the second batch
     is one that statistics are estimated from."""
@@ -178,7 +183,7 @@ class Watched(Seen):
         return logits
 
 
-@pytest.mark.parametrize("name", [*CHEAP, "adversarial"])
+@pytest.mark.parametrize("name", [*CHEAP, pytest.param("adversarial", marks=pytest.mark.slow)])
 def test_neither_images_nor_logits_are_kept(name):
     """With six times the batches no more tensors are alive at once."""
     most = []

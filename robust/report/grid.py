@@ -156,7 +156,7 @@ class _Page:
     def _cell(self, picture: Picture) -> Image.Image:
         if picture is None:
             return self._missing()
-        image = picture if isinstance(picture, Image.Image) else _image(picture)
+        image = picture if isinstance(picture, Image.Image) else picture_of(picture)
         scale = self.cell / max(image.size)
         size = [max(1, round(side * scale)) for side in image.size]
         image = image.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
@@ -191,7 +191,12 @@ class _Page:
             page.paste(bar.transpose(Image.Transpose.ROTATE_90), (self.pad, self.tops[run[0]]))
 
 
-def _image(values: Tensor) -> Image.Image:
+def picture_of(values: Tensor) -> Image.Image:
+    """An image (3, H, W) in [0, 1] as a PIL image of 8 bits; values outside are clamped.
+
+    Raises:
+        InputError: another shape, or no floating point.
+    """
     if values.dim() != 3 or values.shape[0] != 3 or not values.is_floating_point():
         raise InputError(
             f"a picture is a {values.dtype} tensor of shape {tuple(values.shape)}. "

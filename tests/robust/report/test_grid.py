@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asr_core.errors import InputError
-from robust.style.grid import GROUP_COLOURS, draw_grid
+from robust.report.grid import GROUP_COLOURS, draw_grid
 
 
 def solid(colour, size=(20, 20)):
