@@ -10,26 +10,6 @@
 Nothing is imported before a name is used: ``robust --help`` answers without torch.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from robust.api import attack, noise, stylize, stylize_files
-
-__all__ = ["attack", "noise", "stylize", "stylize_files"]
-
-
-def __getattr__(name: str) -> Any:
-    """A name of the API, imported with torch on first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from robust import api
-
-    value = getattr(api, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

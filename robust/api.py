@@ -1,4 +1,7 @@
-"""The Python API, for notebooks: what the commands do, as functions of ``robust``."""
+"""The Python API, for notebooks: ``robust.attack`` and ``robust.noise``.
+
+``robust.stylize`` is in :mod:`robust.style.pictures`.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,6 @@ from robust.norm_noise import Noise, Severity, parse_severity
 from robust.norm_noise.severity import Value
 from robust.style.job import AttackJob, AttackResult
 from robust.style.options import attack_job
-from robust.style.pictures import stylize, stylize_files
-
-__all__ = ["attack", "noise", "stylize", "stylize_files"]
 
 P = ParamSpec("P")
 

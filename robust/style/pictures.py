@@ -48,17 +48,22 @@ class Stylised:
     speed: dict[str, float] | None = None
 
 
-class StylizeOptions(TypedDict, total=False):
-    """The options of :func:`stylize`."""
+class NetworkOptions(TypedDict, total=False):
+    """Which network, and where it computes: see :func:`stylize`."""
 
     style: str
     norm: str
     train_seed: int
     model: PathLike | None
     fused: bool
+    device: str
+
+
+class StylizeOptions(NetworkOptions, total=False):
+    """The options of :func:`stylize`."""
+
     size: int | None
     max_pixels: int
-    device: str
     on_skip: OnSkip
 
 
@@ -111,8 +116,7 @@ def stylize(
     in_memory = any(isinstance(each, Tensor | Image.Image) for each in listed)
     if size is not None and in_memory:
         raise InputError(f"size {size} is for files; resize pictures in memory beforehand")
-    target = choose_device(device)
-    network = _opened(style, norm, train_seed, model, fused, target)
+    network, target = _opened(style, norm, train_seed, model, fused, device)
     if isinstance(images, Tensor):
         return inference.stylize(network, images.to(target))
     found = []
@@ -132,18 +136,13 @@ def stylize_files(
     images: Sequence[PathLike],
     out: PathLike,
     *,
-    style: str = "mosaic",
-    norm: str = "bn+asr",
-    train_seed: int = 0,
-    model: PathLike | None = None,
-    fused: bool = False,
-    size: int | None = None,
     suffix: str = "png",
-    max_pixels: int = MAX_PIXELS,
-    device: str = "cpu",
     overwrite: bool = False,
     on_written: Callable[[Path], None] = lambda path: None,
     on_skip: OnSkip = lambda path, reason: None,
+    size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    **options: Unpack[NetworkOptions],
 ) -> Stylised:
     """Stylise files and folders, one picture in memory at a time, into the folder ``out``.
 
@@ -153,8 +152,8 @@ def stylize_files(
         suffix: "png" or "jpg".
         overwrite: whether pictures that exist are replaced.
         on_written: called with each picture's file.
-        style, norm, train_seed, model, fused, size, max_pixels, device, on_skip: as in
-            :func:`stylize`; with ``fused`` the speed is measured too.
+        on_skip, size, max_pixels, options: as in :func:`stylize`; with ``fused`` the speed is
+            measured, too.
 
     Raises:
         InputError: as :func:`stylize`; or a picture exists already, or another process holds
@@ -170,9 +169,8 @@ def stylize_files(
     if existing and not overwrite:
         exist = "exists" if len(existing) == 1 else f"and {len(existing) - 1} more exist"
         raise InputError(f"{existing[0]} {exist} already; choose another folder, or overwrite")
-    target = choose_device(device)
-    network = _opened(style, norm, train_seed, model, fused, target)
-    instance = new_twin(network, norm="in").to(target) if fused else None
+    network, device = _opened(**options)
+    instance = new_twin(network, norm="in").to(device) if options.get("fused") else None
     written: list[str] = []
     skipped: dict[str, str] = {}
     speed: dict[str, float] | None = None
@@ -185,7 +183,7 @@ def stylize_files(
         try:
             for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
                 file = folder / f"{name}.{suffix}"
-                batch = image[None].to(target)
+                batch = image[None].to(device)
                 write_image(file, inference.stylize(network, batch)[0])
                 written.append(str(file))
                 if instance is not None and speed is None:
@@ -198,17 +196,18 @@ def stylize_files(
 
 
 def _opened(
-    style: str,
-    norm: str,
-    train_seed: int,
-    model: PathLike | None,
-    fused: bool,
-    device: torch.device,
-) -> StyleNetwork:
+    style: str = "mosaic",
+    norm: str = "bn+asr",
+    train_seed: int = 0,
+    model: PathLike | None = None,
+    fused: bool = False,
+    device: str = "cpu",
+) -> tuple[StyleNetwork, torch.device]:
+    target = choose_device(device)
     if model is None:
         model = select(shipped(), style=style, norm=norm, seed=train_seed)[0].path
-    network = load_network(Path(model))[0].to(device)
-    return inference.fold_network(network) if fused else network
+    network = load_network(Path(model))[0].to(target)
+    return (inference.fold_network(network) if fused else network), target
 
 
 def _speed(instance: StyleNetwork, fused: StyleNetwork, images: Tensor) -> dict[str, float]:
