@@ -16,16 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from asr_core.errors import InputError
+from robust.stats.answer import Answer, answer_to, in_words
 from robust.stats.intervals import NO_INTERVAL, Interval
 
 DRAWS = 4000
 _AT_ONCE = 2_000_000
 """Resampled values held at a time, so that memory does not grow with the number of samples."""
-
-MORE = "more accurate"
-LESS = "less accurate"
-NO_DIFFERENCE = "no difference seen"
-CANNOT_TELL = "cannot tell (one seed, one sample)"
 
 
 @dataclass(frozen=True)
@@ -36,14 +32,14 @@ class Comparison:
         difference: accuracy of A minus that of B, with its interval, in [-1, 1].
         seeds: number of training seeds that were paired.
         samples: number of samples.
-        answer: "more accurate", "less accurate", "no difference seen" or "cannot tell (…)".
+        answer: to the claim that A is more accurate.
         sentence: the answer with its numbers in percentage points, for people.
     """
 
     difference: Interval
     seeds: int
     samples: int
-    answer: str
+    answer: Answer
     sentence: str
 
 
@@ -88,13 +84,16 @@ def bootstrap_interval(
     return Interval(mean, float(low), float(high), over)
 
 
-def compare(a: ArrayLike, b: ArrayLike, *, names: tuple[str, str]) -> Comparison:
+def compare(
+    a: ArrayLike, b: ArrayLike, *, names: tuple[str, str], margin: float | None = None
+) -> Comparison:
     """Compare A and B on the same seeds and samples.
 
     Args:
         a: (S, n), how right A is about each sample, in [0, 1]: 1 and 0, or shares of repeats.
         b: (S, n), B, trained with the same seeds, on the same samples.
         names: of A and B, for the sentence.
+        margin: accuracies nearer than this, in [0, 1], count as equivalent; None for no margin.
 
     Raises:
         InputError: other shapes, or values that are not in [0, 1].
@@ -109,27 +108,18 @@ def compare(a: ArrayLike, b: ArrayLike, *, names: tuple[str, str]) -> Comparison
         if values.size and not ((values >= 0) & (values <= 1)).all():
             raise InputError(f"{name} has answers outside [0, 1]")
     interval = bootstrap_interval(first - second)
-    answer = _answer(interval)
-    return Comparison(
-        interval,
-        first.shape[0],
-        first.shape[1],
+    narrow = None if margin is None else bootstrap_interval(first - second, level=0.9)
+    answer = answer_to(interval, narrow=narrow, margin=margin or 0)
+    sentence = in_words(
         answer,
-        f"{_words(answer, *names)} {in_points(interval, answer)}",
+        interval,
+        claim=f"{names[0]} is more accurate than {names[1]}",
+        contrary=f"{names[0]} is less accurate than {names[1]}",
+        decimals=2,
+        scale=100,
+        unit=" points",
     )
-
-
-def in_points(interval: Interval, answer: str = "") -> str:
-    """A difference of accuracies as "1.20 points [0.30, 2.10]"; turned round for "less"."""
-    sign = -1 if answer == LESS else 1
-    mean = 100 * sign * interval.mean
-    if interval.low is None or interval.high is None:
-        return f"{mean:.2f} points on one seed and one image"
-    low, high = sorted((100 * sign * interval.low, 100 * sign * interval.high))
-    note = "" if interval.over == "seeds and images" else f", {interval.over}"
-    # adding 0.0 turns -0.0 into 0.0
-    mean, low, high = (round(value, 2) + 0.0 for value in (mean, low, high))
-    return f"{mean:.2f} points [{low:.2f}, {high:.2f}]{note}"
+    return Comparison(interval, first.shape[0], first.shape[1], answer, sentence)
 
 
 def _resampled(values: np.ndarray, draws: int, chance: np.random.Generator) -> np.ndarray:
@@ -147,19 +137,3 @@ def _resampled(values: np.ndarray, draws: int, chance: np.random.Generator) -> n
             for start in range(0, draws, step)
         ]
     ) / len(values)
-
-
-def _answer(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return CANNOT_TELL
-    if interval.low > 0:
-        return MORE
-    return LESS if interval.high < 0 else NO_DIFFERENCE
-
-
-def _words(answer: str, a: str, b: str) -> str:
-    if answer in (MORE, LESS):
-        return f"{a} is {answer} than {b} by"
-    if answer == CANNOT_TELL:
-        return f"cannot tell whether {a} is more accurate than {b}:"
-    return f"no difference seen between {a} and {b}:"

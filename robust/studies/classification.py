@@ -21,6 +21,7 @@ from robust.bench.speed import in_turns
 from robust.bench.training_cost import inference
 from robust.models.files import open_model
 from robust.report.table import Table
+from robust.stats.answer import answer_to, in_words
 from robust.stats.intervals import mean_interval
 from robust.studies.command import train_missing
 from robust.studies.sections import put_section
@@ -163,14 +164,16 @@ def plus_minus(values: ArrayLike, *, sign: str = "") -> str:
 
 def verdict(top1: Mapping[str, NDArray[np.float64]], one: str, other: str) -> str:
     """A line on the difference of two variants, paired over seeds."""
-    gap = top1[one] - top1[other]
-    interval = mean_interval(gap[:, None])
-    said = f"- {TITLES[one]} against {TITLES[other]}: {plus_minus(gap, sign='+')} points"
-    if interval.low is None or interval.high is None:
-        return f"{said}; one seed cannot tell."
-    if interval.low > 0:
-        return f"{said}: more accurate."
-    return f"{said}: " + ("less accurate." if interval.high < 0 else "no difference seen.")
+    gap = mean_interval((top1[one] - top1[other])[:, None])
+    words = in_words(
+        answer_to(gap),
+        gap,
+        claim=f"{TITLES[one]}: more accurate than {TITLES[other]}",
+        contrary=f"{TITLES[one]}: less accurate than {TITLES[other]}",
+        decimals=2,
+        unit=" points",
+    )
+    return f"- {words}."
 
 
 def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -> str:

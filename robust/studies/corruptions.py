@@ -31,12 +31,12 @@ from robust.studies.sections import put_section
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
 from robust.suites.condition import CLEAN, Condition
+from robust.suites.contrasts import contrasts
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
 from robust.suites.kinds.corruptions import TO_TWIN, score
 from robust.suites.subject import Subject, open_subject
 from robust.suites.tables import accuracy, caption, percent
-from robust.suites.verdicts import verdicts
 
 SECONDS = {"corruptions": 85, "adversarial": 40, "adversarial-strong": 50}
 """What each suite takes on a network, on one free core."""
@@ -241,9 +241,9 @@ def page(every: Cells, done: Cells, found: Mapping[str, list[SuiteResult]], *, c
         every=EVERY,
         chance=100 / classes,
     )
-    told = verdicts(attacked, situations_of=by_attack) + verdicts(strong, situations_of=by_attack)
+    told = contrasts(attacked, situations_of=by_attack) + contrasts(strong, situations_of=by_attack)
     parts = [about, error_table(corrupted)]
-    parts.append(said(verdicts(corrupted, situations_of=by_group), aloud=("clean", ALL)))
+    parts.append(said(contrasts(corrupted, situations_of=by_group), aloud=("clean", ALL)))
     parts += [attacks, attack_table(attacked, strong), said(told)]
     return "\n".join(parts)
 

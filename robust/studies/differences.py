@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from robust.report.table import Cell, Table
-from robust.stats.compare import NO_DIFFERENCE
+from robust.suites.contrasts import Contrast
 from robust.suites.tables import sentences
-from robust.suites.verdicts import Verdict
 
 
-def difference_table(found: Sequence[Verdict]) -> str:
+def difference_table(found: Sequence[Contrast]) -> str:
     """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
-    labels = list(dict.fromkeys(verdict.a for verdict in found))
+    labels = list(dict.fromkeys(v.a for v in found))
     rows: list[tuple[str | Cell, ...]] = []
     for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
         cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
@@ -22,30 +21,31 @@ def difference_table(found: Sequence[Verdict]) -> str:
     return Table(("situation", "against", *labels), rows, words=2).markdown()
 
 
-def _cell(verdict: Verdict | None) -> Cell:
+def _cell(contrast: Contrast | None) -> Cell:
     """Bold where the interval leaves 0 out."""
-    if verdict is None:
+    if contrast is None:
         return Cell("")
-    return Cell(difference(verdict), "" if verdict.comparison.answer == NO_DIFFERENCE else "best")
+    bold = contrast.comparison.answer.leaves_zero_out
+    return Cell(difference(contrast), "best" if bold else "")
 
 
-def difference(verdict: Verdict) -> str:
+def difference(contrast: Contrast) -> str:
     """The difference with its interval, in points."""
-    interval = verdict.comparison.difference
+    interval = contrast.comparison.difference
     mean = f"{100 * interval.mean:+.1f}"
     if interval.low is None or interval.high is None:
         return mean
     return f"{mean} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> str:
-    """Verdicts: all as a table, those on ASR in words.
+def said(found: Sequence[Contrast], *, aloud: Collection[str] | None = None) -> str:
+    """All contrasts as a table, those on ASR in words.
 
     Args:
-        found: the verdicts, of one suite or several.
+        found: the contrasts, of one suite or several.
         aloud: situations to put into words; None for all.
     """
-    seen = [v for v in found if v.comparison.answer != NO_DIFFERENCE]
+    seen = [v for v in found if v.comparison.answer.leaves_zero_out]
     seeds = max(v.comparison.seeds for v in found)
     whom = (
         f"paired over {seeds} seeds and the test images"
@@ -67,5 +67,5 @@ def said(found: Sequence[Verdict], *, aloud: Collection[str] | None = None) -> s
     rest = len(told) - len(differ)
     if rest:
         others = f"the other {rest} of {len(told)}" if differ else f"all {rest}"
-        blocks.append(f"\nIn {others} comparisons: no difference seen.")
+        blocks.append(f"\nInconclusive: {others} comparisons.")
     return "\n".join(blocks) + "\n"

@@ -12,18 +12,18 @@ from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
 from robust.report.progress import progress_bar
 from robust.report.table import Table
-from robust.stats.compare import MORE
+from robust.stats.answer import over_cases
 from robust.studies.command import train_missing
 from robust.studies.differences import difference, said
-from robust.studies.paper import Line, answer, put_lines
+from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
+from robust.suites.contrasts import contrasts
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
 from robust.suites.subject import Subject, open_subject
 from robust.suites.tables import accuracy, caption, percent, table
-from robust.suites.verdicts import verdicts
 from robust.sweep import Cell
 
 RECIPE, EPOCHS = "resnet11-embedded", 3
@@ -185,16 +185,16 @@ def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort
     """The section."""
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
-    parts = [about, TEST, table(attacked).markdown(), said(verdicts(attacked))]
+    parts = [about, TEST, table(attacked).markdown(), said(contrasts(attacked))]
     parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained)]
-    parts.append(said(verdicts(trained)))
+    parts.append(said(contrasts(trained)))
     return "\n".join(parts)
 
 
 def lines(attacked: Sequence[Cohort], trained: Sequence[Cohort]) -> list[Line]:
     """Does ASR regulate noise? Under each, attacked and trained: is it above the plain network?"""
     said = []
-    tests, trainings = verdicts(attacked), verdicts(trained)
+    tests, trainings = contrasts(attacked), contrasts(trained)
     for noise in [name for name in NOISES if name != "clean"]:
         under = " ".join(NOISES[noise][1:4:2])
         for found, claim, command in (
@@ -214,10 +214,9 @@ def lines(attacked: Sequence[Cohort], trained: Sequence[Cohort]) -> list[Line]:
             ),
         ):
             mine = [v for v in found if v.a.startswith("ASR")]
-            better = [v for v in mine if v.b == "plain" and v.comparison.answer == MORE]
-            against = [v for v in mine if v.b == "plain"]
+            answer = over_cases(v.comparison.answer for v in mine if v.b == "plain")
             told = "; ".join(f"{v.a} {difference(v)} against {v.b}" for v in mine)
-            said.append(Line("main text", claim, command, answer(len(better), len(against)), told))
+            said.append(Line("main text", claim, command, answer, told))
     return said
 
 

@@ -1,4 +1,4 @@
-"""The paper's supplementary, figure by figure: what makes it here, and was its claim seen?
+"""The paper's supplementary, figure by figure: what makes it here, and the answer to its claim.
 
 Each study says what it found in docs/paper.json; the first section of docs/RESULTS.md is a table
 of that.
@@ -25,14 +25,14 @@ class Line:
         shows: which, as "Fig. 6–13".
         claim: what the paper sees in it.
         command: makes it.
-        seen: whether the claim was seen, in a word or two.
+        answer: an :class:`~robust.stats.answer.Answer`; "" where there is no claim.
         found: the numbers.
     """
 
     shows: str
     claim: str
     command: str
-    seen: str
+    answer: str
     found: str
 
 
@@ -58,11 +58,11 @@ SETTINGS = (
 
 ABOUT = """## The paper's supplementary, figure by figure
 
-What makes each figure and table here, and whether its claim was seen: on embedded data, with small
-networks and few epochs, as the sections below say. "No" means not seen here; where an interval
-holds 0 that is no proof of the contrary.
+What makes each figure and table here, and the answer to its claim: on embedded data, with small
+networks and few epochs, as the sections below say. Inconclusive is no proof of the contrary: an
+interval holds 0, or the cases of a claim do not agree.
 """
-HEAD = ("paper", "claim", "command", "seen?", "found")
+HEAD = ("paper", "claim", "command", "answer", "found")
 
 
 def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
@@ -84,10 +84,5 @@ def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
     put_section(docs / "RESULTS.md", "paper", f"{ABOUT}\n{table.markdown()}")
 
 
-def answer(seen: int, of: int) -> str:
-    """Of ``of`` cases, the claim was seen in ``seen``."""
-    return "yes" if seen == of else "in part" if seen else "no"
-
-
 def _row(line: Line) -> tuple[str | Cell, ...]:
-    return line.shows, line.claim, Cell(line.command, "code"), Cell(line.seen, "best"), line.found
+    return line.shows, line.claim, Cell(line.command, "code"), Cell(line.answer, "best"), line.found

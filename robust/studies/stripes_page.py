@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from robust.report.table import Table
+from robust.stats.answer import Answer, over_cases
 from robust.stripes.measure import Convergence
-from robust.studies.paper import Line, answer
+from robust.studies.paper import Line
 
 STRIPED = 0.1
 """A layer has stripes below this score: images differ by less than a third of what channels do."""
@@ -148,7 +149,7 @@ def _row(found: Found) -> list[str]:
 
 
 def _said(line: Line) -> str:
-    return f"- {line.shows}, {line.claim}: **{line.seen}**; {line.found}."
+    return f"- {line.shows}, {line.claim}: **{line.answer}**; {line.found}."
 
 
 def _scales(found: Mapping[str, Found]) -> list[str]:
@@ -187,7 +188,7 @@ def _stripes(live: Sequence[Found]) -> Line:
         "Fig. 17–23",
         "a channel's attention is the same for every image (stripes)",
         "robust stripes RUN",
-        answer(len(whole), len(live)),
+        over_cases(each in whole for each in live),
         f"in {len(whole)} of {len(live)} networks all layers are striped; of all {len(layers)} "
         f"layers {sum(score < STRIPED for score in layers)} score below {STRIPED:g}, the median "
         f"one {statistics.median(layers):.2g}",
@@ -202,7 +203,7 @@ def _settling(shares: Sequence[float]) -> Line:
         "Fig. 6–9, 11–13",
         "most attention values have converged at the first decay of the learning rate",
         "robust train --record-attention; robust stripes RUN",
-        answer(len(settled), len(shares)),
+        over_cases(share >= SETTLED for share in shares),
         f"in {len(settled)} of {len(shares)} networks at least {SETTLED:.0%} of gates stay put "
         f"from it on{others}; what moves later does so at a tenth of the learning rate and less",
     )
@@ -215,7 +216,7 @@ def _weight_decay(shares: Sequence[float]) -> Line:
         "Fig. 11–13",
         "larger weight decay settles gates sooner",
         "robust train --weight-decay 4e-4 --record-attention",
-        "yes" if rises else "no",
+        Answer.SUPPORTED if rises else Answer.INCONCLUSIVE,
         f"settled at the first decay, from the least weight decay to the greatest: {listed}; one "
         "seed each",
     )
@@ -227,7 +228,7 @@ def _spatial(found: Found) -> Line:
         "Fig. 24",
         "spatial attention differs from image to image",
         "robust stripes RUN",
-        answer(sum(score >= STRIPED for score in scores), len(scores)),
+        over_cases(score >= STRIPED for score in scores),
         f"{found.title}: variance between six images over that between places, block by block: "
         + ", ".join(f"{score:.2g}" for score in scores),
     )

@@ -15,9 +15,9 @@ from PIL import Image
 
 from asr_core.saving.files import atomic_path
 from robust.norm_noise import NOISES
+from robust.stats.answer import Answer, answer_to, over_cases
 from robust.stats.intervals import Interval, mean_interval
-from robust.stats.verdict import CLOSER, FARTHER, NO_DIFFERENCE
-from robust.studies.paper import Line, answer, put_lines
+from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY
 from robust.style.report import markdown
@@ -63,7 +63,7 @@ def overview(summaries: dict[str, dict[str, Any]]) -> str:
     seen = [
         f"- {name}; {verdict['situation']}: {verdict['sentence']}"
         for name, verdict in distinct.values()
-        if verdict["answer"] != NO_DIFFERENCE
+        if answer_of(verdict).leaves_zero_out
     ]
     return (
         f"### In short\n\n{len(seen)} of {count} verdicts, single severities included, see a "
@@ -78,7 +78,6 @@ def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval])
         summaries: of the runs, by "STYLE, NOISE noise".
         blur: of BN under batch noise more than of IN, by style.
     """
-    seen = [style for style, gap in blur.items() if gap.low is not None and gap.low > 0]
     found = ", ".join(
         f"{style} {gap.mean:+.3f} [{gap.low:.3f}, {gap.high:.3f}]" for style, gap in blur.items()
     )
@@ -87,7 +86,7 @@ def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval])
             "Fig. 14–16",
             "under batch noise BN's pictures are blurrier than IN's",
             "robust attack --full --noise batch",
-            answer(len(seen), len(blur)),
+            over_cases(map(answer_to, blur.values())),
             f"more blur, all severities: {found}",
         )
     ]
@@ -102,25 +101,28 @@ def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval])
             f"than {rival.upper().replace('CONST', 'const')}: {counted(verdicts, rival)}"
             for rival in ("bn", "bn+const")
         )
-        closer = [v for v in verdicts if v["against"] == "bn" and v["answer"] == CLOSER]
-        against = [v for v in verdicts if v["against"] == "bn"]
         said.append(
             Line(
                 "Fig. 14–16" if noise == "batch" else "appendix G",
                 f"under {noise} noise ASR brings BN back to IN",
                 f"robust attack --full --noise {noise}",
-                answer(len(closer), len(against)),
+                over_cases(answer_of(v) for v in verdicts if v["against"] == "bn"),
                 f"closer to IN {found}",
             )
         )
     return said
 
 
+def answer_of(verdict: Mapping[str, Any]) -> Answer:
+    """The answer to a verdict of a ``summary.json``, by its numbers."""
+    return answer_to(Interval(*(verdict[key] for key in ("mean", "low", "high", "over"))))
+
+
 def counted(verdicts: Sequence[dict[str, Any]], rival: str) -> str:
     """Of the verdicts against ``rival``, how many see it closer, and how many farther."""
-    answers = [verdict["answer"] for verdict in verdicts if verdict["against"] == rival]
-    farther = answers.count(FARTHER)
-    return f"{answers.count(CLOSER)} of {len(answers)} verdicts" + (
+    answers = [answer_of(verdict) for verdict in verdicts if verdict["against"] == rival]
+    farther = answers.count(Answer.CONTRADICTED)
+    return f"{answers.count(Answer.SUPPORTED)} of {len(answers)} verdicts" + (
         f", farther {farther}" if farther else ""
     )
 

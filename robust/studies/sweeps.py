@@ -10,19 +10,17 @@ from asr_core.errors import InputError
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.sweep import Outcome, load_sweep, run_sweep
-from robust.sweep.claims import CANNOT_TELL, CONTRADICTED, NO_DIFFERENCE, SEEN
 
 SWEEPS = {
     "init": "Table 5: what ψ starts from (appendix C)",
     "delta": "Table 6: gates a position (appendix D)",
 }
-SAID = {SEEN: "yes", CONTRADICTED: "the contrary", NO_DIFFERENCE: "no", CANNOT_TELL: "cannot tell"}
 ABOUT = """## Sweeps: the start of ψ, and gates a position
 
 Made by `python scripts/studies/sweeps.py {arguments}`, which is `robust sweep init` and `robust
 sweep delta` with `--recipe {recipe} --epochs {epochs} --seeds {seeds} --precision bf16
 --channels-last`. Network and data are far smaller than the paper's, and the epochs far fewer:
-levels are not to be compared with the paper's, only the order within a row. An answer is "seen"
+levels are not to be compared with the paper's, only the order within a row. A claim is supported
 only if the paired differences over seeds leave 0 out, all comparisons of a claim together at 95 %;
 with {seeds} seeds that takes a large or a very steady difference."""
 
@@ -43,13 +41,13 @@ def page(outcomes: Sequence[Outcome], arguments: str) -> str:
 
 
 def lines(outcomes: Sequence[Outcome]) -> list[Line]:
-    """Each claim over all rows: was it seen?"""
+    """Each claim over all rows: the answer to it."""
     return [
         Line(
             SWEEPS[outcome.results.sweep.name].partition(":")[0],
             answer.claim.say,
             f"robust sweep {outcome.results.sweep.name}",
-            SAID[answer.answer],
+            answer.answer,
             answer.sentence,
         )
         for outcome in outcomes

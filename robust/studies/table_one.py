@@ -12,7 +12,8 @@ from robust.bench.measure import Row, bench, subject, variants
 from robust.bench.table_one import MODEL, TABLE_ONE
 from robust.report.progress import progress_bar
 from robust.report.table import Table
-from robust.studies.paper import Line, answer, put_lines
+from robust.stats.answer import over_cases
+from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 
 ABOUT = """## What attention costs at inference
@@ -60,27 +61,26 @@ def lines(found: Mapping[str, Sequence[Row]]) -> list[Line]:
     equal = [r for r in rows if r.paper and f"{r.parameters / 1e6:.2f}" == f"{r.paper[0]:.2f}"]
     printed = [row for row in rows if row.paper]
     slower = [row for row in live if row.ratio < 1 - EQUAL]
-    free = [row for row in fused if row.ratio > 1 - EQUAL]
     return [
         Line(
             "Table 1",
             "parameters of each network",
             "robust bench",
-            answer(len(equal), len(printed)),
+            over_cases(row in equal for row in printed),
             f"{len(equal)} of {len(printed)} as printed",
         ),
         Line(
             "Table 1",
             "live attention makes inference slower",
             "robust bench",
-            answer(len(slower), len(live)),
+            over_cases(row in slower for row in live),
             f"{len(slower)} of {len(live)} are slower than plain: {_range(live)} of its speed",
         ),
         Line(
             "Table 1",
             "ASR, fused, costs nothing",
             "robust bench",
-            answer(len(free), len(fused)),
+            over_cases(row.ratio > 1 - EQUAL for row in fused),
             f"{_range(fused)} of plain's speed; it is the plain network again",
         ),
     ]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from robust.norm_noise import parse_severity
+from robust.stats.closeness import Closeness, closeness_by_gap, closeness_by_similarity
 from robust.stats.intervals import mean_interval
-from robust.stats.verdict import Verdict, verdict_by_gap, verdict_by_similarity
 from robust.style.measure import TITLES, TO_IN
 from robust.style.results import CLEAN, Results, Treatment
 
@@ -62,7 +62,7 @@ def _mean(values: np.ndarray) -> dict[str, Any]:
     return asdict(mean_interval(values))
 
 
-def _verdicts(results: Results) -> list[tuple[str, str, Verdict]]:
+def _verdicts(results: Results) -> list[tuple[str, str, Closeness]]:
     """Clean, under each severity, and under all attacks of a noise together."""
     cells = results.cells()
     situations: dict[str, list[tuple[str, str]]] = {CLEAN: [(CLEAN, "")]}
@@ -89,19 +89,19 @@ def _verdicts(results: Results) -> list[tuple[str, str, Verdict]]:
 
 def _verdict(
     results: Results, metric: str, keys: list[tuple[str, str]], rival: str
-) -> Verdict | None:
+) -> Closeness | None:
     ours = _table(results, _CANDIDATE, metric, keys)
     theirs = _table(results, rival, metric, keys)
     names = ("IN", _CANDIDATE.upper(), _title(rival))
     if ours is None or theirs is None or ours.shape != theirs.shape:
         return None
     if metric.endswith(TO_IN):
-        return verdict_by_similarity(TITLES[metric], a=ours, b=theirs, names=names)
+        return closeness_by_similarity(TITLES[metric], a=ours, b=theirs, names=names)
     # What an attack should leave untouched is the clean IN network.
     reference = _table(results, "in", metric, [(CLEAN, "")])
     if reference is None or reference.shape != ours.shape:
         return None
-    return verdict_by_gap(TITLES[metric], reference=reference, a=ours, b=theirs, names=names)
+    return closeness_by_gap(TITLES[metric], reference=reference, a=ours, b=theirs, names=names)
 
 
 def _table(

@@ -9,10 +9,10 @@ from asr_core.saving.files import write_text
 from robust.report import escape
 from robust.report.table import Table
 from robust.suites.cohort import Cohort, cohorts
+from robust.suites.contrasts import contrasts
 from robust.suites.results import SuiteResult
 from robust.suites.suite import Suite
 from robust.suites.tables import caption, sentences, table, tidy_csv, unproved
-from robust.suites.verdicts import verdicts
 
 
 def shown(results: Sequence[SuiteResult], suite: Suite) -> tuple[Table, list[str]]:
@@ -50,4 +50,4 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
 
 
 def _said(groups: Sequence[Cohort], suite: Suite) -> list[str]:
-    return [*suite.notes(groups), *unproved(groups), *sentences(verdicts(groups))]
+    return [*suite.notes(groups), *unproved(groups), *sentences(contrasts(groups))]

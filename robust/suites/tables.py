@@ -11,7 +11,7 @@ from robust.stats.compare import bootstrap_interval
 from robust.stats.intervals import Interval
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
-from robust.suites.verdicts import Verdict
+from robust.suites.contrasts import Contrast
 
 CAPTION = "{what} in %, mean over training seeds and draws ± half of the 95 % interval over {over}"
 _COLUMNS = (
@@ -99,8 +99,8 @@ def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
     return CAPTION.format(what=what, over=" / ".join(overs)) + f"; {about}"
 
 
-def sentences(found: Sequence[Verdict]) -> list[str]:
-    """Verdicts as lines, by situation; what several have in common is said once."""
+def sentences(found: Sequence[Contrast]) -> list[str]:
+    """Contrasts as lines, by situation; what several have in common is said once."""
     lines = []
     for situation in dict.fromkeys((v.trained_under, v.situation) for v in found):
         under, what = situation

@@ -13,25 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.report import escape
+from robust.stats.answer import Answer, answer_to, in_all
 from robust.stats.intervals import Interval, mean_interval
 from robust.sweep.grid import FIGURES, Claim, Value
 from robust.sweep.results import Results
 
-SEEN = "seen"
-CONTRADICTED = "the contrary is seen"
-NO_DIFFERENCE = "no difference seen"
-CANNOT_TELL = "cannot tell (fewer than two seeds)"
-
 
 @dataclass(frozen=True)
-class Answer:
+class ClaimAnswer:
     """The answer to a claim in one row of the table, or over all rows.
 
     Attributes:
         claim: what was claimed.
         where: label of the row, or "all rows".
-        answer: "seen" if the better value is better than each of the others, "the contrary is
-            seen" if it is worse than one, "no difference seen", or that nothing can be told.
+        answer: supported if the better value is better than each of the others, contradicted if it
+            is worse than one, not tested with fewer than two seeds.
         differences: to each of the others, in points: better minus other.
         seeds: number of seeds that were paired.
         sentence: for people.
@@ -39,7 +35,7 @@ class Answer:
 
     claim: Claim
     where: str
-    answer: str
+    answer: Answer
     differences: dict[Value, Interval]
     seeds: int
     sentence: str
@@ -59,7 +55,7 @@ class Answer:
         }
 
 
-def answers(results: Results) -> list[Answer]:
+def answers(results: Results) -> list[ClaimAnswer]:
     """To each claim, first over all rows and then of each, where there are several.
 
     The rows are those of the table, not a sample of modules: over all rows their mean is taken in
@@ -76,37 +72,32 @@ def answers(results: Results) -> list[Answer]:
     return found
 
 
-def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float64]) -> Answer:
+def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float64]) -> ClaimAnswer:
     """From (columns, seeds)."""
     sweep = results.sweep
     involved = [sweep.columns.index(value) for value in (claim.better, *claim.than)]
     paired = values[involved][:, ~np.isnan(values[involved]).any(0)]  # (1 + others, seeds)
     seeds = paired.shape[1]
     if seeds < 2:
-        sentence = f"{where}: {CANNOT_TELL}"
-        return Answer(claim, where, CANNOT_TELL, {}, seeds, sentence)
+        sentence = f"{where}: {Answer.NOT_TESTED} (fewer than two seeds)"
+        return ClaimAnswer(claim, where, Answer.NOT_TESTED, {}, seeds, sentence)
     level = 1 - 0.05 / len(claim.than)
     gaps = {
         value: mean_interval((paired[0] - other)[:, None], level=level)
         for value, other in zip(claim.than, paired[1:], strict=True)
     }
-    if all(_ends(gap)[0] > 0 for gap in gaps.values()):
-        answer = SEEN
-    elif any(_ends(gap)[1] < 0 for gap in gaps.values()):
-        answer = CONTRADICTED
-    else:
-        answer = NO_DIFFERENCE
+    answer = in_all(map(answer_to, gaps.values()))
     axis = list(sweep.axes)[-1]
     against = "; ".join(
-        f"{gap.mean:+.2f} ± {_half(gap):.2f} against {sweep.label(axis, value)}"
+        f"{gap.plus_minus(2, sign='+')} against {sweep.label(axis, value)}"
         for value, gap in gaps.items()
     )
     figure = FIGURES[sweep.figures[0]]
     sentence = f"{where}: {answer}. {sweep.label(axis, claim.better)}: {against} ({figure}, points)"
-    return Answer(claim, where, answer, gaps, seeds, sentence)
+    return ClaimAnswer(claim, where, answer, gaps, seeds, sentence)
 
 
-def said(found: list[Answer], *, source: str = "Claim") -> str:
+def said(found: list[ClaimAnswer], *, source: str = "Claim") -> str:
     """A Markdown list: each claim, and its answers under it."""
     lines = []
     for answer in found:
@@ -115,14 +106,3 @@ def said(found: list[Answer], *, source: str = "Claim") -> str:
             lines.append(title)
         lines.append(f"    - {escape.markdown(answer.sentence)}")
     return "\n".join(lines)
-
-
-def _ends(gap: Interval) -> tuple[float, float]:
-    if gap.low is None or gap.high is None:
-        raise ArithmeticError("two seeds or more have an interval")
-    return gap.low, gap.high
-
-
-def _half(gap: Interval) -> float:
-    low, high = _ends(gap)
-    return (high - low) / 2

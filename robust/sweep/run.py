@@ -14,7 +14,7 @@ from asr_core.saving.exclusive import exclusive
 from asr_core.saving.files import write_json, write_text
 from asr_core.training import TrainConfig
 from robust.report import escape
-from robust.sweep.claims import Answer, answers, said
+from robust.sweep.claims import ClaimAnswer, answers, said
 from robust.sweep.engine import Engine, ThisMachine
 from robust.sweep.estimate import estimated_seconds
 from robust.sweep.grid import Run, Sweep
@@ -37,7 +37,7 @@ class Outcome:
     """
 
     results: Results
-    answers: list[Answer]
+    answers: list[ClaimAnswer]
     failures: list[str]
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asr_core.errors import InputError
-from robust.stats.compare import LESS, MORE, NO_DIFFERENCE, bootstrap_interval, compare
+from robust.stats.answer import Answer
+from robust.stats.compare import bootstrap_interval, compare
 from robust.stats.intervals import mean_interval
 
 
@@ -142,18 +143,18 @@ def pair(gain: float, seeds: int = 5) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("gain", "answer", "words"),
     [
-        (0.2, MORE, "ASR(SE) is more accurate than plain by "),
-        (-0.2, LESS, "ASR(SE) is less accurate than plain by "),
-        (0.0, NO_DIFFERENCE, "no difference seen between ASR(SE) and plain: "),
+        (0.2, Answer.SUPPORTED, "ASR(SE) is more accurate than plain by "),
+        (-0.2, Answer.CONTRADICTED, "ASR(SE) is less accurate than plain by "),
+        (0.0, Answer.INCONCLUSIVE, "inconclusive whether ASR(SE) is more accurate than plain: "),
     ],
 )
-def test_the_answer_in_words(gain: float, answer: str, words: str) -> None:
+def test_the_answer_in_words(gain: float, answer: Answer, words: str) -> None:
     a, b = pair(gain)
     found = compare(a, b, names=("ASR(SE)", "plain"))
     assert found.answer == answer
     assert found.sentence.startswith(f"{words}{100 * abs((a - b).mean()):.2f} points [")
     assert (found.seeds, found.samples) == (5, 400)
-    if answer == LESS:
+    if answer is Answer.CONTRADICTED:
         numbers = found.sentence.partition("[")[2].rstrip("]").split(", ")
         assert 0 < float(numbers[0]) < float(numbers[1]), "turned round with the word"
 
@@ -163,12 +164,21 @@ def test_one_seed_is_said() -> None:
     assert found.sentence.endswith("], images only (one seed)")
 
 
-def test_one_seed_and_one_sample_cannot_tell() -> None:
-    found = compare([[1.0]], [[0.0]], names=("a", "b"))
-    assert found.answer == "cannot tell (one seed, one sample)"
-    assert found.sentence == (
-        "cannot tell whether a is more accurate than b: 100.00 points on one seed and one image"
-    )
+def test_one_seed_and_one_sample_test_nothing() -> None:
+    comparison = compare([[1.0]], [[0.0]], names=("a", "b"))
+    assert comparison.answer is Answer.NOT_TESTED
+    assert "100 points" in comparison.sentence
+
+
+def test_equivalent_is_a_narrower_interval_inside_the_margin() -> None:
+    a, b = pair(0.0)
+    a[:, :3] = 1 - b[:, :3]
+    narrow = bootstrap_interval(a - b, level=0.9)
+    assert narrow.low is not None
+    assert narrow.high is not None
+    edge = max(-narrow.low, narrow.high)
+    for margin, answer in ((1.01 * edge, Answer.EQUIVALENT), (0.99 * edge, Answer.INCONCLUSIVE)):
+        assert compare(a, b, names=("a", "b"), margin=margin).answer is answer
 
 
 @pytest.mark.parametrize(

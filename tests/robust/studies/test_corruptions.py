@@ -178,8 +178,6 @@ def test_what_the_page_says_of_itself(whole: Path) -> None:
     for situation in ("clean", "blur", "all 15 corruptions", "PGD, L∞, mean over ε"):
         assert f"| {situation} | plain |" in text
     assert "*blur*" not in text, "words for the groups are too many"
-    assert "between ASR(IE)" not in text, "words for what was not seen are too many"
-    assert "comparisons: no difference seen." in text
     for name in ("corruptions", "adversarial"):
         assert f"(gallery/{name}.png)" in text
         assert (whole / "docs" / "gallery" / f"{name}.svg").is_file()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from robust.stats.compare import LESS, MORE, NO_DIFFERENCE, Comparison
+from robust.stats.answer import Answer
+from robust.stats.compare import Comparison
 from robust.stats.intervals import Interval
 from robust.studies.differences import difference, difference_table, said
-from robust.suites.verdicts import Verdict
+from robust.suites.contrasts import Contrast
 
 
-def verdict(a: str, b: str, answer: str, mean: float, *, situation: str = "fog") -> Verdict:
+def verdict(a: str, b: str, answer: Answer, mean: float, *, situation: str = "fog") -> Contrast:
     interval = Interval(mean, mean - 0.02, mean + 0.02, "seeds and images")
-    return Verdict(situation, "", a, b, Comparison(interval, 3, 60, answer, f"{a}, {b}: {answer}"))
+    return Contrast(situation, "", a, b, Comparison(interval, 3, 60, answer, f"{a}, {b}: {answer}"))
 
 
 FOUND = (
-    verdict("SE", "plain", MORE, 0.05),
-    verdict("ASR(SE)", "plain", NO_DIFFERENCE, 0.01),
-    verdict("ASR(SE)", "const", LESS, -0.04),
-    verdict("ASR(SE)", "plain", NO_DIFFERENCE, -0.01, situation="snow"),
+    verdict("SE", "plain", Answer.SUPPORTED, 0.05),
+    verdict("ASR(SE)", "plain", Answer.INCONCLUSIVE, 0.01),
+    verdict("ASR(SE)", "const", Answer.CONTRADICTED, -0.04),
+    verdict("ASR(SE)", "plain", Answer.INCONCLUSIVE, -0.01, situation="snow"),
 )
 
 
@@ -49,16 +50,16 @@ def test_words_are_on_what_was_seen_of_asr_and_the_rest_is_counted() -> None:
     assert "paired over 3 seeds and the test images." in text
     assert [line for line in text.splitlines() if line.startswith(("- ", "*"))] == [
         "*fog*",
-        "- ASR(SE), const: less accurate",
+        "- ASR(SE), const: contradicted",
     ]
-    assert text.endswith("\n\nIn the other 2 of 3 comparisons: no difference seen.\n")
+    assert text.endswith("\n\nInconclusive: the other 2 of 3 comparisons.\n")
 
 
 def test_situations_may_be_left_to_the_table() -> None:
     text = said(FOUND, aloud=["snow"])
     assert "| fog | const |" in text
     assert "*fog*" not in text
-    assert text.endswith("\n\nIn all 1 comparisons: no difference seen.\n")
+    assert text.endswith("\n\nInconclusive: all 1 comparisons.\n")
     assert "*fog*" in said(FOUND, aloud=["fog"])
 
 

@@ -16,13 +16,16 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 def test_studies_replace_their_own_lines_in_the_order_of_the_table(tmp_path: Path) -> None:
     def line(found: str) -> object:
-        return paper.Line("Table 5", "0.1 is best", "robust sweep init", "no", found)
+        return paper.Line("Table 5", "0.1 is best", "robust sweep init", "inconclusive", found)
 
     paper.put_lines(tmp_path, "noise", [line("of noise")])
     paper.put_lines(tmp_path, "sweeps", [line("old"), line("older")])
     paper.put_lines(tmp_path, "sweeps", [line("new")])
     page = (tmp_path / "RESULTS.md").read_text()
-    assert "| Table 5 | 0.1 is best | <code>robust sweep init</code> | **no** | new |" in page
+    assert (
+        "| Table 5 | 0.1 is best | <code>robust sweep init</code> | **inconclusive** | new |"
+        in page
+    )
     assert "| old" not in page
     assert page.index("| Tables 2–4 |") < page.index("| new |") < page.index("| of noise |")
     assert list(json.loads((tmp_path / "paper.json").read_text())) == [
@@ -36,11 +39,6 @@ def test_unknown_studies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unknown study 'style2'; known: costs, settings, sweeps"):
         paper.put_lines(tmp_path, "style2", [])
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("seen", "said"), [(0, "no"), (1, "in part"), (3, "in part"), (4, "yes")])
-def test_answers(seen: int, said: str) -> None:
-    assert paper.answer(seen, 4) == said
 
 
 def test_the_shipped_table_is_that_of_its_data(tmp_path: Path) -> None:

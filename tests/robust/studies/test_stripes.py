@@ -51,8 +51,16 @@ def test_the_row_of_a_run() -> None:
 @pytest.mark.parametrize(
     ("other", "answer", "numbers"),
     [
-        ([0.01, 0.09], "yes", "in 2 of 2 networks all layers are striped; of all 4 layers 4 score"),
-        ([0.2, 0.01], "in part", "in 1 of 2 networks all layers are striped; of all 4 layers 3"),
+        (
+            [0.01, 0.09],
+            "supported",
+            "in 2 of 2 networks all layers are striped; of all 4 layers 4 score",
+        ),
+        (
+            [0.2, 0.01],
+            "inconclusive",
+            "in 1 of 2 networks all layers are striped; of all 4 layers 3",
+        ),
     ],
 )
 def test_stripes_seen_or_not(other: list[float], answer: str, numbers: str) -> None:
@@ -61,39 +69,40 @@ def test_stripes_seen_or_not(other: list[float], answer: str, numbers: str) -> N
         for name, scores in (("base", [0.02, 0.03]), ("ie", other))
     }
     line = stripes_page.lines(runs)[0]
-    assert (line.shows, line.seen) == ("Fig. 17–23", answer)
+    assert (line.shows, line.answer) == ("Fig. 17–23", answer)
     assert line.found.startswith(numbers)
     text = stripes_page.page(runs, cost=None)
     assert f"- Fig. 17–23, {line.claim}: **{answer}**; {numbers}" in text
     none = stripes_page.lines({"base": found(scores={"a": 0.1})})[0]
-    assert none.seen == "no", "0.1 is no stripe"
+    assert none.answer == "contradicted", "0.1 is no stripe"
 
 
 @pytest.mark.parametrize(
     ("share", "answer", "numbers"),
     [
-        (0.95, "yes", "in 1 of 1 networks at least 95% of gates stay put from it on; what moves"),
-        (0.949, "no", "in 0 of 1 networks at least 95% of gates stay put from it on, in the "
-                      "others 94.9%; what"),
+        (0.95, "supported", "in 1 of 1 networks at least 95% of gates stay put"),
+        (0.949, "contradicted", "in 0 of 1 networks at least 95% of gates stay put "
+                      "from it on, in the others 94.9%; what"),
     ],
 )  # fmt: skip
 def test_converged_at_the_first_decay_or_not(share: float, answer: str, numbers: str) -> None:
     each = found(convergence=replace(SETTLED, at_decay=share))
     line = stripes_page.lines({"base": each})[1]
     assert line.claim.endswith("converged at the first decay of the learning rate")
-    assert line.seen == answer
+    assert line.answer == answer
     assert line.found.startswith(numbers)
 
 
 def test_spatial_attention_differs_from_image_to_image_or_not() -> None:
     cbam = found(scores={}, convergence=None, spatial={"a": 0.25, "b": 0.01})
     (line,) = stripes_page.lines({"cbam": cbam})
-    assert (line.shows, line.seen) == ("Fig. 24", "in part")
+    assert (line.shows, line.answer) == ("Fig. 24", "inconclusive")
     assert line.found.endswith("block by block: 0.25, 0.01")
 
 
 @pytest.mark.parametrize(
-    ("shares", "answer"), [((0.5, 0.6, 0.6, 0.8), "yes"), ((0.5, 0.4, 0.6, 0.8), "no")]
+    ("shares", "answer"),
+    [((0.5, 0.6, 0.6, 0.8), "supported"), ((0.5, 0.4, 0.6, 0.8), "inconclusive")],
 )
 def test_weight_decay_settles_sooner_or_not(shares: tuple[float, ...], answer: str) -> None:
     names = ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4")

@@ -44,16 +44,10 @@ def test_both_tables_and_answers_are_on_the_page(tmp_path: Path) -> None:
     assert "| ASR(SE) | **75.51 ± 6.48** | <u>70.50 ± 6.35</u> |" in page
     assert "| ASR(SPA), paper | 75.12 | 93.44 | 75.43 | <u>93.66</u> |" in page
     assert "The paper: a start of 0.1 is best." in page
-    assert "all rows: seen. ψ = 0.1: +5.01 ± 0.64 against ψ = 0.2" in said
-    assert "all rows: no difference seen. δ = 2: +0.00 ± 0.00 against δ = 1" in said
-    assert (
-        "| Table 5 | a start of 0.1 is best | <code>robust sweep init</code> | **yes** | all rows: "
-        in page
-    )
-    assert (
-        "| Table 6 | more gates are better below δ = 3 | <code>robust sweep delta</code> | **no** |"
-        in page
-    )
+    assert "all rows: supported. ψ = 0.1: +5.01 ± 0.64 against ψ = 0.2" in said
+    assert "all rows: inconclusive. δ = 2: +0.00 ± 0.00 against δ = 1" in said
+    assert "<code>robust sweep init</code> | **supported** | all rows: " in page
+    assert "<code>robust sweep delta</code> | **inconclusive** | all rows: " in page
 
 
 def test_a_failed_study_writes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

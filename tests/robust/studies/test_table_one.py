@@ -26,14 +26,14 @@ def test_the_page() -> None:
 @pytest.mark.parametrize(
     ("options", "answers"),
     [
-        ({}, ["yes", "yes", "yes"]),
-        ({"live": 0.96}, ["yes", "no", "yes"]),
-        ({"fused": 0.94}, ["yes", "yes", "no"]),
-        ({"parameters": 1_940_000}, ["in part", "yes", "yes"]),
+        ({}, ["supported"] * 3),
+        ({"live": 0.96}, ["supported", "contradicted", "supported"]),
+        ({"fused": 0.94}, ["supported", "supported", "contradicted"]),
+        ({"parameters": 1_940_000}, ["inconclusive", "supported", "supported"]),
     ],
 )
 def test_the_claims(options: dict[str, float], answers: list[str]) -> None:
     found = study.lines({"cifar100": rows(**options)})
-    assert [line.seen for line in found] == answers
+    assert [line.answer for line in found] == answers
     assert found[1].found.endswith(f"plain: {options.get('live', 0.8):.2f} to "
                                    f"{options.get('live', 0.8):.2f} of its speed")  # fmt: skip

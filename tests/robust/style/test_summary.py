@@ -37,19 +37,21 @@ def answers(made: Results) -> dict[tuple[str, str], str]:
 
 def test_closer_than_bn_but_not_than_the_control() -> None:
     found = answers(results(in_=0.3, bn=0.5, bn_asr=0.4, bn_const=0.35))
-    assert found[CLEAN, "bn"] == "closer"
-    assert found[CLEAN, "bn+const"] == "farther"
-    assert found["batch, attacked", "bn"] == "closer"
+    assert found[CLEAN, "bn"] == "supported"
+    assert found[CLEAN, "bn+const"] == "contradicted"
+    assert found["batch, attacked", "bn"] == "supported"
 
 
 def test_no_difference_where_the_interval_spans_zero() -> None:
     found = answers(results(in_=0.3, bn=0.4, bn_asr=0.4, bn_const=0.4))
-    assert set(found.values()) == {"no difference seen"}
+    assert set(found.values()) == {"inconclusive"}
 
 
 def test_overshooting_in_is_a_gap_too() -> None:
     # Sharper than IN by 0.2 is farther from IN than blurrier by 0.1.
-    assert answers(results(in_=0.4, bn=0.5, bn_asr=0.2, bn_const=0.5))[CLEAN, "bn"] == "farther"
+    assert (
+        answers(results(in_=0.4, bn=0.5, bn_asr=0.2, bn_const=0.5))[CLEAN, "bn"] == "contradicted"
+    )
 
 
 def test_controls_do_not_count_as_attacks() -> None:

@@ -13,8 +13,8 @@ from robust.norm_noise import batch_name
 from robust.stats.compare import bootstrap_interval, compare
 from robust.suites import CLEAN, Condition
 from robust.suites.cohort import cohorts
+from robust.suites.contrasts import contrasts, situations
 from robust.suites.tables import caption, sentences, table, tidy_csv
-from robust.suites.verdicts import situations, verdicts
 
 SEEDS = range(3)
 PLAIN = [made_up("plain", seed, 0.8) for seed in SEEDS]
@@ -57,7 +57,7 @@ def test_networks_that_stand_alone_still_say_what_they_were_trained_under() -> N
     assert [(g.label, g.trained_under) for g in groups] == [
         ("plain", ""), ("a", "batch 8"), ("b", "batch 8")
     ]  # fmt: skip
-    assert {(v.trained_under, v.a, v.b) for v in verdicts(groups)} == {("batch 8", "b", "a")}
+    assert {(v.trained_under, v.a, v.b) for v in contrasts(groups)} == {("batch 8", "b", "a")}
 
 
 def test_several_recipes_are_told_apart() -> None:
@@ -81,9 +81,9 @@ def test_what_cannot_be_compared_is_refused(other: object, message: str) -> None
         cohorts([])
 
 
-def test_verdicts_are_paired_comparisons_by_situation() -> None:
+def test_contrasts_are_paired_comparisons_by_situation() -> None:
     groups = cohorts([*PLAIN, *ASR])
-    clean, fog = verdicts(groups)
+    clean, fog = contrasts(groups)
     assert (clean.situation, fog.situation) == ("clean, running statistics", "fog, attacked")
     assert (fog.a, fog.b) == ("ASR(SE)", "plain")
     expected = compare(
@@ -92,32 +92,32 @@ def test_verdicts_are_paired_comparisons_by_situation() -> None:
         names=("ASR(SE)", "plain"),
     )
     assert fog.comparison == expected
-    assert clean.comparison.answer == "no difference seen"
-    assert fog.comparison.answer == "more accurate"
+    assert clean.comparison.answer == "inconclusive"
+    assert fog.comparison.answer == "supported"
 
 
 def test_variants_are_compared_with_plain_and_const_once_each() -> None:
     const = [made_up("const", seed, 0.8) for seed in SEEDS]
-    found = verdicts(cohorts([*PLAIN, *const, *ASR]))
+    found = contrasts(cohorts([*PLAIN, *const, *ASR]))
     pairs = [(v.a, v.b) for v in found if v.situation == "fog, attacked"]
     assert pairs == [("const", "plain"), ("ASR(SE)", "plain"), ("ASR(SE)", "const")]
 
 
 def test_only_seeds_that_both_have_are_paired() -> None:
-    (fog,) = [v for v in verdicts(cohorts([*PLAIN, *ASR[:2]])) if v.situation.startswith("fog")]
+    (fog,) = [v for v in contrasts(cohorts([*PLAIN, *ASR[:2]])) if v.situation.startswith("fog")]
     assert fog.comparison.seeds == 2
-    (fewer,) = [v for v in verdicts(cohorts([*PLAIN[1:], *ASR])) if v.situation.startswith("fog")]
+    (fewer,) = [v for v in contrasts(cohorts([*PLAIN[1:], *ASR])) if v.situation.startswith("fog")]
     plain, asr = cohorts([*PLAIN[1:], *ASR[1:]])
     conditions = [FOG[0], FOG[2]]
     by_hand = compare(asr.right(conditions), plain.right(conditions), names=("ASR(SE)", "plain"))
     assert fewer.comparison == by_hand
-    assert verdicts(cohorts([PLAIN[0], ASR[1]])) == []
+    assert contrasts(cohorts([PLAIN[0], ASR[1]])) == []
 
 
 def test_without_a_rival_the_first_variant_is_one() -> None:
     se = [made_up("SE", seed, 0.7) for seed in SEEDS]
-    assert {(v.a, v.b) for v in verdicts(cohorts([*ASR, *se]))} == {("SE", "ASR(SE)")}
-    assert verdicts(cohorts(ASR)) == []
+    assert {(v.a, v.b) for v in contrasts(cohorts([*ASR, *se]))} == {("SE", "ASR(SE)")}
+    assert contrasts(cohorts(ASR)) == []
 
 
 def test_situations_may_be_put_together_otherwise() -> None:
@@ -129,7 +129,7 @@ def test_situations_may_be_put_together_otherwise() -> None:
         asked.append(list(conditions))
         return mild
 
-    found = verdicts(groups, situations_of=situations_of)
+    found = contrasts(groups, situations_of=situations_of)
     assert asked == [[CLEAN, *(c for c in FOG if c.repeat == 0)]]
     assert [(v.situation, v.a, v.b) for v in found] == [
         ("mild", "ASR(SE)", "plain"),
@@ -206,8 +206,8 @@ def test_statistics_stand_in_every_form_of_the_table() -> None:
 
 
 def test_sentences_stand_by_situation() -> None:
-    lines = sentences(verdicts(cohorts([*PLAIN, *ASR])))
+    lines = sentences(contrasts(cohorts([*PLAIN, *ASR])))
     assert lines[0] == "clean, running statistics:"
-    assert lines[1].startswith("- no difference seen between ASR(SE) and plain: ")
+    assert lines[1].startswith("- inconclusive whether ASR(SE) is more accurate than plain: ")
     assert lines[2] == "fog, attacked:"
     assert lines[3].startswith("- ASR(SE) is more accurate than plain by ")

@@ -90,7 +90,7 @@ def test_runs_that_are_not_there_are_left_out_and_said(results: Results, tmp_pat
         "mean": None, "low": None, "high": None, "seeds": 0,
     }  # fmt: skip
     over_all, se, ie = answers(fewer)
-    assert (over_all.answer, over_all.seeds) == ("cannot tell (fewer than two seeds)", 0)
+    assert (over_all.answer, over_all.seeds) == ("not tested", 0)
     assert se.seeds == 0
     assert ie.seeds == 3
 
@@ -130,10 +130,10 @@ def claimed(folder: Path, gaps: dict[int, list[float]], **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("to_one", "to_three", "answer"),
     [
-        ([5.0, 5.1, 4.9], [3.0, 3.1, 2.9], "seen"),
-        ([5.0, 5.1, 4.9], [0.5, -0.5, 0.1], "no difference seen"),
-        ([5.0, 5.1, 4.9], [-3.0, -3.1, -2.9], "the contrary is seen"),
-        ([5.0], [5.0], "cannot tell (fewer than two seeds)"),
+        ([5.0, 5.1, 4.9], [3.0, 3.1, 2.9], "supported"),
+        ([5.0, 5.1, 4.9], [0.5, -0.5, 0.1], "inconclusive"),
+        ([5.0, 5.1, 4.9], [-3.0, -3.1, -2.9], "contradicted"),
+        ([5.0], [5.0], "not tested"),
     ],
 )
 def test_answers_follow_the_paired_intervals(
@@ -152,7 +152,7 @@ def test_comparisons_of_a_claim_hold_together(tmp_path: Path) -> None:
     assert one.high - one.mean == pytest.approx(6.205347 / 3**0.5, abs=1e-4)
     assert three.mean == pytest.approx(9)
     assert found.sentence == (
-        "all rows: seen. delta = 2: +5.00 ± 3.58 against delta = 1; "
+        "all rows: supported. delta = 2: +5.00 ± 3.58 against delta = 1; "
         "+9.00 ± 0.00 against delta = 3 (top-1, points)"
     )
 
@@ -160,7 +160,7 @@ def test_comparisons_of_a_claim_hold_together(tmp_path: Path) -> None:
 def test_rows_are_answered_one_by_one_and_together(results: Results) -> None:
     over_all, se, ie = answers(results)
     assert (over_all.where, se.where, ie.where) == ("all rows", "ASR(SE)", "ASR(IE)")
-    assert (over_all.answer, se.answer, ie.answer) == ("seen", "seen", "no difference seen")
+    assert (over_all.answer, se.answer, ie.answer) == ("supported", "supported", "inconclusive")
     assert over_all.differences[1].mean == pytest.approx((10 + 0) / 2)
     assert over_all.differences[3].mean == pytest.approx((5 + 10) / 2)
     lines = said([over_all, se, ie], source="The paper").splitlines()

@@ -1,4 +1,4 @@
-"""What a suite's results say about variants, in plain words."""
+"""What a suite's results say about variants: paired comparisons."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ nothing."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One comparison.
+class Contrast:
+    """One comparison of two variants.
 
     Attributes:
         situation: "clean", "constant, attacked", …
@@ -34,7 +34,7 @@ class Verdict:
 
 
 def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
-    """Conditions put together for verdicts: clean, then all severities of a kind, no controls.
+    """Conditions put together for contrasts: clean, then all severities of a kind, no controls.
 
     Clean images on other statistics than running ones are situations of their own.
     """
@@ -47,11 +47,11 @@ def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
     return found
 
 
-def verdicts(
+def contrasts(
     groups: Sequence[Cohort],
     *,
     situations_of: Callable[[Sequence[Condition]], Mapping[str, Sequence[Condition]]] = situations,
-) -> list[Verdict]:
+) -> list[Contrast]:
     """Each variant against each of :data:`RIVALS` of the same training, by situation.
 
     Where there is no rival but several variants, all are compared with the first. What an attack
@@ -79,5 +79,5 @@ def verdicts(
                         rival.right(conditions, seeds),
                         names=(group.label, rival.label),
                     )
-                    found.append(Verdict(situation, under, group.label, rival.label, comparison))
+                    found.append(Contrast(situation, under, group.label, rival.label, comparison))
     return found

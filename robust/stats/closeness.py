@@ -1,4 +1,4 @@
-"""The answer in words: is A closer to the reference than B?"""
+"""Is A closer to the reference than B?"""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asr_core.errors import InputError
+from robust.stats.answer import Answer, answer_to, in_words
 from robust.stats.intervals import Interval, mean_interval
-
-CLOSER = "closer"
-FARTHER = "farther"
-NO_DIFFERENCE = "no difference seen"
-CANNOT_TELL = "cannot tell (one seed, one image)"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Closeness:
     """Whether A is closer to the reference than B, by one metric.
 
     Attributes:
@@ -26,7 +22,7 @@ class Verdict:
         mean: how much closer A is (negative: farther), in the metric's unit.
         low: lower end of the 95 % interval; None where there is none.
         high: upper end; None where there is none.
-        answer: "closer", "farther", "no difference seen" or "cannot tell (one seed, one image)".
+        answer: to the claim that A is closer.
         sentence: the answer with its numbers, for people.
         over: what the interval generalises over, as in :class:`robust.stats.intervals.Interval`.
     """
@@ -35,19 +31,19 @@ class Verdict:
     mean: float
     low: float | None
     high: float | None
-    answer: str
+    answer: Answer
     sentence: str
     over: str
 
 
-def verdict_by_gap(
+def closeness_by_gap(
     metric: str,
     *,
     reference: ArrayLike,
     a: ArrayLike,
     b: ArrayLike,
     names: tuple[str, str, str] = ("IN", "BN+ASR", "BN"),
-) -> Verdict:
+) -> Closeness:
     """Compare the gaps |b - reference| and |a - reference| of a metric that images have themselves.
 
     Args:
@@ -62,16 +58,16 @@ def verdict_by_gap(
         InputError: the three differ in shape, or hold NaN or infinity.
     """
     m_reference, m_a, m_b = _paired(metric, {names[0]: reference, names[1]: a, names[2]: b})
-    return _verdict(metric, np.abs(m_b - m_reference) - np.abs(m_a - m_reference), names)
+    return _closeness(metric, np.abs(m_b - m_reference) - np.abs(m_a - m_reference), names)
 
 
-def verdict_by_similarity(
+def closeness_by_similarity(
     metric: str,
     *,
     a: ArrayLike,
     b: ArrayLike,
     names: tuple[str, str, str] = ("IN", "BN+ASR", "BN"),
-) -> Verdict:
+) -> Closeness:
     """Compare a metric that is itself a similarity to the reference, higher being closer (SSIM).
 
     Args:
@@ -84,7 +80,7 @@ def verdict_by_similarity(
         InputError: the two differ in shape, or hold NaN or infinity.
     """
     m_a, m_b = _paired(metric, {names[1]: a, names[2]: b})
-    return _verdict(metric, m_a - m_b, names)
+    return _closeness(metric, m_a - m_b, names)
 
 
 def _paired(metric: str, tables: dict[str, ArrayLike]) -> list[NDArray[np.float64]]:
@@ -100,51 +96,34 @@ def _paired(metric: str, tables: dict[str, ArrayLike]) -> list[NDArray[np.float6
     return arrays
 
 
-def _verdict(metric: str, closeness: NDArray[np.float64], names: tuple[str, str, str]) -> Verdict:
+def _closeness(
+    metric: str, closeness: NDArray[np.float64], names: tuple[str, str, str]
+) -> Closeness:
     interval = mean_interval(closeness)
     reference, a, b = names
-    if interval.low is None or interval.high is None:
-        answer = CANNOT_TELL
-        sentence = f"{metric}: cannot tell whether {a} is closer to {reference} than {b}"
-    elif interval.low > 0:
-        answer = CLOSER
-        sentence = f"{metric}: {a} is closer to {reference} than {b} by"
-    elif interval.high < 0:
-        answer = FARTHER
-        sentence = f"{metric}: {a} is farther from {reference} than {b} by"
-    else:
-        answer = NO_DIFFERENCE
-        sentence = f"{metric}: no difference seen between {a} and {b} in closeness to {reference}:"
-    return Verdict(
-        metric,
-        interval.mean,
-        interval.low,
-        interval.high,
+    answer = answer_to(interval)
+    words = in_words(
         answer,
-        f"{sentence} {_numbers(interval, answer)}",
-        interval.over,
+        interval,
+        claim=f"{a} is closer to {reference} than {b}",
+        contrary=f"{a} is farther from {reference} than {b}",
+        decimals=_decimals(interval),
     )
+    return Closeness(
+        metric, interval.mean, interval.low, interval.high, answer, f"{metric}: {words}",
+        interval.over,
+    )  # fmt: skip
 
 
-def _numbers(interval: Interval, answer: str) -> str:
-    if interval.low is None or interval.high is None:
-        return f"from {interval.mean:.3g} on one seed and one image"
-    low, mean, high = interval.low, interval.mean, interval.high
-    if answer == FARTHER:
-        low, mean, high = -high, -mean, -low
-    places = _decimals(low, high)
-    note = "" if interval.over == "seeds and images" else f", {interval.over}"
-    # adding 0.0 turns -0.0 into 0.0
-    low, mean, high = (round(value, places) + 0.0 for value in (low, mean, high))
-    return f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]{note}"
-
-
-def _decimals(low: float, high: float) -> int:
+def _decimals(interval: Interval) -> int:
     """Decimals for two figures of the half width, and one of an end that is nearly zero.
 
     An interval just off zero must not read as one that touches it.
     """
-    half, largest = (high - low) / 2, max(abs(low), abs(high))
+    if interval.half is None or interval.low is None or interval.high is None:
+        return 3
+    half, low, high = interval.half, interval.low, interval.high
+    largest = max(abs(low), abs(high))
     if largest == 0:
         return 1
     steps = [half / 10 if half > 1e-9 * largest else largest / 100]
