@@ -18,7 +18,7 @@ from asr_core.errors import InputError
 from asr_core.models import BACKBONES, add_attention, build
 from asr_core.registry import unknown_name
 from robust.bench.speed import timed
-from robust.bench.table_one import MODEL, TABLE_ONE, Cell
+from robust.bench.table_one import MODEL, TABLE_ONE, Printed
 from robust.models.names import build_model
 
 LIVE = ("ie", "cbam", "se", "srm", "dia", "spa")
@@ -78,7 +78,7 @@ class Row:
     ratio: float
     lowest: float
     highest: float
-    paper: Cell | None
+    paper: Printed | None
     paper_ratio: float | None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from asr_core.errors import InputError
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
-from robust.sweep import Outcome, load_sweep, run_sweep
+from robust.sweep import SweepOutcome, load_sweep, run_sweep
 
 SWEEPS = {
     "init": "Table 5: what ψ starts from (appendix C)",
@@ -25,7 +25,7 @@ only if the paired differences over seeds leave 0 out, all comparisons of a clai
 with {seeds} seeds that takes a large or a very steady difference."""
 
 
-def page(outcomes: Sequence[Outcome], arguments: str) -> str:
+def page(outcomes: Sequence[SweepOutcome], arguments: str) -> str:
     """The section; ``arguments`` are those of the script."""
     config = outcomes[0].results.runs[0].config
     about = ABOUT.format(
@@ -40,7 +40,7 @@ def page(outcomes: Sequence[Outcome], arguments: str) -> str:
     return "\n\n".join(parts)
 
 
-def lines(outcomes: Sequence[Outcome]) -> list[Line]:
+def lines(outcomes: Sequence[SweepOutcome]) -> list[Line]:
     """Each claim over all rows: the answer to it."""
     return [
         Line(

@@ -9,17 +9,17 @@
 from robust.sweep.files import load_sweep, read_sweep, shipped
 from robust.sweep.grid import Claim, Paper, Run, Sweep
 from robust.sweep.results import Results
-from robust.sweep.run import Outcome, run_sweep
+from robust.sweep.run import SweepOutcome, run_sweep
 from robust.sweep.runs import Cell, run_missing
 
 __all__ = [
     "Cell",
     "Claim",
-    "Outcome",
     "Paper",
     "Results",
     "Run",
     "Sweep",
+    "SweepOutcome",
     "load_sweep",
     "read_sweep",
     "run_missing",

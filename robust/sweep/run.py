@@ -27,7 +27,7 @@ CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepOutcome:
     """What a sweep gave, as far as its runs are finished.
 
     Attributes:
@@ -80,7 +80,7 @@ def run_sweep(
     address: str | None = None,
     quiet: bool = False,
     tell: Callable[[str], None] = lambda line: None,
-) -> Outcome:
+) -> SweepOutcome:
     """Train what is missing, and write ``sweep.csv``, ``.json``, ``.md`` and ``.tex``.
 
     Args:
@@ -119,7 +119,7 @@ def _run_sweep(
     address: str | None,
     quiet: bool,
     tell: Callable[[str], None],
-) -> Outcome:
+) -> SweepOutcome:
     for mark in folder.glob(f"{MARK}*"):
         mark.unlink(missing_ok=True)  # of a sweep that was killed
     runs = sweep.runs(folder, data_folder=data_folder)
@@ -157,12 +157,12 @@ def _run_sweep(
             )
             raise
     results = Results(sweep, tuple(runs))
-    outcome = Outcome(results, answers(results), failures)
+    outcome = SweepOutcome(results, answers(results), failures)
     _write(folder, outcome)
     return outcome
 
 
-def _write(folder: Path, outcome: Outcome) -> None:
+def _write(folder: Path, outcome: SweepOutcome) -> None:
     """The figures first."""
     write_text(folder / CSV, outcome.results.csv())
     write_json(folder / JSON, outcome.as_dict())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from robust.bench.measure import Row
-from robust.bench.table_one import Cell
+from robust.bench.table_one import Printed
 from robust.studies import table_one as study
 
 
 def rows(*, live: float = 0.8, fused: float = 0.98, parameters: int = 1_930_000) -> list[Row]:
-    plain, se = Cell(1.73, 1944), Cell(1.93, 1469)
+    plain, se = Printed(1.73, 1944), Printed(1.93, 1469)
     return [
         Row("plain", 1_730_000, 1.0, 1.0, 1.0, 1.0, plain, 1.0),
         Row("SE", parameters, 1.25, live, 0.7, 0.9, se, 0.7557),
