@@ -6,6 +6,7 @@ import click
 
 from robust.cli import names, options
 from robust.cli.output import say, say_json
+from robust.norm_noise.severity import NOISES, default_severities
 
 
 @click.command("list")
@@ -13,6 +14,7 @@ from robust.cli.output import say, say_json
 def list_names(as_json: bool) -> None:
     """List the known styles, norm variants, noises and attention modules."""
     styles = {name: names.shipped_seeds(name) for name in names.styles()}
+    noises = {name: [s.text for s in default_severities(name)] for name in NOISES}
     modules = {
         name: "live only" if name == names.LIVE_ONLY else "live or ASR gate"
         for name in names.attentions()
@@ -22,7 +24,7 @@ def list_names(as_json: bool) -> None:
             {
                 "styles": styles,
                 "norms": names.norms(),
-                "noises": names.NOISES,
+                "noises": noises,
                 "attention": modules,
             }
         )
@@ -32,7 +34,7 @@ def list_names(as_json: bool) -> None:
         say(f"  {name:<10} {', '.join(map(str, seeds)) or 'none shipped'}")
     say("norm variants", f"  {', '.join(names.norms())}")
     say("noises (default severities)")
-    for name, severities in names.NOISES.items():
+    for name, severities in noises.items():
         say(f"  {name:<10} {'  '.join(severities)}")
     say("attention modules")
     for name, use in modules.items():

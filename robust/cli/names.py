@@ -28,12 +28,6 @@ REGISTRIES: Mapping[str, tuple[str, ...]] = {
     "styletransfer.images.drawn:STYLES": ("mosaic", "waves"),
     "styletransfer.network:NORMS": ("in", "bn", "bn+asr", "bn+const"),
 }  # fmt: skip
-NOISES = {
-    "constant": ("0.8,0.8", "0.8,0.5", "0.5,0.5", "0.5,0.2"),
-    "random": ("0.1", "0.2", "0.5", "uniform"),
-    "batch": ("1", "2", "4", "16", "4:noise"),
-}
-"""Noises with their default severities."""
 GRANULARITIES = ("layer", "channel", "sample")
 STATISTICS = ("running", "batch", "re-estimated")
 MODES = ("plain", "live", "asr", "both")

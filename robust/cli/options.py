@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import click
 
 from asr_core import limits
+from asr_core.errors import InputError
 from robust.cli import names
 from robust.cli.output import say
 from robust.cli.values import Device, Existing, Named, RecipeName, Whole
+from robust.norm_noise.severity import NOISES, parse_severity
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[Any], Any]
@@ -188,20 +190,42 @@ def companions(severity: str | None, mix: str | None) -> tuple[str | None, str |
     return (size, None if others == "photos" else others) if colon else (severity, None)
 
 
-def severity(help: str, name: str = "severity", **options: Any) -> Option:
-    """``--severity``, the strength of ``--noise``."""
+def noise(help: str, *also: str, default: str | None = None) -> Option:
+    """``--noise``, on norm layers; ``also`` are further words."""
+    return click.option(
+        "--noise",
+        type=Named("noise", lambda: [*NOISES, *also]),
+        default=default,
+        show_default=default is not None,
+        is_eager=True,  # severities are read by it
+        help=help,
+    )
+
+
+def severity(help: str, name: str = "severity", *, training: bool = False, **given: Any) -> Option:
+    """``--severity``, the strength of ``--noise``; in ``training`` companions are free."""
+
+    def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        chosen = ctx.params.get("noise")
+        if not value or chosen in (None, "all"):
+            return value
+        for text in [value] if isinstance(value, str) else value:
+            own = text.partition(":")[0] if training and chosen == "batch" else text
+            try:
+                parse_severity(chosen, own)
+            except InputError as error:
+                raise click.BadParameter(str(error), ctx, parameter) from None
+        return value
+
     forms = "N or N:COMPANIONS (batch), SCALE,SHIFT (constant), 0..1 or uniform (random)."
-    return click.option("--severity", name, help=f"{help}: {forms}", **options)
+    return click.option("--severity", name, callback=check, help=f"{help}: {forms}", **given)
 
 
 def training_noise(command: F) -> F:
     """``--noise`` and ``--severity`` of a training run."""
-    command = severity("How strong [4; 0.5,0.5; uniform]")(command)
-    return click.option(
-        "--noise",
-        type=Named("noise", names.NOISES),
-        help="Train under this noise (the train phase of an attack).",
-    )(command)
+    strength = severity("How strong [4; 0.5,0.5; uniform]", training=True)
+    kind = noise("Train under this noise (the train phase of an attack).")
+    return kind(strength(command))
 
 
 def vgg_weights(command: F) -> F:

@@ -1,47 +1,9 @@
-"""Noise on normalisation layers: batch, constant and random, one definition for every task."""
+"""Noise on normalisation layers: batch, constant and random, one definition for every task.
 
-from robust.norm_noise.choice import check_used, choose_severities
-from robust.norm_noise.companions import deal, draw_companions
-from robust.norm_noise.layers import norm_layers
-from robust.norm_noise.noise import GRANULARITIES, Noise
-from robust.norm_noise.run import GRANULARITY_OF_TESTS, run_under
-from robust.norm_noise.severity import (
-    NOISES,
-    BatchNoise,
-    ConstantNoise,
-    RandomNoise,
-    Severity,
-    default_severities,
-    parse_severity,
-)
-from robust.norm_noise.statistics import (
-    REESTIMATED,
-    RUNNING,
-    batch_name,
-    batch_statistics,
-    reestimated_statistics,
-)
+What is exported stands in ``__init__.pyi`` and is imported when it is first used, so that the
+severities are read without torch.
+"""
 
-__all__ = [
-    "GRANULARITIES",
-    "GRANULARITY_OF_TESTS",
-    "NOISES",
-    "REESTIMATED",
-    "RUNNING",
-    "BatchNoise",
-    "ConstantNoise",
-    "Noise",
-    "RandomNoise",
-    "Severity",
-    "batch_name",
-    "batch_statistics",
-    "check_used",
-    "choose_severities",
-    "deal",
-    "default_severities",
-    "draw_companions",
-    "norm_layers",
-    "parse_severity",
-    "reestimated_statistics",
-    "run_under",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -30,13 +30,7 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
     show_default=True,
     help="Style networks, or the classifiers of --checkpoint.",
 )
-@click.option(
-    "--noise",
-    type=Named("noise", [*names.NOISES, "all"]),
-    default="batch",
-    show_default=True,
-    help="Noise on the norm layers.",
-)
+@options.noise("Noise on the norm layers.", "all", default="batch")
 @options.severity("Repeatable", "severities", multiple=True)
 @options.norm("Repeatable norm variant.  [all]", "norms", multiple=True)
 @click.option(

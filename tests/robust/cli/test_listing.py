@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from robust.cli import main, names
+from robust.norm_noise import NOISES, default_severities, parse_severity
 
 
 def listed(*arguments: str) -> str:
@@ -21,7 +22,7 @@ def listed(*arguments: str) -> str:
     [
         ("styles", names.styles()),
         ("norm variants", names.norms()),
-        ("noises", list(names.NOISES)),
+        ("noises", list(NOISES)),
         ("attention", names.attentions()),
     ],
 )
@@ -33,7 +34,8 @@ def test_the_text_holds_every_name_under_its_heading(heading: str, known: list[s
 
 def test_the_json_holds_every_name_and_what_it_is_good_for() -> None:
     told = json.loads(listed("--json"))
-    assert {name: tuple(texts) for name, texts in told["noises"].items()} == names.NOISES
+    for noise, texts in told["noises"].items():
+        assert tuple(parse_severity(noise, text) for text in texts) == default_severities(noise)
     assert told["norms"] == names.norms()
     assert told["styles"] == {name: names.shipped_seeds(name) for name in names.styles()}
     assert (told["attention"]["dia"], told["attention"]["se"]) == ("live only", "live or ASR gate")

@@ -10,7 +10,7 @@ from asr_core.models import MODES
 from asr_core.recipes import SCHEDULES
 from robust.bench.measure import DATA_SHAPES
 from robust.cli import names
-from robust.norm_noise import GRANULARITIES, NOISES, default_severities
+from robust.norm_noise import GRANULARITIES
 from robust.style.plan import STATISTICS
 from styletransfer.zoo import shipped
 
@@ -39,11 +39,6 @@ def test_the_words_of_an_option_are_the_librarys(
     ours: Sequence[str], theirs: Sequence[str]
 ) -> None:
     assert list(ours) == list(theirs)
-
-
-def test_the_default_severities_are_the_librarys() -> None:
-    theirs = {name: tuple(each.text for each in default_severities(name)) for name in NOISES}
-    assert list(names.NOISES.items()) == list(theirs.items())
 
 
 def test_one_module_cannot_be_a_gate() -> None:

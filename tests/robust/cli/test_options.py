@@ -120,6 +120,12 @@ def test_companions_of_a_training_batch(
 
 REFUSED = {
     "attack --noise fog": "'fog'",
+    "attack --severity 0": "batch noise 0",
+    "attack --severity 2:photoz --noise batch": "'photoz'",
+    "attack --noise constant --severity 0.8": "'0.8'",
+    "attack --severity 1.5 --noise random": "1.5",
+    "train --noise batch --severity x:noise": "'x'",
+    "train style --style waves --noise random --severity 7": "random noise 7",
     "attack --norm ln": "'ln'",
     "attack --style cubism": "'cubism'",
     "attack --granularity pixel": "'pixel'",
