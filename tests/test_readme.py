@@ -130,3 +130,16 @@ def test_every_file_that_the_readme_names_exists() -> None:
 def test_every_command_of_the_program_is_in_the_readme() -> None:
     shown = {command[1] for command in commands() if command[0].endswith("robust")}
     assert shown == set(main.list_commands(None))  # type: ignore[attr-defined, arg-type]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/OPTIONS.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = {
+        name
+        for name in re.findall(r"`((?:\w+/)*[\w.-]+\.(?:py|toml))`", text)
+        if not re.search(r"[A-Z]{3}", name)
+    }
+    assert named
+    rooms = ("", "asr_core/", "robust/", "styletransfer/", "tests/robust/suites/")
+    assert not [name for name in named if not any((ROOT / room / name).exists() for room in rooms)]
