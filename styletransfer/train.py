@@ -125,7 +125,7 @@ def train_style(
                 _save(resume, done, identity, network, optimizer, generator)
             if interrupted():
                 raise Interrupted(
-                    f"{done} of {recipe.steps} steps are kept in {resume}", interrupted.signum
+                    f"the same command goes on from here; the state is {resume}", interrupted.signum
                 )
     return network.eval()
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import robust.sweep.run
 from asr_core.data import embedded
 from asr_core.recipes import load_recipe
 from robust.cli import main
-from robust.sweep import Cell
+from robust.sweep import Run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,10 +59,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def first_only(cells: Sequence[Cell], **options: object) -> list[str]:
+def first_only(runs: Iterable[Run], **options: object) -> list[str]:
     """In place of a sweep's dozens of runs, in this process, where the data is small."""
-    line = ["train", *cells[0].arguments, "--out", str(cells[0].folder), *SMALL["train"]]
-    result = CliRunner().invoke(main, line)
+    command = next(iter(runs)).prepare("cpu")
+    result = CliRunner().invoke(main, [*command[command.index("train") :], *SMALL["train"]])
     assert result.exit_code == 0, result.output
     return []
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from asr_core import limits
+from asr_core import limits, recipes
 from asr_core.attention import ATTENTIONS
 from asr_core.data import ImageSet
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, MODES
 from asr_core.models.normalized import check_statistics
-from asr_core.recipes import Recipe
+from asr_core.recipes import DEFAULT, Recipe
+from asr_core.recipes.recipe import FIELDS as RECIPE_FIELDS
 from asr_core.registry import unknown_name
 from asr_core.saving.schema import Name, Number, Seed, Several, Text, parse, plain, record
 
@@ -89,6 +90,28 @@ class TrainConfig:
         return plain(self)
 
     @classmethod
+    def from_fields(cls, said: Mapping[str, Any]) -> TrainConfig:
+        """A config from one flat table of names, such as a run file's.
+
+        Args:
+            said: values by names in :data:`FIELDS`. ``recipe`` is the name of a shipped recipe, or
+                a whole one as data; its other fields override it (:meth:`Recipe.override`).
+
+        Raises:
+            InputError: an unknown field, or a value out of its range.
+        """
+        changes = dict(said)
+        for name in changes:
+            if name not in FIELDS:
+                raise unknown_name("field of a run", name, list(FIELDS))
+        own = {name: changes.pop(name) for name in _OWN if name in changes}
+        recipe = own.pop("recipe", DEFAULT)
+        recipe = (
+            recipes.load_recipe(recipe) if isinstance(recipe, str) else Recipe.from_dict(recipe)
+        )
+        return cls(recipe=recipe.override(**changes), **own)
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
         """The config that :meth:`as_dict` wrote.
 
@@ -96,6 +119,11 @@ class TrainConfig:
             InputError: an unknown or missing field, or a value out of its range.
         """
         return parse(cls, data, complete=True)
+
+
+_OWN = tuple(field.name for field in fields(TrainConfig))
+FIELDS = (*_OWN, *(name for name in RECIPE_FIELDS if name not in ("name", "source", "notes")))
+"""What decides a run, by one name each: fields of the config, and of its recipe."""
 
 
 @record

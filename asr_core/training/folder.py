@@ -209,12 +209,13 @@ def read_result(path: Path) -> RunResult:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether ``folder`` holds the ``config.json`` of a run."""
+    """Whether ``folder`` holds the ``config.json`` of a run; before it begins, without its data."""
     try:
-        found = read_json(folder / CONFIG)
+        fields = read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.keys() == {"schema", "config", "data", "setting"}
+    names = {"schema", "config", "setting"}
+    return isinstance(fields, dict) and names <= fields.keys() <= {*names, "data"}
 
 
 @dataclass(frozen=True)

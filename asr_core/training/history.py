@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +11,7 @@ from pydantic import Field
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.files import write_text
+from asr_core.saving.files import write_csv
 from asr_core.saving.schema import Number, parse, plain, record
 
 if TYPE_CHECKING:
@@ -105,8 +103,8 @@ class History:
 
     def write(self, folder: Path) -> None:
         """Write ``metrics.csv`` and ``timing.csv``, each atomically."""
-        write_text(folder / METRICS, _csv(COLUMNS, self.rows, "{!r}"))
-        write_text(folder / TIMING, _csv(TIMING_COLUMNS, self.timing, "{:.6g}"))
+        write_csv(folder / METRICS, COLUMNS, _cells(COLUMNS, self.rows, "{!r}"))
+        write_csv(folder / TIMING, TIMING_COLUMNS, _cells(TIMING_COLUMNS, self.timing, "{:.6g}"))
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, which :meth:`from_dict` reads."""
@@ -122,11 +120,8 @@ class History:
         return parse(cls, data, where="the history", error=CheckpointError, complete=True)
 
 
-def _csv(columns: tuple[str, ...], rows: list[Row], number: str) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        first, *others = (row[column] for column in columns)
-        writer.writerow([int(first), *(number.format(value) for value in others)])
-    return text.getvalue()
+def _cells(columns: tuple[str, ...], rows: list[Row], number: str) -> list[list[Any]]:
+    """Epochs as whole numbers, all else as ``number`` formats it."""
+    return [
+        [int(row["epoch"]), *(number.format(row[column]) for column in columns[1:])] for row in rows
+    ]

@@ -84,16 +84,18 @@ class TrainNoise:
         """The recipe's ``batch_size`` as a keyword: that of batch noise, or ``given``, or nothing.
 
         Raises:
-            InputError: batch noise, and ``given`` too.
+            InputError: batch noise, and ``given`` is another size.
         """
         if not isinstance(self.severity, BatchNoise):
             return {} if given is None else {"batch_size": given}
-        if given is not None:
-            raise InputError(
-                "--noise batch sets the batch size, by --severity; leave --batch-size out"
-            )
         foreign = 0 if self.mix is None else self.severity.size // 2
-        return {"batch_size": self.severity.size - foreign}
+        size = self.severity.size - foreign
+        if given not in (None, size):
+            raise InputError(
+                f"batch noise of severity {self.severity.size} sets the batch size to {size}; "
+                f"leave batch size {given} out"
+            )
+        return {"batch_size": size}
 
     def setting(self) -> dict[str, dict[str, str]]:
         """What a run records beside its recipe; empty without noise."""

@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from asr_core import fold_model
 from asr_core.data import open_data, train_batches
-from asr_core.errors import InputError
-from asr_core.recipes import load_recipe
 from asr_core.saving.files import write_json
-from asr_core.training import TrainConfig, new_accelerator, open_run
+from asr_core.training import new_accelerator, open_run
 from asr_core.training.learner import Learner
 from robust.bench.speed import in_turns
 from robust.bench.training_cost import inference
@@ -25,10 +23,10 @@ from robust.stats.answer import answer_to, in_words
 from robust.stats.intervals import mean_interval
 from robust.studies.command import train_missing
 from robust.studies.sections import put_section
-from robust.sweep import Cell
+from robust.sweep import Run
+from robust.training.classifier import ClassifierRun
 
 RECIPE = "resnet29-embedded"
-OPTIONS = ("--recipe", RECIPE, "--precision", "bf16", "--channels-last")
 VARIANTS = {
     "plain": ("plain", "se"),
     "live-se": ("live", "se"),
@@ -55,7 +53,7 @@ PAIRS = (
 )
 FOLDED = "asr-se, folded"
 
-Done = Mapping[tuple[str, int], Cell]
+Done = Mapping[tuple[str, int], Run]
 """Variant and seed -> a finished run."""
 Seconds = dict[str, list[float]]
 """Name -> CPU seconds in each round."""
@@ -82,54 +80,31 @@ differs, one in twenty leaves 0 out by chance.
 """
 
 
-def cells(runs: Path, seeds: int) -> dict[tuple[str, int], Cell]:
+def every_run(folder: Path, seeds: int) -> dict[tuple[str, int], Run]:
     """Every run of the study."""
+    same = {"recipe": RECIPE, "precision": "bf16", "channels_last": True}
     return {
-        (name, seed): Cell(
-            runs / f"{name}-{seed}",
-            (*OPTIONS, "--mode", mode, "--attention", attention, "--seed", str(seed)),
+        (name, seed): Run(
+            folder / f"{name}-{seed}",
+            ClassifierRun.from_fields({**same, "mode": mode, "attention": attention, "seed": seed}),
         )
         for seed in range(seeds)
         for name, (mode, attention) in VARIANTS.items()
     }
 
 
-def config(name: str, seed: int) -> TrainConfig:
-    """What OPTIONS mean."""
-    mode, attention = VARIANTS[name]
-    return TrainConfig(
-        recipe=load_recipe(RECIPE),
-        mode=mode,
-        attention=attention,
-        seed=seed,
-        precision="bf16",
-        channels_last=True,
-    )
-
-
-def check(done: Done) -> None:
-    """Raise InputError for a run that was made with other options than the study's."""
-    for (name, seed), cell in done.items():
-        if cell.config != config(name, seed):
-            raise InputError(
-                f"{cell.folder} is a run with other options than the study's; remove it, or choose "
-                "another folder (--runs)"
-            )
-
-
 def costs(done: Done, *, rounds: int) -> dict[str, Seconds]:
     """CPU seconds of a training step and of inference, of the runs of seed 0, in turns."""
-    some = done["plain", 0]
-    data = open_data(config("plain", 0).recipe.data)
-    size = some.config.recipe.batch_size
+    recipe = done["plain", 0].training.config.recipe
+    data, size = open_data(recipe.data), recipe.batch_size
     images, labels = next(train_batches(data.train, batch_size=size, seed=0, epoch=0))
     learners, models = {}, {}
     for name in VARIANTS:
-        cell = done[name, 0]
-        run = open_run(cell.folder)
-        accelerator = new_accelerator(run.config, cell.folder, device="cpu")
-        learners[name] = Learner(run.config, run.data, accelerator)
-        models[name] = open_model(cell.folder / cell.result.file).model
+        run = done[name, 0]
+        opened = open_run(run.folder)
+        accelerator = new_accelerator(opened.config, run.folder, device="cpu")
+        learners[name] = Learner(opened.config, opened.data, accelerator)
+        models[name] = open_model(run.folder / run.result.file).model
     models[FOLDED] = fold_model(models["asr-se"])
     steps = {
         name: lambda learner=learner: learner.step(images, labels, lr=1e-3, at=(0, 0))
@@ -199,7 +174,7 @@ def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -
 def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
     """The section."""
     some = done["plain", 0]
-    recipe = some.config.recipe
+    recipe = some.training.config.recipe
     batch = recipe.batch_size
     steps = some.data.sizes[0] // batch
     about = ABOUT.format(
@@ -223,9 +198,8 @@ def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
 
 def study(runs: Path, docs: Path, *, seeds: int, workers: int, rounds: int) -> None:
     """Train what is missing, measure, and write the section."""
-    done = cells(runs, seeds)
+    done = every_run(runs, seeds)
     train_missing(done.values(), workers=workers, say="classification")
-    check(done)
     measured = costs(done, rounds=rounds)
     write_json(runs / "costs.json", measured)
     put_section(docs / "RESULTS.md", "classification", page(done, seeds, measured))

@@ -12,7 +12,7 @@ import torch
 
 from asr_core.errors import InputError
 from robust.cli.errors import report
-from robust.sweep import Cell, run_missing
+from robust.sweep import Run, run_missing
 
 
 def study_parser(about: str, **defaults: object) -> argparse.ArgumentParser:
@@ -39,11 +39,11 @@ def start(study: Callable[..., object], parser: argparse.ArgumentParser) -> None
         sys.exit(report(error))
 
 
-def train_missing(runs: Iterable[Cell], **options: Any) -> None:
+def train_missing(runs: Iterable[Run], **options: Any) -> None:
     """:func:`robust.sweep.run_missing`.
 
     Raises:
         InputError: runs failed; a line about each.
     """
-    if failures := run_missing(list(runs), **options):
+    if failures := run_missing(runs, **options):
         raise InputError("; ".join(failures))

@@ -21,9 +21,8 @@ from robust.studies.noise import (
     EPOCHS,
     PRECISION,
     RECIPE,
-    Cells,
-    cells,
-    check,
+    Runs,
+    every_run,
     missing,
     whole_seeds,
 )
@@ -115,14 +114,14 @@ def suite_jobs(subject: Subject, data: ImageSet, folder: Path) -> list[SuiteJob]
     ]
 
 
-def results(done: Cells, data: ImageSet, folder: Path) -> dict[str, list[SuiteResult]]:
+def results(done: Runs, data: ImageSet, folder: Path) -> dict[str, list[SuiteResult]]:
     """What the suites found, by suite; what was tested before is read."""
     found: dict[str, list[SuiteResult]] = {name: [] for name in SECONDS}
     with progress_bar() as bar:
         task = bar.add_task("corruptions", total=len(done) * len(SECONDS), note="")
-        for key, cell in done.items():
-            subject = open_subject(cell.folder)
-            check(subject, *key)
+        for run in done.values():
+            run.check()
+            subject = open_subject(run.folder)
             for job in suite_jobs(subject, data, folder):
                 bar.update(task, note=f"{subject.name}: {job.suite.name}")
                 found[job.suite.name] += job.run()
@@ -130,17 +129,18 @@ def results(done: Cells, data: ImageSet, folder: Path) -> dict[str, list[SuiteRe
     return found
 
 
-def announcement(done: Cells, folder: Path) -> str:
+def announcement(done: Runs, folder: Path) -> str:
     """What there is to test, and how long it takes."""
-    names = {
-        (cell, suite): f"{cell.folder.name}-{suite}.json"
-        for cell in done.values()
+    left = [
+        suite
+        for run in done.values()
         for suite in SECONDS
-    }
-    left = [suite for (_, suite), name in names.items() if not (folder / name).exists()]
+        if not (folder / f"{run.folder.name}-{suite}.json").exists()
+    ]
     minutes = sum(SECONDS[suite] for suite in left) / 60
     return (
-        f"{len(left)} of {len(names)} tests to make: about {minutes:.0f} minutes on one free core"
+        f"{len(left)} of {len(done) * len(SECONDS)} tests to make: "
+        f"about {minutes:.0f} minutes on one free core"
     )
 
 
@@ -221,7 +221,7 @@ def attack_table(attacked: Sequence[Cohort], strong: Sequence[Cohort]) -> str:
     return Table(header, body, words=2, caption=caption(attacked)).markdown()
 
 
-def page(every: Cells, done: Cells, found: Mapping[str, list[SuiteResult]], *, classes: int) -> str:
+def page(every: Runs, done: Runs, found: Mapping[str, list[SuiteResult]], *, classes: int) -> str:
     """The section."""
     corrupted, attacked, strong = (cohorts(found[name]) for name in SECONDS)
     settings = {k: v for results in found.values() for k, v in results[0].settings.items()}
@@ -254,7 +254,7 @@ def study(runs: Path, docs: Path, *, seeds: int) -> None:
     Raises:
         InputError: no run is finished.
     """
-    every = {k: c for k, c in cells(runs, seeds).items() if k[1] == "clean"}
+    every = {k: run for k, run in every_run(runs, seeds).items() if k[1] == "clean"}
     done = whole_seeds(every)
     if not done:
         raise InputError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
-from asr_core.training import TrainConfig
 from robust.report.progress import progress_bar
 from robust.report.table import Table
 from robust.stats.answer import over_cases
@@ -22,35 +21,34 @@ from robust.suites.cohort import Cohort, cohorts
 from robust.suites.contrasts import contrasts
 from robust.suites.curves import draw_curves, save_curves
 from robust.suites.job import SuiteJob
-from robust.suites.subject import Subject, open_subject
+from robust.suites.subject import open_subject
 from robust.suites.tables import accuracy, caption, percent, table
-from robust.sweep import Cell
+from robust.sweep import Run
+from robust.training.classifier import ClassifierRun
 
 RECIPE, EPOCHS = "resnet11-embedded", 3
-OPTIONS = (
-    "--recipe", RECIPE, "--epochs", str(EPOCHS), "--precision", "bf16", "--channels-last",
-)  # fmt: skip
-VARIANTS = {
-    "plain": ("--mode", "plain"),
-    "live-se": ("--mode", "live", "--attention", "se"),
-    "asr-se": ("--mode", "asr", "--attention", "se"),
-    "asr-ie": ("--mode", "asr", "--attention", "ie"),
-    "asr-const": ("--mode", "asr", "--attention", "const"),
-    "zero-gamma": ("--mode", "plain", "--zero-gamma"),
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {"mode": "plain"},
+    "live-se": {"mode": "live", "attention": "se"},
+    "asr-se": {"mode": "asr", "attention": "se"},
+    "asr-ie": {"mode": "asr", "attention": "ie"},
+    "asr-const": {"mode": "asr", "attention": "const"},
+    "zero-gamma": {"mode": "plain", "zero_gamma": True},
 }
-NOISES = {
-    "clean": (),
-    "constant": ("--noise", "constant", "--severity", "0.5,0.5"),
-    "random": ("--noise", "random", "--severity", "uniform"),
+"""Fields of a run file."""
+NOISES: dict[str, dict[str, Any]] = {
+    "clean": {},
+    "constant": {"noise": "constant", "severity": "0.5,0.5"},
+    "random": {"noise": "random", "severity": "uniform"},
     # an eighth of the recipe's batch, and so of its learning rate
-    "batch": ("--noise", "batch", "--severity", "8", "--lr", "0.0125"),
+    "batch": {"noise": "batch", "severity": "8", "lr": 0.0125},
 }
 SUITE = {"test": "norm-noise", "train": "norm-statistics"}
 PRECISION = "bf16"
 BATCH = 64  # larger ones spend half their time on fresh memory
 
-Cells = Mapping[tuple[str, str, int], Cell]
-"""Variant, noise of the training and seed -> the run."""
+Runs = Mapping[tuple[str, str, int], Run]
+"""By variant, noise of the training, and seed."""
 
 ABOUT = """## Classifiers under normalisation noise
 
@@ -85,12 +83,13 @@ test images have not: a network can fail on the test batch's statistics for that
 """
 
 
-def cells(runs: Path, seeds: int) -> dict[tuple[str, str, int], Cell]:
+def every_run(folder: Path, seeds: int) -> dict[tuple[str, str, int], Run]:
     """Every run of the study, seed by seed, so that a part of them is a smaller study."""
+    same = {"recipe": RECIPE, "epochs": EPOCHS, "precision": PRECISION, "channels_last": True}
     return {
-        (variant, noise, seed): Cell(
-            runs / f"{variant}-{noise}-{seed}",
-            (*OPTIONS, "--seed", str(seed), *VARIANTS[variant], *NOISES[noise]),
+        (variant, noise, seed): Run(
+            folder / f"{variant}-{noise}-{seed}",
+            ClassifierRun.from_fields({**same, **VARIANTS[variant], **NOISES[noise], "seed": seed}),
         )
         for seed in range(seeds)
         for noise in NOISES
@@ -98,45 +97,16 @@ def cells(runs: Path, seeds: int) -> dict[tuple[str, str, int], Cell]:
     }
 
 
-def config(variant: str, noise: str, seed: int) -> TrainConfig:
-    """What the options mean."""
-    fewer = {"batch_size": 8, "lr": 0.0125} if noise == "batch" else {}
-    options = dict(zip(VARIANTS[variant][::2], VARIANTS[variant][1::2], strict=False))
-    return TrainConfig(
-        recipe=load_recipe(RECIPE).override(epochs=EPOCHS, **fewer),
-        mode=options["--mode"],
-        attention=options.get("--attention", "se"),
-        zero_gamma="--zero-gamma" in VARIANTS[variant],
-        seed=seed,
-        precision=PRECISION,
-        channels_last=True,
-    )
-
-
-def check(subject: Subject, variant: str, noise: str, seed: int) -> None:
-    """Raise InputError for a run that was made with other options than the study's."""
-    expected = config(variant, noise, seed)
-    under = " ".join(NOISES[noise][1:4:2])
-    found = subject.config
-    if found is not None:  # notes on a recipe are no part of what it does
-        found = replace(found, recipe=replace(found.recipe, notes=expected.recipe.notes))
-    if found != expected or subject.trained_under != under:
-        raise InputError(
-            f"{subject.file.parent} is a run with other options than the study's; remove it, or "
-            "choose another folder (--runs)"
-        )
-
-
-def results(done: Cells, phase: str, data: ImageSet, folder: Path) -> list[SuiteResult]:
+def results(done: Runs, phase: str, data: ImageSet, folder: Path) -> list[SuiteResult]:
     """The suite of a phase on every run that is done; what was tested before is read."""
     suite = SUITES[SUITE[phase]](SuiteOptions(data=data))
     found = []
     with progress_bar() as bar:
         task = bar.add_task(f"phase {phase}", total=len(done), note="")
-        for key, cell in done.items():
-            bar.update(task, note=cell.folder.name)
-            subject = open_subject(cell.folder)
-            check(subject, *key)
+        for run in done.values():
+            bar.update(task, note=run.folder.name)
+            run.check()
+            subject = open_subject(run.folder)
             job = SuiteJob(
                 [subject], data, suite, folder=folder, precision=PRECISION, batch_size=BATCH
             )
@@ -145,17 +115,17 @@ def results(done: Cells, phase: str, data: ImageSet, folder: Path) -> list[Suite
     return found
 
 
-def whole_seeds(every: Cells) -> dict[tuple[str, str, int], Cell]:
+def whole_seeds(every: Runs) -> dict[tuple[str, str, int], Run]:
     """The finished runs of the seeds of which all are finished: variants are then alike in seeds.
 
     While there is no such seed, all that are finished.
     """
-    absent = {seed for (*_, seed), cell in every.items() if not cell.done}
-    done = {key: cell for key, cell in every.items() if cell.done}
-    return {key: cell for key, cell in done.items() if key[2] not in absent} or done
+    absent = {seed for (*_, seed), run in every.items() if not run.done}
+    done = {key: run for key, run in every.items() if run.done}
+    return {key: run for key, run in done.items() if key[2] not in absent} or done
 
 
-def missing(every: Cells, done: Cells) -> str:
+def missing(every: Runs, done: Runs) -> str:
     """Which runs the tables are without."""
     if len(done) == len(every):
         return f"All {len(every)} runs are in."
@@ -181,7 +151,7 @@ def train_table(groups: Sequence[Cohort]) -> str:
     return Table(head, rows, words=2, caption=caption(groups)).markdown()
 
 
-def page(every: Cells, done: Cells, attacked: list[Cohort], trained: list[Cohort]) -> str:
+def page(every: Runs, done: Runs, attacked: list[Cohort], trained: list[Cohort]) -> str:
     """The section."""
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
@@ -196,7 +166,7 @@ def lines(attacked: Sequence[Cohort], trained: Sequence[Cohort]) -> list[Line]:
     said = []
     tests, trainings = contrasts(attacked), contrasts(trained)
     for noise in [name for name in NOISES if name != "clean"]:
-        under = " ".join(NOISES[noise][1:4:2])
+        under = "{noise} {severity}".format(**NOISES[noise])
         for found, claim, command in (
             (
                 [v for v in tests if v.situation == f"{noise}, attacked"],
@@ -226,11 +196,11 @@ def study(runs: Path, docs: Path, *, seeds: int, workers: int = 1, train: bool =
     Raises:
         InputError: a run failed, or none is finished.
     """
-    every = cells(runs, seeds)
+    every = every_run(runs, seeds)
     if train:
         train_missing(every.values(), workers=workers, say="noise")
     done = whole_seeds(every)
-    clean = {key: cell for key, cell in done.items() if key[1] == "clean"}
+    clean = {key: run for key, run in done.items() if key[1] == "clean"}
     if not clean:
         raise InputError(f"{runs}: no clean-trained run is finished, so nothing can be attacked")
     data = open_data(load_recipe(RECIPE).data)

@@ -6,14 +6,12 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from asr_core.data.split import Split
-from asr_core.errors import InputError
 from asr_core.saving.files import atomic_path
 from asr_core.stripes import AttentionRecorder, stripe_score
 from asr_core.stripes.convergence import THRESHOLD
@@ -27,7 +25,8 @@ from robust.studies.command import train_missing
 from robust.studies.paper import put_lines
 from robust.studies.sections import put_section
 from robust.studies.stripes_page import SHOWN, Found, lines, page
-from robust.sweep import Cell
+from robust.sweep import Run
+from robust.training.classifier import ClassifierRun
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Variant:
     recipe: str = "recipe"
     """Which of the script's options names it: "recipe", "deeper" or "other"."""
     cosine: bool = False
-    weight_decay: str = "1e-4"
+    weight_decay: float = 1e-4
     share: float = 1.0
     """Of the epochs, and so of the milestones."""
 
@@ -55,9 +54,9 @@ VARIANTS = {
     "cbam": Variant(attention="cbam", recipe="deeper", cosine=True, share=1 / 6),
     "ie": Variant(attention="ie"),
     "cosine": Variant(cosine=True),
-    "decay-4e-4": Variant(weight_decay="4e-4"),
-    "decay-2e-4": Variant(weight_decay="2e-4"),
-    "decay-3e-4": Variant(weight_decay="3e-4"),
+    "decay-4e-4": Variant(weight_decay=4e-4),
+    "decay-2e-4": Variant(weight_decay=2e-4),
+    "decay-3e-4": Variant(weight_decay=3e-4),
     "deeper": Variant(recipe="deeper"),
     "other-data": Variant(recipe="other"),
     "longer": Variant(share=10),
@@ -84,50 +83,32 @@ class Setup:
     milestones: str = "3,5"
 
 
-def arguments(variant: Variant, options: Setup) -> tuple[str, ...]:
-    """Those of ``robust train``."""
-    epochs = max(1, round(options.epochs * variant.share))
-    schedule = ["--schedule", "cosine"]
+def training(variant: Variant, setup: Setup) -> ClassifierRun:
+    """What a variant trains."""
+    epochs = max(1, round(setup.epochs * variant.share))
+    schedule: dict[str, Any] = {"schedule": "cosine"}
     if not variant.cosine:
-        milestones = (float(at) * variant.share for at in options.milestones.split(","))
-        steps = ["--milestones", ",".join(f"{at:g}" for at in milestones), "--gamma", "0.1"]
-        schedule = ["--schedule", "multistep", *steps]
-    return (
-        *("--recipe", getattr(options, variant.recipe)),
-        *("--mode", variant.mode, "--attention", variant.attention),
-        *(("--record-attention",) if variant.recorded else ()),
-        *("--epochs", str(epochs), *schedule, "--weight-decay", variant.weight_decay),
-        *("--precision", "bf16", "--channels-last"),
-        *(() if options.data is None else ("--data-folder", options.data)),
+        milestones = [float(at) * variant.share for at in setup.milestones.split(",")]
+        schedule = {"schedule": "multistep", "milestones": milestones, "gamma": 0.1}
+    return ClassifierRun.from_fields(
+        {
+            "recipe": getattr(setup, variant.recipe),
+            "mode": variant.mode,
+            "attention": variant.attention,
+            "record_attention": variant.recorded,
+            "epochs": epochs,
+            **schedule,
+            "weight_decay": variant.weight_decay,
+            "precision": "bf16",
+            "channels_last": True,
+            "data_folder": setup.data,
+        }
     )
 
 
-def check(name: str, cell: Cell, options: Setup) -> None:
-    """Raise where a run was made with other options than the study's.
-
-    Raises:
-        InputError: it was.
-    """
-    variant, recipe = VARIANTS[name], cell.config.recipe
-    made = (
-        recipe.name, cell.config.mode, cell.config.attention, recipe.epochs,
-        recipe.schedule, recipe.weight_decay,
-    )  # fmt: skip
-    given = dict(pairwise(arguments(variant, options)))
-    wanted = (
-        given["--recipe"], variant.mode, variant.attention, int(given["--epochs"]),
-        given["--schedule"], float(variant.weight_decay),
-    )  # fmt: skip
-    if made != wanted:
-        raise InputError(
-            f"{cell.folder} is a run of {made}, the study's is of {wanted}; remove it, or choose "
-            "another folder (--runs)"
-        )
-
-
-def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
+def found_in(name: str, run: Run, beside: Source | None) -> Found:
     """Draw a finished run, and take its figures."""
-    source = open_source(cell.folder)
+    source = open_source(run.folder)
     drawn = draw(
         source, source.data.test, source.folder, threshold=THRESHOLD,
         beside=beside if name == "asr" else None,
@@ -139,7 +120,7 @@ def found_in(name: str, cell: Cell, beside: Source | None) -> Found:
         untrained=_untrained(source, seed=0),
         by_epoch=_by_epoch(source),
         convergence=drawn.convergence,
-        top1=cell.result.test.top1,
+        top1=run.result.test.top1,
         spatial={n: stripe_score(maps.flatten(1)) for n, maps in drawn.gates.spatial.items()},
         moved=_moved(source) if pair else None,
         beside=_moved(beside) if pair and beside is not None else None,
@@ -202,22 +183,19 @@ def study(
         **setup: of :class:`Setup`.
     """
     options = Setup(**setup)
-    cells = {
-        name: Cell(runs / name, arguments(VARIANTS[name], options))
+    every = {
+        name: Run(runs / name, training(VARIANTS[name], options))
         for name in VARIANTS
         if name in only
     }
-    for name, cell in cells.items():
-        if cell.done:
-            check(name, cell, options)
-    train_missing(cells.values(), workers=workers, say="stripes", seconds=SECONDS)
-    base = open_source(cells["base"].folder) if "base" in cells else None
-    found = {name: found_in(name, cell, base) for name, cell in cells.items()}
-    publish(runs, docs / "gallery", list(cells))
+    train_missing(every.values(), workers=workers, say="stripes", seconds=SECONDS)
+    base = open_source(every["base"].folder) if "base" in every else None
+    found = {name: found_in(name, run, base) for name, run in every.items()}
+    publish(runs, docs / "gallery", list(every))
     cost = None
     if base is not None and base.config is not None:
         epochs = base.config.recipe.epochs
-        cost = recording_seconds(base, runs / "cost"), cells["base"].seconds / epochs
-    missing = [name for name in VARIANTS if name not in cells]
+        cost = recording_seconds(base, runs / "cost"), every["base"].seconds / epochs
+    missing = [name for name in VARIANTS if name not in every]
     put_section(docs / "RESULTS.md", "stripes", page(found, cost=cost, missing=missing))
     put_lines(docs, "stripes", lines(found))

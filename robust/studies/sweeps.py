@@ -27,7 +27,7 @@ with {seeds} seeds that takes a large or a very steady difference."""
 
 def page(outcomes: Sequence[SweepOutcome], arguments: str) -> str:
     """The section; ``arguments`` are those of the script."""
-    config = outcomes[0].results.runs[0].config
+    config = next(iter(outcomes[0].results.runs.values())).training.config
     about = ABOUT.format(
         arguments=arguments,
         recipe=config.recipe.name,

@@ -7,13 +7,12 @@
 """
 
 from robust.sweep.files import load_sweep, read_sweep, shipped
-from robust.sweep.grid import Claim, Paper, Run, Sweep
+from robust.sweep.grid import Claim, Paper, Sweep
 from robust.sweep.results import Results
 from robust.sweep.run import SweepOutcome, run_sweep
-from robust.sweep.runs import Cell, run_missing
+from robust.sweep.runs import Run, run_missing
 
 __all__ = [
-    "Cell",
     "Claim",
     "Paper",
     "Results",

@@ -6,7 +6,7 @@
     seeds = 3                        # runs at each point: seeds 0, 1, 2
     figures = ["top1", "top5"]       # of the test split; what the table shows
 
-    [axes]                           # options of `robust train`, with _ for -
+    [axes]                           # fields of a run file
     attention = ["se", "ie"]
     delta = [1, 2, 3, 4]             # the last one makes the columns, the others the rows
 

@@ -7,29 +7,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from asr_core import limits
 from asr_core.errors import InputError
-from asr_core.recipes import load_recipe
 from asr_core.registry import unknown_name
-from asr_core.training import TrainConfig
-from robust.sweep.runs import Cell
+from robust.sweep.runs import Run
+from robust.training.classifier import FIELDS as RUN_FIELDS
+from robust.training.classifier import ClassifierRun
 
 RECIPE = "resnet11-embedded"
 """The smallest network, on the data that needs no download."""
 
 SEEDS = 3
 
-OF_RECIPE = (
-    "epochs", "batch_size", "lr", "weight_decay", "schedule", "milestones", "gamma",
-    "warmup_epochs", "label_smoothing", "clip", "ema",
-)  # fmt: skip
-FIELDS = (
-    "recipe", "mode", "attention", "delta", "psi", "zero_gamma", "precision", "accumulate",
-    "channels_last", "compile", *OF_RECIPE,
-)  # fmt: skip
-"""What a run can be told: options of `robust train`, with _ for -."""
+FIELDS = tuple(name for name in RUN_FIELDS if name not in ("seed", "data_folder"))
+"""What a sweep can vary or set: the fields of a run file (:mod:`robust.training.run_file`)."""
 FIGURES = {"top1": "top-1", "top5": "top-5"}
 """Figures of the test split, and what tables call them."""
 
@@ -64,16 +56,6 @@ class Paper:
 
     about: str
     figures: Mapping[str, tuple[tuple[float, ...], ...]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run of a sweep."""
-
-    point: Point
-    seed: int
-    config: TrainConfig
-    cell: Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +122,7 @@ class Sweep:
                         f"last axis: {', '.join(map(str, self.columns))}"
                     )
         for point in self.points:
-            self.config(point, seed=0)  # what cannot be trained is refused before anything is
+            self.training(point, seed=0)  # what cannot be trained is refused before anything is
 
     def _check_paper(self) -> None:
         for name, rows in self.paper.figures.items() if self.paper else ():
@@ -187,38 +169,29 @@ class Sweep:
                 raise InputError(f"{name!r} is an axis of the sweep {self.name!r}; leave it out")
         return replace(self, fields={**self.fields, **given}, seeds=seeds or self.seeds)
 
-    def config(self, point: Point, *, seed: int, data_folder: str | None = None) -> TrainConfig:
+    def training(self, point: Point, *, seed: int, data_folder: str | None = None) -> ClassifierRun:
         """What is trained at ``point``.
 
         Raises:
             InputError: it cannot be; the point is named.
         """
+        values = dict(zip(self.axes, point, strict=True))
+        machine = {"seed": seed, "data_folder": data_folder}
         try:
-            values: dict[str, Any] = self._values(point)
-            recipe = load_recipe(str(values.pop("recipe")))
-            own = {name: values.pop(name) for name in OF_RECIPE if name in values}
-            return TrainConfig(
-                recipe=recipe.override(**own), seed=seed, data_folder=data_folder, **values
-            )
+            return ClassifierRun.from_fields({"recipe": RECIPE, **self.fields, **values, **machine})
         except InputError as error:
             raise InputError(f"at {self.named(point)}: {error}") from None
 
-    def runs(self, folder: Path, *, data_folder: str | None = None) -> list[Run]:
-        """Every run, in a folder of its own in ``folder``; one seed of all points comes first."""
-        data = () if data_folder is None else ("--data-folder", data_folder)
-        return [
-            Run(
-                point,
-                seed,
-                self.config(point, seed=seed, data_folder=data_folder),
-                Cell(
-                    folder / f"{self.named(point, '-', '_').replace(' ', '')}_seed-{seed}",
-                    (*_arguments(self._values(point)), *data, "--seed", str(seed)),
-                ),
+    def runs(self, folder: Path, *, data_folder: str | None = None) -> dict[tuple[Point, int], Run]:
+        """The run at each point and seed, in a folder of its own in ``folder``, seed by seed."""
+        return {
+            (point, seed): Run(
+                folder / f"{self.named(point, '-', '_').replace(' ', '')}_seed-{seed}",
+                self.training(point, seed=seed, data_folder=data_folder),
             )
             for seed in range(self.seeds)
             for point in self.points
-        ]
+        }
 
     def label(self, axis: str, value: Value) -> str:
         """``value`` as tables write it."""
@@ -230,20 +203,6 @@ class Sweep:
         pairs = zip(self.axes, point, strict=False)
         return between.join(f"{axis}{equals}{_text(value)}" for axis, value in pairs)
 
-    def _values(self, point: Point) -> dict[str, Value]:
-        return {"recipe": RECIPE, **self.fields, **dict(zip(self.axes, point, strict=True))}
-
 
 def _text(value: Value) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _arguments(values: Mapping[str, Value]) -> list[str]:
-    found = []
-    for name, value in values.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            found.append(option)
-        elif value is not False:
-            found += [option, _text(value)]
-    return found

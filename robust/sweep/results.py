@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from robust.report import escape
 from robust.stats.intervals import Interval, mean_interval
-from robust.sweep.grid import Run, Sweep
+from robust.sweep.grid import Point, Sweep
+from robust.sweep.runs import Run
 
 SCHEMA = 1
 _SPLITS = ("test", "validation")
@@ -25,23 +27,23 @@ class Results:
     """The runs of a sweep, finished or not."""
 
     sweep: Sweep
-    runs: tuple[Run, ...]
+    runs: Mapping[tuple[Point, int], Run]
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """A row a finished run: axes, seed, shares in [0, 1] after the last epoch, its folder."""
         found = []
-        for run in self.runs:
-            if not run.cell.done:
+        for (point, seed), run in self.runs.items():
+            if not run.done:
                 continue
-            result = run.cell.result
-            row: dict[str, Any] = {**dict(zip(self.sweep.axes, run.point, strict=True))}
-            row["seed"] = run.seed
+            result = run.result
+            row: dict[str, Any] = dict(zip(self.sweep.axes, point, strict=True))
+            row["seed"] = seed
             for figure in ("top1", "top5", "loss"):
                 row[f"test_{figure}"] = getattr(result.test, figure)
                 row[f"validation_{figure}"] = result.last[f"validation_{figure}"]
             row["train_seconds"] = result.train_seconds
-            row["folder"] = run.cell.folder.name
+            row["folder"] = run.folder.name
             found.append(row)
         return found
 
@@ -57,12 +59,12 @@ class Results:
     @property
     def missing(self) -> list[Path]:
         """Folders of the runs that are not finished."""
-        return [run.cell.folder for run in self.runs if not run.cell.done]
+        return [run.folder for run in self.runs.values() if not run.done]
 
     @property
     def images(self) -> int:
         """Test images of a run; 0 where none is finished."""
-        done = (run.cell.result.test.images for run in self.runs if run.cell.done)
+        done = (run.result.test.images for run in self.runs.values() if run.done)
         return next(done, 0)
 
     def chosen(self, row: int) -> int | None:

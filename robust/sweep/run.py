@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,11 @@ from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.exclusive import exclusive
 from asr_core.saving.files import write_json, write_text
-from asr_core.training import TrainConfig
 from robust.report import escape
 from robust.sweep.claims import ClaimAnswer, answers, said
 from robust.sweep.engine import Engine, ThisMachine
 from robust.sweep.estimate import estimated_seconds
-from robust.sweep.grid import Run, Sweep
+from robust.sweep.grid import Sweep
 from robust.sweep.on_ray import MARK, on_ray
 from robust.sweep.results import Results
 from robust.sweep.runs import minutes_left, run_missing
@@ -123,9 +122,9 @@ def _run_sweep(
     for mark in folder.glob(f"{MARK}*"):
         mark.unlink(missing_ok=True)  # of a sweep that was killed
     runs = sweep.runs(folder, data_folder=data_folder)
-    for run in runs:
-        _check(run)
-    missing = [run for run in runs if not run.cell.done]
+    for run in runs.values():
+        run.check()  # before anything is estimated
+    missing = [run for run in runs.values() if not run.done]
     failures: list[str] = []
     if missing:
         place: AbstractContextManager[Engine] = nullcontext(ThisMachine())
@@ -134,15 +133,15 @@ def _run_sweep(
         try:
             with place as found:
                 workers = workers or found.workers
-                known = [run.cell.seconds for run in runs if run.cell.done]
-                known = known or [estimated_seconds(missing[0].config, device=device)]
+                known = [run.seconds for run in runs.values() if run.done]
+                known = known or [estimated_seconds(missing[0].training.config, device=device)]
                 minutes = minutes_left(known, len(missing), workers)
                 tell(
                     f"{len(missing)} of {len(runs)} runs to train, {sweep.recipe}: "
                     f"about {minutes:.0f} minutes with {workers} at a time"
                 )
                 failures = run_missing(
-                    [run.cell for run in runs],
+                    runs.values(),
                     workers=workers,
                     say=sweep.name,
                     seconds=known[0],
@@ -151,12 +150,12 @@ def _run_sweep(
                     engine=found,
                 )
         except KeyboardInterrupt as error:
-            done = sum(run.cell.done for run in runs)
+            done = sum(run.done for run in runs.values())
             error.args = (
                 f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on",
             )
             raise
-    results = Results(sweep, tuple(runs))
+    results = Results(sweep, runs)
     outcome = SweepOutcome(results, answers(results), failures)
     _write(folder, outcome)
     return outcome
@@ -168,17 +167,3 @@ def _write(folder: Path, outcome: SweepOutcome) -> None:
     write_json(folder / JSON, outcome.as_dict())
     write_text(folder / MARKDOWN, outcome.page() + "\n")
     write_text(folder / LATEX, table_of(outcome.results).latex())
-
-
-def _check(run: Run) -> None:
-    """Refuse a finished run of other options than the sweep's."""
-    if run.cell.done and _compared(run.cell.config) != _compared(run.config):
-        raise InputError(
-            f"{run.cell.folder} is a finished run with other options than the sweep's; choose "
-            "another folder (--out), or remove it"
-        )
-
-
-def _compared(config: TrainConfig) -> TrainConfig:
-    """Without what may differ: where the data is, and remarks."""
-    return replace(config, data_folder=None, recipe=config.recipe.override(source="", notes=()))

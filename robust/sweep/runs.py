@@ -1,49 +1,55 @@
-"""The runs of a study: many `robust train` commands, each with a folder of its own.
+"""The runs of a study: each has a folder of its own, and a config that `robust train` reads.
 
-A finished run is not run again, an interrupted one is gone on with, and one that fails is told of
-while the rest goes on.
+Finished runs are kept, interrupted ones resume, and a failed one does not stop the others.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from asr_core.training import DataFacts, TrainConfig
-from asr_core.training.folder import CONFIG, RESULT, RunResult, read_config, read_result
+from asr_core.saving.files import write_json
+from asr_core.saving.run_folder import require_same
+from asr_core.training import DataFacts
+from asr_core.training.folder import (
+    CONFIG,
+    LAST,
+    RESULT,
+    UNIMPORTANT,
+    RunConfig,
+    RunResult,
+    read_config,
+    read_result,
+)
 from robust.report.progress import progress_bar
 from robust.sweep.engine import Engine, ThisMachine
+from robust.training.classifier import ClassifierRun
 
 PATIENCE = 60
 """Seconds until a networked disk shows here what another machine wrote."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run: its folder, and the arguments of `robust train` that make it."""
+class Run:
+    """One training run of a study, and its folder."""
 
     folder: Path
-    arguments: tuple[str, ...]
+    training: ClassifierRun
 
     @property
     def done(self) -> bool:
         """Whether the run is finished."""
         return (self.folder / RESULT).exists()
 
-    def command(self, device: str) -> list[str]:
-        """What makes the run, on ``device``."""
-        line = [sys.executable, "-m", "robust", "train", *self.arguments]
-        return [*line, "--device", device, "--quiet", "--out", str(self.folder)]
-
     @property
     def seconds(self) -> float:
-        """What training took, by the run's own clock."""
+        """Seconds that its training took."""
         return float(self.result.train_seconds)
 
     @property
@@ -52,18 +58,39 @@ class Cell:
         return read_result(self.folder / RESULT)
 
     @property
-    def config(self) -> TrainConfig:
-        """What was trained, and how."""
-        return read_config(self.folder / CONFIG).config
-
-    @property
     def data(self) -> DataFacts:
         """What it was trained on, in figures."""
-        return read_config(self.folder / CONFIG).data
+        return self._kept.data
+
+    @property
+    def _kept(self) -> RunConfig:
+        return read_config(self.folder / CONFIG)
+
+    def check(self) -> None:
+        """Refuse a run that began with other options than the study's.
+
+        Raises:
+            CheckpointError: naming the fields that differ.
+        """
+        if self.done or self._begun:
+            kept = {"config": self._kept.config.as_dict(), "setting": self._kept.setting}
+            require_same(kept, self.training.identity, self.folder, ignored=UNIMPORTANT)
+
+    @property
+    def _begun(self) -> bool:
+        return (self.folder / LAST).exists()
+
+    def prepare(self, device: str) -> list[str]:
+        """Write the run's config, unless it has begun; returns the command that trains it."""
+        config = self.folder / CONFIG
+        if not self._begun:
+            write_json(config, self.training.as_dict())
+        options = ["--device", device, "--quiet", "--out", str(self.folder)]
+        return [sys.executable, "-m", "robust", "train", "--config", str(config), *options]
 
 
 def run_missing(
-    cells: Sequence[Cell],
+    runs: Iterable[Run],
     *,
     workers: int,
     say: str,
@@ -72,34 +99,36 @@ def run_missing(
     quiet: bool = False,
     engine: Engine | None = None,
 ) -> list[str]:
-    """Train the cells that are not done; returns a line about each that failed.
+    """Train the runs that are not done, in their order; returns a line about each that failed.
 
-    After Ctrl-C none is begun, and those under way end resumable.
+    Ctrl-C interrupts those that have begun, which can then resume, and starts no others.
 
     Args:
-        cells: the runs, in the order in which they are begun.
+        runs: those of the study.
         workers: runs at a time.
         say: name of the study, for the progress bar.
-        seconds: what a run takes, roughly, for the time that is announced before one is done.
+        seconds: roughly what a run takes, to announce the time left before one is done.
         device: "cpu", or "auto" for the machine's accelerator, which the workers share.
         quiet: no progress bar.
         engine: where runs are trained; by default, in processes of this machine.
     """
-    engine = engine or ThisMachine()
-    missing = [cell for cell in cells if not cell.done]
-    known = [cell.seconds for cell in cells if cell.done]
+    engine, runs = engine or ThisMachine(), list(runs)
+    for run in runs:
+        run.check()
+    missing = [run for run in runs if not run.done]
+    known = [run.seconds for run in runs if run.done]
     failures: list[str] = []
     with progress_bar(quiet=quiet) as bar, ThreadPoolExecutor(workers) as pool:
-        task = bar.add_task(say, total=len(cells), completed=len(known), note="")
+        task = bar.add_task(say, total=len(runs), completed=len(known), note="")
         _announce(bar, task, known or [seconds], len(missing), workers)
-        jobs = {pool.submit(_train, cell, device, engine): cell for cell in missing}
+        jobs = {pool.submit(_train, run, device, engine): run for run in missing}
         try:
             for ended, job in enumerate(as_completed(jobs), start=1):
-                cell, problem = jobs[job], job.result()
+                run, problem = jobs[job], job.result()
                 if problem:
-                    failures.append(f"{cell.folder}: {problem}")
+                    failures.append(f"{run.folder}: {problem}")
                 else:
-                    known.append(cell.seconds)
+                    known.append(run.seconds)
                 bar.advance(task)
                 _announce(bar, task, known or [seconds], len(missing) - ended, workers)
         except BaseException:
@@ -109,12 +138,12 @@ def run_missing(
     return failures
 
 
-def _train(cell: Cell, device: str, engine: Engine) -> str:
-    """Run a cell; what went wrong, in a line, or nothing."""
-    if problem := engine.run(cell.command(device)):
+def _train(run: Run, device: str, engine: Engine) -> str:
+    """Train a run; what went wrong, in a line, or nothing."""
+    if problem := engine.run(run.prepare(device)):
         return problem
     end = time.monotonic() + PATIENCE
-    while not cell.done:
+    while not run.done:
         if time.monotonic() > end:
             return f"it ended well, but there is no {RESULT} here"
         time.sleep(1)

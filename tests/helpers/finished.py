@@ -42,5 +42,6 @@ def result(*, seconds: float = 30, last: dict[str, float] | None = None, **test:
 
 def write_config(folder: Path, config: TrainConfig) -> None:
     """``config.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
     whole = {"schema": 1, "config": config.as_dict(), "data": DATA, "setting": {}}
     (folder / "config.json").write_text(json.dumps(whole))

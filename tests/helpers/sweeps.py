@@ -12,11 +12,11 @@ from tiny_classifier import forget_accelerator, register, tiny_data, tiny_recipe
 from tiny_classifier import run as train_tiny
 
 import asr_core.data
-import asr_core.training
+import asr_core.recipes
 import robust.sweep.run
 from asr_core.training import TrainConfig
 from robust.cli import main
-from robust.sweep import Results, Sweep, grid
+from robust.sweep import Results, Sweep
 from robust.sweep.engine import ThisMachine
 
 Figure = Callable[[TrainConfig], float]
@@ -28,7 +28,7 @@ class NotTrainedError(Exception):
 
 def write_run(folder: Path, config: TrainConfig, top1: float, top5: float = 0.9) -> None:
     """The record of a finished run; validation has 0.01 more than test."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
     names = ("top1", "top5", "loss")
     values = dict(zip(names, (top1, top5, 1.0), strict=True))
@@ -41,9 +41,10 @@ def finished(
 ) -> Results:
     """A sweep whose runs are all done."""
     runs = sweep.runs(folder)
-    for run in runs:
-        write_run(run.cell.folder, run.config, top1(run.config), top5(run.config))
-    return Results(sweep, tuple(runs))
+    for run in runs.values():
+        config = run.training.config
+        write_run(run.folder, config, top1(config), top5(config))
+    return Results(sweep, runs)
 
 
 def fake_runs(
@@ -84,15 +85,15 @@ def tiny_sweep() -> Sweep:
 def trained_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
     """The metrics of the tiny sweep's runs, trained in this process in ``folder``, one by one."""
     register(monkeypatch)
-    monkeypatch.setattr(grid, "load_recipe", lambda name: tiny_recipe())
+    monkeypatch.setattr(asr_core.recipes, "load_recipe", lambda name: tiny_recipe())
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
-    for each in tiny_sweep().runs(folder):
-        train_tiny(each.config, each.cell.folder)
+    for each in tiny_sweep().runs(folder).values():
+        train_tiny(each.training.config, each.folder)
         forget_accelerator()
     return tiny_metrics(folder)
 
 
 def tiny_metrics(folder: Path) -> list[str]:
     """What the tiny sweep's runs in ``folder`` recorded, epoch by epoch."""
-    runs = tiny_sweep().runs(folder)
-    return [(each.cell.folder / "metrics.csv").read_text() for each in runs]
+    runs = tiny_sweep().runs(folder).values()
+    return [(each.folder / "metrics.csv").read_text() for each in runs]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import robust.style.training_run
+import robust.training.style
 import styletransfer.train
 from styletransfer.images.embedded import held_out
 
 
 def make_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluate on one small picture, and save after every step."""
-    monkeypatch.setattr(robust.style.training_run, "HELD_OUT", ("cat",))
-    monkeypatch.setattr(robust.style.training_run, "held_out", functools.partial(held_out, size=64))
-    monkeypatch.setattr(robust.style.training_run, "SAVE_EVERY", 1)
+    monkeypatch.setattr(robust.training.style, "HELD_OUT", ("cat",))
+    monkeypatch.setattr(robust.training.style, "held_out", functools.partial(held_out, size=64))
+    monkeypatch.setattr(robust.training.style, "SAVE_EVERY", 1)
 
 
 def picture(path: Path, seed: int = 0, size: tuple[int, int] = (80, 70)) -> Path:
@@ -31,17 +32,31 @@ def picture(path: Path, seed: int = 0, size: tuple[int, int] = (80, 70)) -> Path
     return path
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
-    """Raise ``error`` in the middle of a step, counted from the first of the next run."""
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    """Call ``act`` in the middle of a step, counted from the first of the next run."""
     draw = styletransfer.train.draw_crops
     steps: Iterator[int] = iter(range(1000))
 
-    def draw_or_raise(*args: object, **options: object) -> torch.Tensor:
+    def draw_and_act(*args: object, **options: object) -> torch.Tensor:
         if next(steps) == step:
-            raise error
+            act()
         return draw(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(styletransfer.train, "draw_crops", draw_or_raise)
+    monkeypatch.setattr(styletransfer.train, "draw_crops", draw_and_act)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
+    """Raise ``error`` in the middle of a step."""
+
+    def fail() -> None:
+        raise error
+
+    at_step(monkeypatch, step, fail)
+
+
+def press_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Press Ctrl-C in the middle of a step."""
+    at_step(monkeypatch, step, lambda: signal.raise_signal(signal.SIGINT))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

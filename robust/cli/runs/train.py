@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from asr_core import limits
 from robust.cli import names, options
 from robust.cli.output import say
+from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
 from robust.cli.values import Named, Whole
 
@@ -46,21 +47,21 @@ def train(ctx: click.Context, **given: Any) -> None:
     accelerate launch.
     """
     if ctx.invoked_subcommand is None:
-        train_classifier(**given)
+        train_classifier(ctx, **given)
         return
-    for name in given:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+    for option in ctx.command.params:
+        if ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
-                f"--{name.replace('_', '-')} before {ctx.invoked_subcommand!r} is an option of "
-                "classifiers; put the options of style networks behind it",
+                f"{option.opts[0]} before {ctx.invoked_subcommand!r} is an option of classifiers; "
+                "put the options of style networks behind it",
                 ctx,
             )
 
 
 @train.command("style")
+@config_file
 @click.option(
     "--style",
-    required=True,
     type=Named("style", names.styles, or_path="file"),
     help="What to paint like.",
 )
@@ -81,21 +82,17 @@ def train(ctx: click.Context, **given: Any) -> None:
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
 @options.overwrite
 @options.quiet
+@click.pass_context
 def style(
-    style: str,
+    ctx: click.Context,
+    config_file: str | None,
     norms: tuple[str, ...],
-    attention: str,
-    images: tuple[str, ...],
-    noise: str | None,
-    severity: str | None,
-    seed: int,
-    vgg_weights: str | None,
     max_pixels: int,
     device: str,
     out: str | None,
     overwrite: bool,
     quiet: bool,
-    **chosen: int | None,
+    **fields: Any,
 ) -> None:
     """Train a style network, or one of each --norm. The same command resumes an interrupted run.
 
@@ -104,36 +101,30 @@ def style(
     from pathlib import Path
 
     from robust.device import choose_device
-    from robust.norm_noise.training import parse_train_noise
     from robust.report.progress import progress_bar
-    from robust.style.training_run import StyleRun
-    from styletransfer.images.styles import style_image
-    from styletransfer.losses.choose import loss_network
-    from styletransfer.losses.perceptual import PerceptualLoss
-    from styletransfer.recipe import StyleRecipe
+    from robust.training.style import StyleFolder, StyleRun
     from styletransfer.train import new_network
 
-    disturbance = parse_train_noise(noise, severity)
-    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    given |= disturbance.batch_size(given.get("batch_size"))
-    if "size" in given:
-        given["coarse_size"] = StyleRecipe.coarse_size_for(given["size"])
-    name, picture = style_image(style)
+    given = run_fields(ctx, config_file, fields)
+    if "style" not in given:
+        raise click.UsageError("missing option '--style'", ctx)
+    if ctx.get_parameter_source("norms") is ParameterSource.DEFAULT and "norm" in given:
+        norms = (given["norm"],)
     variants = names.norms() if "all" in norms else list(dict.fromkeys(norms))
     several = len(variants) > 1
     runs = []
     for norm in variants:
-        recipe = StyleRecipe(norm=norm, attention=attention, seed=seed, **given)
-        new_network(recipe)  # refuses a module that cannot be a gate before anything is read
-        folder = Path(out or f"runs/style-{name}-{norm}-{seed}")
+        run = StyleRun.from_fields({**given, "norm": norm})
+        new_network(run.recipe)  # refuses a module that cannot be a gate before anything is read
+        folder = Path(out or f"runs/{run.name}")
         if several and out:
             folder /= norm
-        run = StyleRun(folder, recipe, style=name, noise=disturbance, images=images)
-        if several and not overwrite and run.is_finished():
-            say(f"{run.network} is there already", err=True)
+        place = StyleFolder(folder, overwrite)
+        if several and not overwrite and run.is_finished(place):
+            say(f"{place.network} is there already", err=True)
             continue
-        run.check(overwrite=overwrite)
-        runs.append(run)
+        place.check()
+        runs.append((run, place))
     target = choose_device(device)
     skipped: dict[Path, str] = {}
 
@@ -142,16 +133,16 @@ def style(
             say(f"skipped {path}: {reason}", err=True)
         skipped[path] = reason
 
-    loss = PerceptualLoss(loss_network(vgg_weights), picture)
-    for run in runs:
+    for run, place in runs:
         photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
         with progress_bar(quiet=quiet) as bar:
-            task = bar.add_task(f"{name}, {run.recipe.norm}", total=run.recipe.steps, note="")
+            description = f"{run.style_image[0]}, {run.recipe.norm}"
+            task = bar.add_task(description, total=run.recipe.steps, note="")
 
             def show(step: int, note: str) -> None:
                 bar.update(task, completed=step, note=note)  # noqa: B023
 
-            run.train(loss, picture, photographs, device=target, overwrite=overwrite, on_step=show)
-        say(str(run.network))
+            run.train(place, photographs, device=target, on_step=show)
+        say(str(place.network))
     if skipped:
         say(f"files skipped: {len(skipped)}", err=True)

@@ -9,11 +9,31 @@ import click
 
 from robust.cli import names, options
 from robust.cli.output import say
+from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.values import Named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _epochs(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    """Epochs from "81,122"; whole ones as whole numbers.
+
+    Raises:
+        click.BadParameter: not numbers between commas.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not like 81,122") from None
+    return tuple(int(number) if number.is_integer() else number for number in numbers)
+
+
 _OPTIONS = (
+    config_file,
     options.recipe("Recipe (`robust recipes`).", default="resnet29-embedded"),
     click.option(
         "--mode",
@@ -37,7 +57,11 @@ _OPTIONS = (
     click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
     click.option("--weight-decay", type=float, help="[recipe's]"),
     click.option("--schedule", type=Named("schedule", names.SCHEDULES), help="[recipe's]"),
-    click.option("--milestones", help="Epochs at which the rate decays: 81,122.  [recipe's]"),
+    click.option(
+        "--milestones",
+        callback=_epochs,
+        help="Epochs at which the rate decays: 81,122.  [recipe's]",
+    ),
     click.option("--gamma", type=float, help="Factor of a decay.  [recipe's]"),
     click.option("--warmup-epochs", type=float, help="Linear warm-up.  [recipe's]"),
     click.option("--label-smoothing", type=float, help="[recipe's]"),
@@ -51,7 +75,7 @@ _OPTIONS = (
         "--accumulate", type=int, default=1, show_default=True, help="Parts of each batch."
     ),
     click.option("--channels-last", is_flag=True, help="Memory format of the feature maps."),
-    click.option("--compile", "compiled", is_flag=True, help="Train through torch.compile."),
+    click.option("--compile", is_flag=True, help="Train through torch.compile."),
     options.device("auto"),
     click.option(
         "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
@@ -61,10 +85,6 @@ _OPTIONS = (
     options.overwrite,
     options.quiet,
 )
-_RECIPE = (
-    "epochs", "batch_size", "lr", "weight_decay", "schedule", "gamma", "warmup_epochs",
-    "label_smoothing", "clip", "ema",
-)  # fmt: skip
 
 
 def classifier_options(command: F) -> F:
@@ -75,64 +95,49 @@ def classifier_options(command: F) -> F:
 
 
 def train_classifier(
+    ctx: click.Context,
     *,
-    recipe: str,
-    data_folder: str | None,
+    config_file: str | None,
     download: bool,
     skip_unreadable: bool,
     workers: int | None,
-    noise: str | None,
-    severity: str | None,
-    mix: str | None,
-    milestones: str | None,
-    record_attention: bool,
-    compiled: bool,
     device: str,
     tensorboard: bool,
     out: str | None,
     overwrite: bool,
     quiet: bool,
-    **chosen: Any,
+    **fields: Any,
 ) -> None:
-    """Train, fuse, check and write; the first of several processes alone speaks."""
+    """Train, fuse, check and write; of several processes only the main one prints."""
     import warnings
     from pathlib import Path
 
     from asr_core.data import open_data
-    from asr_core.recipes import load_recipe
-    from asr_core.stripes import RECORDED_IMAGES, AttentionRecorder, require_gates
-    from asr_core.training import DataFacts, Step, TrainConfig, new_accelerator, train
+    from asr_core.stripes import AttentionRecorder, require_gates
+    from asr_core.training import DataFacts, Step, new_accelerator, train
     from asr_core.training.folder import ClassifierFolder
     from asr_core.training.model import new_model
     from robust.device import accelerator_device
-    from robust.norm_noise.training import parse_train_noise
     from robust.report.progress import progress_bar
+    from robust.training.classifier import ClassifierRun
 
-    severity, mix = options.companions(severity, mix)
-    disturbance = parse_train_noise(noise, severity, mix)
-    given = {name: chosen.pop(name) for name in _RECIPE}
-    own = load_recipe(recipe).override(
-        **disturbance.batch_size(given.pop("batch_size")),
-        **({} if milestones is None else {"milestones": _epochs(milestones)}),
-        **{k: v for k, v in given.items() if v is not None},
-    )
-    config = TrainConfig(recipe=own, data_folder=data_folder, compile=compiled, **chosen)
-    which = config.mode if config.mode == "plain" else f"{config.mode}-{config.attention}"
-    under = "" if noise is None else f"-{noise}"
-    folder = Path(out or f"runs/{recipe}-{which}{under}-{config.seed}")
+    run = ClassifierRun.from_fields(run_fields(ctx, config_file, fields))
+    config = run.config
+    recipe, data_folder = config.recipe, config.data_folder
+    folder = Path(out or f"runs/{run.name}")
     ClassifierFolder(folder, overwrite).check()  # before data is read
     accelerator = new_accelerator(
         config, folder, device=accelerator_device(device), tensorboard=tensorboard
     )
     main = accelerator.is_main_process
-    # The first process alone downloads, and names what is skipped below.
+    # Only the main process downloads, and lists below what is skipped.
     with accelerator.main_process_first(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* left out: ")
         data = open_data(
-            own.data,
+            recipe.data,
             folder=None if data_folder is None else Path(data_folder),
             download=download,
-            image_size=own.image_size,
+            image_size=recipe.image_size,
             on_unreadable="skip" if skip_unreadable else "stop",
             workers=workers,
         )
@@ -140,13 +145,13 @@ def train_classifier(
         for path, reason in data.unreadable:
             say(f"skipped {path}: {reason}", err=True)
         say(f"files skipped: {len(data.unreadable)}", err=True)
-    if record_attention:
-        require_gates(new_model(config, DataFacts.of(data)).model)
     record = None
-    if record_attention and main:
-        record = AttentionRecorder(folder, data.validation.to(accelerator.device))
+    if run.record_attention:
+        require_gates(new_model(config, DataFacts.of(data)).model)
+        if main:
+            record = AttentionRecorder(folder, data.validation.to(accelerator.device))
     with progress_bar(quiet=quiet or not main) as bar:
-        task = bar.add_task(f"{own.backbone}, {which}", total=own.epochs, note="")
+        task = bar.add_task(f"{recipe.backbone}, {run.variant}", total=recipe.epochs, note="")
 
         def show(step: Step) -> None:
             note = f"loss {step.loss:.3f}, {step.images_per_second:.0f} images/s"
@@ -158,11 +163,8 @@ def train_classifier(
             folder,
             accelerator=accelerator,
             overwrite=overwrite,
-            noise=disturbance.context(config.seed),
-            setting={
-                **disturbance.setting(),
-                **({"record_attention": RECORDED_IMAGES} if record_attention else {}),
-            },
+            noise=run.noise.context(config.seed),
+            setting=run.setting,
             on_step=show,
             on_epoch=record,
         )
@@ -175,18 +177,3 @@ def train_classifier(
         f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
         f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
     )
-
-
-def _epochs(text: str) -> tuple[float, ...]:
-    """Epochs from "81,122"; whole ones as whole numbers.
-
-    Raises:
-        click.BadParameter: not numbers between commas.
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not like 81,122", param_hint="--milestones"
-        ) from None
-    return tuple(int(number) if number.is_integer() else number for number in numbers)

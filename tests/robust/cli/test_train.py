@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from tiny_run import equal, interrupt_at, make_quick, picture, weights
+from tiny_run import equal, interrupt_at, make_quick, picture, press_at, weights
 
 import styletransfer.train
 from asr_core.saving.checkpoint import load_meta
@@ -79,7 +79,7 @@ def test_a_run_from_nothing_to_a_network(style: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["0", "1"]
     assert all(0 < float(row["loss"]) < 100 for row in rows)
     assert sorted(os.listdir(tmp_path / "run")) == [
-        "log.csv", "network.safetensors", "style.png"
+        "config.json", "log.csv", "network.safetensors", "style.png"
     ]  # fmt: skip
 
 
@@ -135,6 +135,23 @@ def test_a_folder_with_bad_files_is_trained_on_without_them(
     assert lines[-1] == "files skipped: 3"
 
 
+def test_a_run_file_says_what_to_train_and_options_override_it(style: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'style = "{style}"\nnorm = "in"\nsteps = 3\nsize = 64\nwidth = 4\n')
+
+    def run(config: Path, *arguments: object) -> Result:
+        line = ["train", "style", "--config", config, "--quiet", *arguments]
+        return CliRunner().invoke(main, [str(part) for part in line], prog_name="robust")
+
+    succeeded(run(file, "--out", tmp_path / "one", "--steps", 2, "--norm", "bn"))
+    recipe = load_meta(tmp_path / "one" / "network.safetensors")["recipe"]
+    assert (recipe["norm"], recipe["steps"], recipe["width"]) == ("bn", 2, 4)
+    succeeded(run(tmp_path / "one", "--out", tmp_path / "two"))
+    assert equal(weights(tmp_path / "one"), weights(tmp_path / "two")), "a run repeats from itself"
+    file.write_text('style = "mosaic"\nstepps = 3\n')
+    failed(run(file), "'stepps'", "Did you mean 'steps'", "vgg_weights")
+
+
 # --- interruption ---------------------------------------------------------------------------------
 
 
@@ -143,7 +160,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
 ) -> None:
     succeeded(train(style, tmp_path / "whole", "--steps", 3, "--quiet"))
     with monkeypatch.context() as patch:
-        interrupt_at(patch, 2, KeyboardInterrupt())
+        press_at(patch, 1)
         result = train(style, tmp_path / "run", "--steps", 3, "--quiet")
     failed(result, "interrupted; the same command", str(tmp_path / "run"), code=130)
     assert not (tmp_path / "run" / "network.safetensors").exists()
@@ -165,8 +182,8 @@ def test_other_options_do_not_go_on_with_the_run(
     with monkeypatch.context() as patch:
         interrupt_at(patch, 1, KeyboardInterrupt())
         train(style, tmp_path / "run", "--quiet")
-    failed(train(style, tmp_path / "run", "--noise", "random"), "differs in noise")
-    failed(train(style, tmp_path / "run", "--seed", 4), "differs in seed;")
+    failed(train(style, tmp_path / "run", "--noise", "random"), "differs in noise (None, now ")
+    failed(train(style, tmp_path / "run", "--seed", 4), "differs in seed (0, now 4)")
     succeeded(train(style, tmp_path / "run", "--seed", 4, "--overwrite"))
 
 
@@ -176,7 +193,7 @@ def test_other_options_do_not_go_on_with_the_run(
 def test_a_finished_run_is_not_overwritten_unasked(style: Path, tmp_path: Path) -> None:
     succeeded(train(style, tmp_path / "run", "--steps", 1, "--quiet"))
     before = weights(tmp_path / "run")
-    failed(train(style, tmp_path / "run"), "holds a finished run", "overwrite")
+    failed(train(style, tmp_path / "run"), "holds a finished run", "overwrite it")
     assert equal(weights(tmp_path / "run"), before)
     succeeded(train(style, tmp_path / "run", "--overwrite", "--quiet"))
     assert not equal(weights(tmp_path / "run"), before)
@@ -188,7 +205,7 @@ def test_a_finished_run_is_not_overwritten_unasked(style: Path, tmp_path: Path) 
         (["--attention", "dia"], ["'dia' cannot be an ASR gate"]),
         (["--severity", "0.5"], ["--severity needs --noise"]),
         (["--noise", "random", "--severity", "7"], ["random noise 7 is out of range"]),
-        (["--noise", "batch", "--batch-size", "2"], ["sets the batch size", "--batch-size"]),
+        (["--noise", "batch", "--batch-size", "2"], ["sets the batch size to 4", "batch size 2"]),
         (["--device", "cuda:99"], ["device 'cuda:99' cannot be used", "--device cpu"]),
         (["--max-pixels", "100", "--images", "PHOTOS"], ["none of the", "is a usable image"]),
     ],
@@ -225,14 +242,14 @@ def test_a_full_disk_leaves_no_broken_file(
 
     def full_after_four(handle: int) -> None:
         calls.append(handle)
-        if len(calls) > 4:  # the log and the state of two steps
+        if len(calls) > 5:  # the config, then the log and the state of two steps
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_after_four)
         failed(train(style, tmp_path / "run", "--quiet"), "no space left on the disk")
-    assert sorted(os.listdir(tmp_path / "run")) == ["log.csv", "resume.pt"]
+    assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "log.csv", "resume.pt"]
     succeeded(train(style, tmp_path / "run", "--quiet"))
     succeeded(train(style, tmp_path / "whole", "--quiet"))
     assert equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))

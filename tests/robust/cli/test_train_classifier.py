@@ -28,9 +28,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_accelerator()
     load = asr_core.recipes.load_recipe
     known = {"tiny": tiny_recipe()}
-    monkeypatch.setattr(
-        asr_core.recipes, "load_recipe", lambda name: known[name] if name in known else load(name)
-    )
+    monkeypatch.setattr(asr_core.recipes, "load_recipe", lambda name: known.get(name) or load(name))
     monkeypatch.setitem(DATASETS._entries, "tiny", open_tiny)
 
 
@@ -132,6 +130,36 @@ def test_the_folder_is_named_after_what_is_trained(
     assert f"(last epoch, {kind}, 17 images" in result.stdout
 
 
+def test_a_run_file_says_what_to_train_and_options_override_it(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'recipe = "tiny"\nattention = "ie"\nepochs = 1\npsi = 0.5\n'
+        'noise = "constant"\nseverity = "0.9,0.1"\n'
+    )
+
+    def train(config: object, out: Path, *arguments: object) -> Result:
+        forget_accelerator()
+        line = ["train", "--config", config, "--device", "cpu", "--quiet", "--out", out, *arguments]
+        return CliRunner().invoke(main, [str(part) for part in line], prog_name="robust")
+
+    assert train(tmp_path / "run.toml", tmp_path / "one", "--psi", 0.25).exit_code == 0
+    one = json.loads((tmp_path / "one" / "config.json").read_text())
+    assert one["config"]["recipe"] == tiny_recipe(epochs=1).as_dict()
+    assert (one["config"]["attention"], one["config"]["psi"]) == ("ie", 0.25)
+    assert one["setting"] == {"noise": {"noise": "constant", "severity": "0.9,0.1"}}
+    # A run repeats from its own folder, or from the file in it.
+    assert train(tmp_path / "one", tmp_path / "two").exit_code == 0
+    for name in ("config.json", "metrics.csv", "fused.safetensors"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    other = train(tmp_path / "one" / "config.json", tmp_path / "three", "--noise", "random")
+    assert other.exit_code == 0, "the severity of the other noise goes with it"
+    three = json.loads((tmp_path / "three" / "config.json").read_text())
+    assert three["setting"] == {"noise": {"noise": "random", "severity": "uniform"}}
+    (tmp_path / "run.toml").write_text("attenton = 'ie'\n")
+    failed(train(tmp_path / "run.toml", tmp_path / "four"), "'attenton'", "'attention'", "epochs")
+    failed(train(tmp_path / "none.toml", tmp_path / "four"), "none.toml")
+    assert not (tmp_path / "four").exists()
+
+
 def test_events_for_tensorboard_lie_in_the_run(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--tensorboard", "--quiet").exit_code == 0
     assert any((tmp_path / "run" / "tensorboard").iterdir())
@@ -195,7 +223,7 @@ def test_other_options_do_not_go_on_with_an_interrupted_run(
 
 def test_a_finished_run_is_kept(tmp_path: Path) -> None:
     assert train(tmp_path / "run").exit_code == 0
-    failed(train(tmp_path / "run"), "holds a finished run", "overwrite")
+    failed(train(tmp_path / "run"), "holds a finished run", "overwrite it")
 
 
 @pytest.mark.parametrize(

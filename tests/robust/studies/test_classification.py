@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from fake_training import fake_python
 from finished import result, write_config
 from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
 
-import asr_core.data
-import asr_core.training
+import asr_core.recipes
 from asr_core.errors import InputError
+from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
-from robust.cli import main
 from robust.studies import classification as study
 
 HALF = 2.776445 * 2.5**0.5 / 5**0.5
@@ -31,21 +29,20 @@ def forgetful() -> Iterator[None]:
     forget_accelerator()
 
 
-def write(cell: Any, config: TrainConfig, *, top1: float = 0.5, seconds: float = 60.0) -> None:
+def write(run: Any, *, top1: float = 0.5, seconds: float = 60.0) -> None:
     """A finished run's record."""
-    cell.folder.mkdir(parents=True)
-    write_config(cell.folder, config)
-    (cell.folder / "result.json").write_text(result(seconds=seconds, top1=top1, top5=0.95))
+    write_config(run.folder, run.training.config)
+    (run.folder / "result.json").write_text(result(seconds=seconds, top1=top1, top5=0.95))
 
 
 def five_seeds(folder: Path) -> Any:
     """Top-1 by variant and seed; ASR is 2 points above plain in each seed, the control below."""
-    done = study.cells(folder, 5)
+    done = study.every_run(folder, 5)
     above = {"plain": 0, "live-se": 0, "asr-se": 2, "both-se": 0, "asr-const": -1}
-    for (name, seed), cell in done.items():
+    for (name, seed), each in done.items():
         # Live attention differs from plain by -2 … 2 points: no difference on the whole.
         own = 4 - seed if name == "live-se" else seed
-        write(cell, study.config(name, seed), top1=(70 + above[name] + own) / 100)
+        write(each, top1=(70 + above[name] + own) / 100)
     return done
 
 
@@ -93,54 +90,29 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
 
 
 def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:
-    done = five_seeds(tmp_path)
-    study.check(done)
-    cell = done["asr-se", 3]
-    config = study.config("asr-se", 3)
-    write_config(cell.folder, replace(config, recipe=config.recipe.override(epochs=1)))
-    with pytest.raises(InputError, match=r"asr-se-3 is a run with other options"):
-        study.check(done)
+    run = five_seeds(tmp_path)["asr-se", 3]
+    config = run.training.config
+    write_config(run.folder, replace(config, recipe=config.recipe.override(epochs=1)))
+    with pytest.raises(InputError, match=r"asr-se-3: .*recipe\.epochs"):
+        study.study(tmp_path, tmp_path / "docs", seeds=5, workers=1, rounds=1)
 
 
-class CaughtError(Exception):
-    """Instead of training."""
-
-
-def test_the_commands_train_what_the_study_takes_them_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken: list[TrainConfig] = []
-
-    def train(config: TrainConfig, *others: Any, **options: Any) -> None:
-        taken.append(config)
-        raise CaughtError
-
-    monkeypatch.setattr(asr_core.training, "train", train)
-    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
-    done = study.cells(tmp_path, 5)
-    assert len({cell.folder for cell in done.values()}) == len(done) == 25
-    wanted = [("plain", 0), ("live-se", 1), ("asr-se", 2), ("both-se", 3), ("asr-const", 4)]
-    for key in wanted:
-        forget_accelerator()
-        line = [
-            "train",
-            *done[key].arguments,
-            "--device",
-            "cpu",
-            "--quiet",
-            "--out",
-            str(tmp_path / "run"),
-        ]
-        CliRunner().invoke(main, line)
-    assert taken == [study.config(*key) for key in wanted]
+def test_the_runs_of_the_study(tmp_path: Path) -> None:
+    runs = study.every_run(tmp_path, 5)
+    assert len({run.folder for run in runs.values()}) == len(runs) == 25
+    assert runs["asr-const", 4].training.config == TrainConfig(
+        recipe=load_recipe("resnet29-embedded"), mode="asr", attention="const", seed=4,
+        precision="bf16", channels_last=True,
+    )  # fmt: skip
 
 
 def test_the_whole_study_on_tiny_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch)
-    monkeypatch.setattr(study, "load_recipe", lambda name: tiny_recipe(epochs=1))
+    tiny = tiny_recipe(epochs=1)
+    monkeypatch.setattr(asr_core.recipes, "load_recipe", lambda name: tiny)
     monkeypatch.setattr(study, "open_data", lambda name: tiny_data())
-    for (name, seed), cell in study.cells(tmp_path / "runs", 1).items():
-        run(study.config(name, seed), cell.folder)
+    for each in study.every_run(tmp_path / "runs", 1).values():
+        run(each.training.config, each.folder)
     study.study(tmp_path / "runs", tmp_path / "docs", seeds=1, workers=1, rounds=2)
     page = (tmp_path / "docs" / "RESULTS.md").read_text()
     assert "<!-- classification -->" in page

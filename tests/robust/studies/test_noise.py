@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from fake_training import fake_python
 from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
 
-import asr_core.data
-import asr_core.training
+import asr_core.recipes
 from asr_core.errors import InputError
+from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
-from robust.cli import main
-from robust.norm_noise.training import parse_train_noise
 from robust.stats.answer import Answer
 from robust.studies import noise as study
 from robust.suites import load_result
@@ -33,7 +30,8 @@ def forgetful() -> Iterator[None]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study of three variants and two trainings on tiny networks."""
     register(monkeypatch)
-    monkeypatch.setattr(study, "load_recipe", lambda name: tiny_recipe())
+    for module in (study, asr_core.recipes):
+        monkeypatch.setattr(module, "load_recipe", lambda name: tiny_recipe())
     monkeypatch.setattr(study, "open_data", lambda name: tiny_data())
     monkeypatch.setattr(study, "EPOCHS", 2)
     for table, names in (("VARIANTS", ("plain", "asr-ie", "asr-const")), ("NOISES", NOISES)):
@@ -44,12 +42,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 NOISES = ("clean", "batch")
 
 
-def train(cells: Any, *keys: tuple[str, str, int]) -> None:
-    for key in keys or cells:
-        variant, noise, seed = key
-        under = parse_train_noise(*(study.NOISES[noise][1:4:2] or (None, None)))
-        config = study.config(variant, noise, seed)
-        run(config, cells[key].folder, noise=under.context(seed), setting=under.setting())
+def train(runs: Any, *keys: tuple[str, str, int]) -> None:
+    for key in keys or runs:
+        training = runs[key].training
+        noise = training.noise.context(training.config.seed)
+        run(training.config, runs[key].folder, noise=noise, setting=training.setting)
 
 
 def page(folder: Path, seeds: int = 2) -> str:
@@ -57,62 +54,23 @@ def page(folder: Path, seeds: int = 2) -> str:
     return (folder / "docs" / "RESULTS.md").read_text()
 
 
-def test_a_run_is_one_command() -> None:
-    cells = study.cells(Path("runs/noise"), 5)
-    assert len({cell.folder for cell in cells.values()}) == len(cells) == 5 * 6 * 4
-    own = cells["asr-ie", "batch", 3]
+def test_the_runs_of_the_study() -> None:
+    runs = study.every_run(Path("runs/noise"), 5)
+    assert len({run.folder for run in runs.values()}) == len(runs) == 5 * 6 * 4
+    own = runs["asr-ie", "batch", 3]
     assert str(own.folder) == "runs/noise/asr-ie-batch-3"
-    assert " ".join(own.arguments) == (
-        "--recipe resnet11-embedded --epochs 3 --precision bf16 --channels-last --seed 3 "
-        "--mode asr --attention ie --noise batch --severity 8 --lr 0.0125"
-    )
-    assert " ".join(cells["zero-gamma", "clean", 0].arguments).endswith("--mode plain --zero-gamma")
-
-
-class CaughtError(Exception):
-    """Instead of training."""
-
-
-def test_the_commands_train_what_the_study_takes_them_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken: list[tuple[TrainConfig, Any]] = []
-
-    def caught(config: TrainConfig, *others: Any, setting: Any, **options: Any) -> None:
-        taken.append((config, setting.get("noise")))
-        raise CaughtError
-
-    monkeypatch.setattr(asr_core.training, "train", caught)
-    monkeypatch.setattr(asr_core.data, "open_data", lambda *others, **options: tiny_data())
-    cells = study.cells(tmp_path, 2)
-    wanted = [
-        *((variant, "clean", 0) for variant in study.VARIANTS),
-        *(("plain", noise, 1) for noise in study.NOISES),
-    ]
-    for key in wanted:
-        forget_accelerator()
-        line = [
-            "train",
-            *cells[key].arguments,
-            "--device",
-            "cpu",
-            "--quiet",
-            "--out",
-            str(tmp_path / "run"),
-        ]
-        CliRunner().invoke(main, line)
-    assert [config for config, _ in taken] == [study.config(*key) for key in wanted]
-    assert [noise for _, noise in taken[-4:]] == [
-        None,
-        {"noise": "constant", "severity": "0.5,0.5"},
-        {"noise": "random", "severity": "uniform"},
-        {"noise": "batch", "severity": "8"},
-    ]
+    assert own.training.config == TrainConfig(
+        recipe=load_recipe("resnet11-embedded").override(epochs=3, batch_size=8, lr=0.0125),
+        mode="asr", attention="ie", seed=3, precision="bf16", channels_last=True,
+    )  # fmt: skip
+    assert own.training.noise.text == "batch 8"
+    zero = runs["zero-gamma", "clean", 0].training
+    assert (zero.config.mode, zero.config.zero_gamma, zero.noise.text) == ("plain", True, None)
 
 
 @pytest.mark.usefixtures("small")
 def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
-    train(study.cells(tmp_path / "runs", 2))
+    train(study.every_run(tmp_path / "runs", 2))
     text = page(tmp_path)
     assert "All 12 runs are in." in text
     assert "| noise | severity | statistics | plain | ASR(IE) | const |" in text
@@ -140,7 +98,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_the_figures_are_those_of_the_results(tmp_path: Path) -> None:
-    train(study.cells(tmp_path / "runs", 1))
+    train(study.every_run(tmp_path / "runs", 1))
     text = page(tmp_path, seeds=1)
     (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
     results = tmp_path / "runs-results"
@@ -152,8 +110,8 @@ def test_the_figures_are_those_of_the_results(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_seed_that_is_not_complete_is_left_out_and_said(tmp_path: Path) -> None:
-    cells = study.cells(tmp_path / "runs", 3)
-    train(cells, *(key for key in cells if key[2] == 1), ("plain", "clean", 0))
+    runs = study.every_run(tmp_path / "runs", 3)
+    train(runs, *(key for key in runs if key[2] == 1), ("plain", "clean", 0))
     text = page(tmp_path, seeds=3)
     assert "**6 of 18 runs are in; missing are all of seed 0, all of seed 2.**" in text
     assert "1 training seed" in text
@@ -161,8 +119,8 @@ def test_a_seed_that_is_not_complete_is_left_out_and_said(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("small")
 def test_while_no_seed_is_complete_single_runs_are_named(tmp_path: Path) -> None:
-    cells = study.cells(tmp_path / "runs", 1)
-    train(cells, *list(cells)[:-1])
+    runs = study.every_run(tmp_path / "runs", 1)
+    train(runs, *list(runs)[:-1])
     text = page(tmp_path, seeds=1)
     assert "**5 of 6 runs are in; missing are asr-const-batch-0.**" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
@@ -171,7 +129,7 @@ def test_while_no_seed_is_complete_single_runs_are_named(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("small")
 def test_what_was_tested_is_not_tested_again(tmp_path: Path) -> None:
-    train(study.cells(tmp_path / "runs", 1))
+    train(study.every_run(tmp_path / "runs", 1))
     first = page(tmp_path, seeds=1)
     files = sorted((tmp_path / "runs-results").glob("*.json"))
     assert len(files) == 3 + 6
@@ -182,12 +140,12 @@ def test_what_was_tested_is_not_tested_again(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:
-    cells = study.cells(tmp_path / "runs", 1)
-    train(cells)
-    file = cells["plain", "batch", 0].folder / "config.json"
+    runs = study.every_run(tmp_path / "runs", 1)
+    train(runs)
+    file = runs["plain", "batch", 0].folder / "config.json"
     whole = json.loads(file.read_text())
     file.write_text(json.dumps({**whole, "setting": {}}))
-    with pytest.raises(InputError, match="plain-batch-0 is a run with other options"):
+    with pytest.raises(InputError, match=r"plain-batch-0: .*setting\.noise"):
         page(tmp_path, seeds=1)
     assert not (tmp_path / "docs").exists()
 

@@ -15,7 +15,6 @@ from asr_core.training import TrainConfig
 from robust.stripes.measure import Convergence
 from robust.studies import stripes as study
 from robust.studies import stripes_page
-from robust.sweep import Cell
 
 OPTIONS = study.Setup()
 SETTLED = Convergence(
@@ -131,36 +130,28 @@ def test_runs_without_live_gates_have_no_row_but_their_picture() -> None:
 
 
 def test_the_set_is_that_of_the_appendix() -> None:
-    lines = {
-        name: " ".join(study.arguments(variant, OPTIONS))
-        for name, variant in study.VARIANTS.items()
-    }
-    assert len(set(lines.values())) == len(lines) == 11
-    unrecorded = [name for name, line in lines.items() if "--record-attention" not in line]
+    runs = {name: study.training(variant, OPTIONS) for name, variant in study.VARIANTS.items()}
+    assert len(set(runs.values())) == len(runs) == 11
+    unrecorded = [name for name, run in runs.items() if not run.record_attention]
     assert unrecorded == ["cbam"], "whose spatial gates are no record's"
-    assert lines["base"].startswith(
-        "--recipe resnet11-embedded --mode live --attention se --record-attention --epochs 6 "
-        "--schedule multistep --milestones 3,5 --gamma 0.1 --weight-decay 1e-4"
-    )
-    assert "--schedule cosine" in lines["cosine"]
-    assert "resnet29-embedded" in lines["deeper"]
-    assert "resnet11-embedded-quarters" in lines["other-data"]
-    assert "--epochs 60 --schedule multistep --milestones 30,50" in lines["longer"]
-    assert "--epochs 1 --schedule cosine" in lines["cbam"]
-    decays = {line.partition("--weight-decay ")[2].split()[0] for line in lines.values()}
-    assert decays == {"1e-4", "2e-4", "3e-4", "4e-4"}
+    assert runs["base"].config == TrainConfig(
+        recipe=load_recipe("resnet11-embedded").override(
+            epochs=6, schedule="multistep", milestones=(3, 5), gamma=0.1, weight_decay=1e-4
+        ),
+        mode="live", attention="se", precision="bf16", channels_last=True,
+    )  # fmt: skip
+    recipes = {name: run.config.recipe for name, run in runs.items()}
+    assert recipes["cosine"].schedule == "cosine"
+    assert recipes["deeper"].name == "resnet29-embedded"
+    assert recipes["other-data"].name == "resnet11-embedded-quarters"
+    assert (recipes["longer"].epochs, recipes["longer"].milestones) == (60, (30, 50))
+    assert (recipes["cbam"].epochs, recipes["cbam"].schedule) == (1, "cosine")
+    assert {recipe.weight_decay for recipe in recipes.values()} == {1e-4, 2e-4, 3e-4, 4e-4}
 
 
 def test_a_run_of_other_options_is_refused(tmp_path: Path) -> None:
-    recipe = load_recipe("resnet11-embedded").override(
-        epochs=6, weight_decay=1e-4, schedule="multistep", milestones=[3], gamma=0.1
-    )
-    config = TrainConfig(recipe=recipe, mode="live", attention="se")
-    write_config(tmp_path, config)
-    cell = Cell(tmp_path, ())
-    study.check("base", cell, OPTIONS)
-    with pytest.raises(InputError, match=r"run of .*'se'.*of .*'ie'.*choose another folder"):
-        study.check("ie", cell, OPTIONS)
-    write_config(tmp_path, replace(config, recipe=recipe.override(epochs=4)))
-    with pytest.raises(InputError, match="choose another folder"):
-        study.check("base", cell, OPTIONS)
+    config = study.training(study.VARIANTS["base"], OPTIONS).config
+    write_config(tmp_path / "base", replace(config, recipe=config.recipe.override(epochs=4)))
+    (tmp_path / "base" / "result.json").touch()
+    with pytest.raises(InputError, match=r"epochs \(4, now 6\)"):
+        study.study(tmp_path, tmp_path / "docs", only=["base"])

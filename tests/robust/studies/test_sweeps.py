@@ -30,8 +30,9 @@ def test_both_tables_and_answers_are_on_the_page(tmp_path: Path) -> None:
         sweep = load_sweep(name).override(
             seeds=2, epochs=2, precision="bf16", channels_last=True, recipe="resnet11-embedded"
         )
-        for run in sweep.runs(tmp_path / "runs" / name):
-            write_run(run.cell.folder, run.config, share(run.config))
+        for run in sweep.runs(tmp_path / "runs" / name).values():
+            config = run.training.config
+            write_run(run.folder, config, share(config))
     study(tmp_path / "runs", tmp_path / "docs", recipe="resnet11-embedded", seeds=2, epochs=2)
     page = (tmp_path / "docs" / "RESULTS.md").read_text()
     assert "<!-- sweeps -->" in page

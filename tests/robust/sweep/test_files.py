@@ -41,10 +41,12 @@ def test_table_6() -> None:
 def test_what_ships_is_for_a_machine_without_a_network() -> None:
     assert shipped() == ["delta", "init"]
     for name in shipped():
-        recipes = {run.config.recipe.name for run in load_sweep(name).runs(Path())}
+        recipes = {
+            run.training.config.recipe.name for run in load_sweep(name).runs(Path()).values()
+        }
         assert recipes == {"resnet11-embedded"}
         whole = load_sweep(name).override(recipe="resnet83-cifar100").runs(Path())
-        assert {run.config.recipe.epochs for run in whole} == {164}
+        assert {run.training.config.recipe.epochs for run in whole.values()} == {164}
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -53,9 +55,9 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
                     "[fields]\nschedule = 'multistep'\ngamma = 0.5\n")  # fmt: skip
     sweep = load_sweep(str(path))
     assert (sweep.name, sweep.title, sweep.seeds, sweep.figures) == ("mine", "mine", 2, ("top1",))
-    runs = sweep.runs(tmp_path)
-    assert [run.config.recipe.milestones for run in runs[:2]] == [(1,), (2, 3)]
-    assert runs[1].cell.folder.name == "lr-0.1_milestones-2,3_seed-0"
+    runs = list(sweep.runs(tmp_path).values())
+    assert [run.training.config.recipe.milestones for run in runs[:2]] == [(1,), (2, 3)]
+    assert runs[1].folder.name == "lr-0.1_milestones-2,3_seed-0"
 
 
 def test_an_unknown_name_lists_the_known() -> None:

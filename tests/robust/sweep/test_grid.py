@@ -1,8 +1,7 @@
-"""robust.sweep.grid: points, configs and commands of a grid; what no run can be told."""
+"""robust.sweep.grid: points and runs of a grid, and what no run can be told."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import resource
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps import fake_runs
-from tiny_classifier import forget_accelerator
 
 from asr_core.errors import InputError
-from robust.sweep import Claim, Paper, Sweep, grid
-from robust.sweep.engine import ThisMachine
+from robust.sweep import Claim, Paper, Sweep
 
 AXES: dict[str, tuple[Any, ...]] = {"attention": ("se", "ie"), "psi": (0.1, 0.5, 1.5)}
 
@@ -41,56 +37,39 @@ def test_rows_and_columns_of_the_grid() -> None:
 def test_each_run_has_a_folder_and_a_config_of_its_own(psis: list[float], seeds: int) -> None:
     runs = a_sweep(axes={"attention": ("se", "ie"), "psi": tuple(psis)}, seeds=seeds).runs(Path())
     assert len(runs) == 2 * len(psis) * seeds
-    assert len({run.cell.folder for run in runs}) == len(runs)
-    assert {(r.config.attention, r.config.psi, r.config.seed) for r in runs} == {
+    assert len({run.folder for run in runs.values()}) == len(runs)
+    configs = [run.training.config for run in runs.values()]
+    assert {(c.attention, c.psi, c.seed) for c in configs} == {
         (a, p, s) for a in ("se", "ie") for p in psis for s in range(seeds)
     }
+    assert [((c.attention, c.psi), c.seed) for c in configs] == list(runs)
 
 
 def test_a_seed_of_every_point_comes_first() -> None:
     runs = a_sweep(seeds=2).runs(Path("out"))
-    assert [run.seed for run in runs] == [0] * 6 + [1] * 6
-    assert runs[7].cell.folder == Path("out/attention-se_psi-0.5_seed-1")
+    assert [seed for _, seed in runs] == [0] * 6 + [1] * 6
+    assert runs[("se", 0.5), 1].folder == Path("out/attention-se_psi-0.5_seed-1")
 
 
-FIELDS: dict[str, Any] = {
-    "recipe": "resnet83-cifar100", "mode": "both", "delta": 3, "zero_gamma": True,
-    "precision": "bf16", "accumulate": 2, "channels_last": True, "compile": True, "epochs": 20,
-    "batch_size": 32, "lr": 0.02, "weight_decay": 1e-3, "milestones": (5, 7.5), "gamma": 0.5,
-    "warmup_epochs": 2, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.99, "schedule": "multistep",
-}  # fmt: skip
-
-
-def test_the_command_trains_what_the_config_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each option is given a value that is not its default, and comes back from `robust train`."""
-    sweep = a_sweep(fields=FIELDS)
-    assert {*AXES, *FIELDS} == set(grid.FIELDS), "none is left out"
-    run = sweep.runs(tmp_path, data_folder="somewhere")[4]
-    trained = fake_runs(monkeypatch, top1=lambda config: 0.5, fails=lambda config: False)
-    monkeypatch.setattr("asr_core.training.new_accelerator", lambda *a, **k: OneProcess())
-    ThisMachine().run(run.cell.command("cpu"))
-    assert trained == [run.config]
-    assert run.config.as_dict()["data_folder"] == "somewhere"
-    assert (run.config.attention, run.config.psi, run.config.delta) == ("ie", 0.5, 3)
-    assert run.config.recipe.milestones == (5, 7.5)
-    forget_accelerator()
-
-
-class OneProcess:
-    """As much of an accelerator as comes before training; compiling would take minutes."""
-
-    is_main_process = True
-    device = "cpu"
-
-    def main_process_first(self) -> Any:
-        return contextlib.nullcontext()
+def test_a_run_is_what_its_fields_say(tmp_path: Path) -> None:
+    sweep = a_sweep(
+        axes={"psi": (0.1, 0.5), "noise": ("constant", "random")},
+        fields={
+            "mode": "both", "delta": 3, "optimizer": "adamw",
+            "schedule": "multistep", "milestones": (1, 2.5), "gamma": 0.5,
+        },
+    )  # fmt: skip
+    run = sweep.runs(tmp_path, data_folder="somewhere")[(0.5, "random"), 2]
+    config = run.training.config
+    assert (config.mode, config.delta, config.psi, config.seed) == ("both", 3, 0.5, 2)
+    assert (config.recipe.name, config.recipe.milestones) == ("resnet11-embedded", (1, 2.5))
+    assert (config.recipe.optimizer, config.data_folder) == ("adamw", "somewhere")
+    assert run.training.setting == {"noise": {"noise": "random", "severity": "uniform"}}
 
 
 def test_options_reach_every_run_but_not_an_axis() -> None:
     sweep = a_sweep().override(seeds=1, epochs=1, precision=None)
-    assert {run.config.recipe.epochs for run in sweep.runs(Path())} == {1}
+    assert {run.training.config.recipe.epochs for run in sweep.runs(Path()).values()} == {1}
     assert len(sweep.runs(Path())) == 6
     assert a_sweep().override().fields == {}
     with pytest.raises(InputError, match="'psi' is an axis of the sweep 'own'; leave it out"):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import ray
 from click.testing import CliRunner
+from fake_training import finish, some_runs
 from finished import result
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from tiny_train import python_with_tiny
 import robust.sweep.runs
 from asr_core.errors import InputError
 from robust.cli import main
-from robust.sweep import Cell, Results, run_missing, run_sweep
+from robust.sweep import Results, run_missing, run_sweep
 from robust.sweep.engine import ThisMachine
 from robust.sweep.on_ray import gpu_share, on_ray
 
@@ -53,9 +54,9 @@ ENDS = """#!/usr/bin/env bash
 folder="${!#}"
 mkdir -p "$folder"
 echo "$OMP_NUM_THREADS $*" >>"$folder/commands"
-case "$*" in
-    *"--seed 1 "*) echo "a warning" >&2; echo "robust: error: lr is nan" >&2; exit 2 ;;
-    *"--seed 2 "*) kill -KILL $PPID; sleep 60 ;;
+case "$(grep '"seed"' "$folder/config.json")" in
+    *" 1,") echo "a warning" >&2; echo "robust: error: lr is nan" >&2; exit 2 ;;
+    *" 2,") kill -KILL $PPID; sleep 60 ;;
 esac
 echo 'RESULT' >"$folder/result.json"
 """.replace("RESULT", result())
@@ -111,10 +112,6 @@ def python(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "executable", str(script))
 
 
-def some_cells(count: int) -> list[Cell]:
-    return [Cell(Path(f"run-{i}"), ("--seed", str(i))) for i in range(count)]
-
-
 def shell(text: str) -> list[str]:
     return ["bash", "-c", text]
 
@@ -137,7 +134,7 @@ def test_two_workers_side_by_side_equal_this_process(
     assert len(workers) == 2
     assert os.getpid() not in workers
     assert tiny_metrics(two) == metrics
-    there = Results(tiny_sweep(), tuple(tiny_sweep().runs(one)))
+    there = Results(tiny_sweep(), tiny_sweep().runs(one))
     assert outcome.results.figure("top1").tolist() == there.figure("top1").tolist()
     assert not list(two.glob(".*")), "no mark is left"
     assert ray.is_initialized(), "what the caller began goes on"
@@ -158,17 +155,18 @@ def test_what_is_missing_is_run_and_failures_are_told(
     monkeypatch.setattr(ray._private.worker, "print_worker_logs", written)
     monkeypatch.chdir(tmp_path)  # the folders are relative
     python(tmp_path, monkeypatch, ENDS)
-    runs = some_cells(6)
-    runs[4].folder.mkdir()
-    (runs[4].folder / "result.json").write_text(result(seconds=90))
+    runs = some_runs(Path(), 6)
+    finish(runs[4], seconds=90)
     with on_ray(tmp_path, device="cpu") as engine:
         failures = sorted(run_missing(runs, workers=2, say="study", quiet=True, engine=engine))
     assert failures[0] == "run-1: exit 2: robust: error: lr is nan"
     assert failures[1].startswith("run-2: Ray: ")
     assert len(failures) == 2
-    assert [cell.done for cell in runs] == [True, False, False, True, True, True]
+    assert [run.done for run in runs] == [True, False, False, True, True, True]
     for i in (0, 1, 2, 3, 5):
-        line = f"1 -m robust train --seed {i} --device cpu --quiet --out run-{i}\n"
+        line = (
+            f"1 -m robust train --config run-{i}/config.json --device cpu --quiet --out run-{i}\n"
+        )
         assert (runs[i].folder / "commands").read_text() == line, "once"
     assert not (runs[4].folder / "commands").exists()
     assert noted.wait(HANGS)
@@ -180,7 +178,7 @@ def test_after_ctrl_c_runs_end_resumable_and_none_begins(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     python(tmp_path, monkeypatch, INTERRUPTIBLE)
-    runs = some_cells(4)
+    runs = some_runs(Path(), 4)
 
     def pressed(jobs: Any) -> Any:
         end = time.monotonic() + HANGS
@@ -196,8 +194,8 @@ def test_after_ctrl_c_runs_end_resumable_and_none_begins(
             run_missing(runs, workers=2, say="study", quiet=True, engine=engine)
         assert engine.run(shell("touch begun")) == "interrupted"
     assert sorted(path.parent.name for path in tmp_path.glob("*/begun")) == ["run-0", "run-1"]
-    for cell in runs[:2]:
-        assert (cell.folder / "state").read_text() == "saved\n"
+    for run in runs[:2]:
+        assert (run.folder / "state").read_text() == "saved\n"
     assert not (tmp_path / "begun").exists()
 
 
