@@ -19,6 +19,8 @@ from asr_core.saving.export import export_onnx, export_pt2
 
 WRITERS = {"pt2": export_pt2, "onnx": export_onnx}
 FORMATS = pytest.mark.parametrize("suffix", WRITERS)
+EITHER = pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+"""For what is the same code for both; the quicker one stands for both by default."""
 
 
 class AnySize(nn.Module):
@@ -74,7 +76,7 @@ def test_any_size_gives_what_the_model_gives(tmp_path: Path, suffix: str) -> Non
             assert torch.allclose(run(path, x), model(x), rtol=1e-3, atol=1e-5)
 
 
-@FORMATS
+@EITHER
 def test_one_size_is_not_made_to_be_any(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model.{suffix}"
     WRITERS[suffix](path, AnySize().eval(), torch.rand(2, 3, 32, 32))
@@ -105,7 +107,7 @@ def test_the_files_hold_the_stock_parameters_and_no_gate(tmp_path: Path) -> None
     assert not [tensor.name for tensor in graph.initializer if "asr" in tensor.name]
 
 
-@FORMATS
+@EITHER
 def test_the_model_is_left_as_it_was_and_exported_in_eval_mode(tmp_path: Path, suffix: str) -> None:
     model, path = fused().train(), tmp_path / f"model.{suffix}"
     before = snapshot(model)
@@ -129,7 +131,7 @@ def test_a_model_with_gates_is_refused(tmp_path: Path, suffix: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@FORMATS
+@EITHER
 def test_a_file_that_computes_something_else_is_not_put_in_place(
     tmp_path: Path, suffix: str
 ) -> None:
@@ -175,7 +177,7 @@ def test_onnx_without_its_packages(
     assert list(tmp_path.iterdir()) == []
 
 
-@FORMATS
+@EITHER
 def test_a_disk_that_is_full_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
@@ -192,7 +194,7 @@ def test_a_disk_that_is_full_keeps_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@FORMATS
+@EITHER
 def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path: Path, suffix: str) -> None:
     """Not the end of the process, as of torch's own writer: the limit is the system's."""
     path = tmp_path / f"model.{suffix}"
@@ -211,8 +213,7 @@ def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path: Path, suffix: 
     assert path.stat().st_size > 100_000, "the limit was below the file's size"
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize(("dtype", "mixed"), [(torch.float16, False), (torch.bfloat16, True)])
 def test_half_precision_is_no_onnx_file(tmp_path: Path, dtype: torch.dtype, mixed: bool) -> None:
     model = fused().to(dtype)
     if mixed:
