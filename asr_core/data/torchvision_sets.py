@@ -111,8 +111,7 @@ class Kept:
     def _way_out(self, folder: Path | str) -> str:
         return (
             f"Expected: {folder}/{self.dataset.base_folder}/ with {', '.join(self._files())}, "
-            f"unpacked from {self.dataset.url}; to have it fetched: robust train --recipe "
-            f"resnet164-{self.name} --data-folder {folder} --download"
+            f"unpacked from {self.dataset.url}; or let it be downloaded to {folder}"
         )
 
 

@@ -47,7 +47,7 @@ class AttentionRecorder:
             if kept.epochs < end.epoch:
                 raise CheckpointError(
                     f"{self._path}: has {kept.epochs} epochs of {end.epoch}; "
-                    "start anew (--overwrite) to record them all"
+                    "overwrite the run to record them all"
                 )
         gates, _ = gate_values(end.model, [self._images])
         vectors = gate_vectors(end.model)

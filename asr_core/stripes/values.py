@@ -89,8 +89,8 @@ def require_gates(model: nn.Module) -> None:
     if not sites and next(gated_layers(model), None) is None:
         why = f": {listed(refusals)}" if refusals else ""
         raise InputError(
-            f"no gates to record{why}; train with live channel attention or ASR (--mode live, asr "
-            "or both), or leave out --record-attention"
+            f"no gates to record{why}; train with live channel attention or ASR, or do not record "
+            "attention"
         )
 
 

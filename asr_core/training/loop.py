@@ -162,7 +162,7 @@ class Loop:
         kept = f"the last good state is {last}" if last.exists() else "nothing was saved yet"
         return InputError(
             f"the {what} not finite at epoch {self.history.epoch}, step {step} of {self.steps} "
-            f"(learning rate {self._rate(max(0, step)):.3g}); {kept}. Start anew (--overwrite) "
+            f"(learning rate {self._rate(max(0, step)):.3g}); {kept}. Overwrite the run "
             "with a lower learning rate, more warm-up, or clipping"
         )
 

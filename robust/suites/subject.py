@@ -154,13 +154,11 @@ def shared_data(
         known = {s.config.recipe.data if s.config else None for s in subjects}
         if None in known:
             unknown = next(s for s in subjects if s.config is None)
-            raise InputError(
-                f"{unknown.file} does not say what it was trained on; name a data set (--data)"
-            )
+            raise InputError(f"{unknown.file} does not say what it was trained on; name a data set")
         if len(known) > 1:
             raise InputError(
                 f"the models were trained on {', '.join(sorted(filter(None, known)))}; name the "
-                "data set to test on (--data)"
+                "data set to test on"
             )
         config = next(s.config for s in subjects if s.config)
         name = config.recipe.data
@@ -211,8 +209,7 @@ def check_classes(subject: Subject, data: ImageSet) -> None:
     if logits.ndim != 2 or logits.shape[1] != data.num_classes:
         raise InputError(
             f"{subject.file} gives outputs of shape {tuple(logits.shape)} for an image, but "
-            f"{data.name!r} has {data.num_classes} classes; name the set that it was trained on "
-            "(--data)"
+            f"{data.name!r} has {data.num_classes} classes; name the set that it was trained on"
         )
 
 

@@ -25,7 +25,7 @@ IMAGENET_VALIDATION_FRACTION = 0.04
 
 _IMAGENET = (
     "DIR/train/n01440764/*.JPEG and DIR/val/n01440764/*.JPEG, with a folder for each class in both "
-    "(ILSVRC2012 from https://image-net.org, which asks for a registration: no --download)"
+    "(ILSVRC2012 from https://image-net.org, which asks for a registration: download it there)"
 )
 _FOLDER = (
     "DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg (or val), or DIR/CLASS/*.jpg, of which a part "

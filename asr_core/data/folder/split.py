@@ -86,7 +86,7 @@ class FolderSplit(Split):
                 path, reason = batch
                 raise InputError(
                     f"{path}: unreadable image ({reason}); delete or replace it, or skip such "
-                    'files (--skip-unreadable; in Python on_unreadable="skip")'
+                    'files (on_unreadable="skip")'
                 )
             yield batch.to(self.device, non_blocking=on_gpu).float().div_(255)
 

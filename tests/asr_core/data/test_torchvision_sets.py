@@ -11,7 +11,6 @@ from torchvision.datasets import CIFAR10, CIFAR100, STL10
 from asr_core.data import ImageSet, MemorySplit, open_data, order
 from asr_core.data.torchvision_sets import KEPT, LabelledSTL10
 from asr_core.errors import InputError
-from asr_core.recipes import recipes
 
 
 def pixels(split: object) -> np.ndarray:
@@ -75,19 +74,14 @@ def test_the_figures_are_the_well_known_ones() -> None:
     ],
 )
 def test_a_missing_set_says_what_was_expected(tmp_path: Path, name: str, files: str) -> None:
-    command = f"robust train --recipe resnet164-{name} --data-folder {tmp_path} --download"
     with pytest.raises(InputError, match=f"there is no .*/ in it.*{tmp_path}/{files}") as caught:
         open_data(name, folder=tmp_path)
-    assert command in str(caught.value)
+    assert f"downloaded to {tmp_path}" in str(caught.value)
     assert "tar.gz" in str(caught.value)
     with pytest.raises(InputError, match=f"{name} needs a folder .*DIR/{files}"):
         open_data(name)
     with pytest.raises(InputError, match="gone: no such folder"):
         open_data(name, folder=tmp_path / "gone")
-
-
-def test_the_recipes_that_the_messages_name_exist() -> None:
-    assert {f"resnet164-{kept.name}" for kept in KEPT} <= set(recipes())
 
 
 def test_missing_and_damaged_files_are_named(

@@ -398,7 +398,7 @@ def test_what_is_not_finite_stops_the_run_and_is_not_saved(
     with pytest.raises(
         InputError,
         match=rf"the {what} not finite at epoch 1, step 2 of 5 \(learning rate {rate:.3g}\); "
-        r"the last good state is .*last\.pt\. Start anew \(--overwrite\) with a lower",
+        r"the last good state is .*last\.pt\. Overwrite the run with a lower",
     ):
         run(config(), folder, noise=noise, save_seconds=0)
     state = torch.load(folder / "last.pt", weights_only=True)
