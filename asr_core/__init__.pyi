@@ -20,7 +20,7 @@ from .freeze import FreezeReport as FreezeReport
 from .freeze import freeze_attention as freeze_attention
 from .placement import Placement as Placement
 from .placement import place as place
-from .saving.saved_model import StockModel as StockModel
+from .saving.model_facts import StockModel as StockModel
 from .saving.saved_model import load_model as load_model
 from .saving.saved_model import save_model as save_model
 from .verify.parity import ParityReport as ParityReport

@@ -6,19 +6,16 @@ a file imports no code that the file chose.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, PlainValidator
 from torch import Tensor, nn
 
-from asr_core import limits
 from asr_core.asr.affine import create_affine, with_created_affine
 from asr_core.asr.config import asr_config
 from asr_core.asr.insert import insert_asr
@@ -27,127 +24,14 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.fold.branches import merge_branches
 from asr_core.fold.norms import fold_conv_bn
 from asr_core.freeze.constant import restore_frozen
-from asr_core.models.normalized import CHANNELS, Normalized, check_statistics
+from asr_core.models.normalized import Normalized
 from asr_core.modules.wrappers import unwrap
-from asr_core.saving.checkpoint import load_checkpoint, load_meta, load_strictly, save_checkpoint
-from asr_core.saving.schema import Name, Number, Several, Text, parse, record
+from asr_core.saving.checkpoint import load_checkpoint, load_strictly, save_checkpoint
+from asr_core.saving.model_facts import KIND, StockModel, read_facts, stock_in
 from asr_core.saving.sized import no_larger_than
-
-KIND = "asr-model"
-_LARGEST = 1_000_000
-
-
-def _argument(value: Any) -> Any:
-    # No text: builders take paths and addresses by it, and read what they find there.
-    if not isinstance(value, bool | int | float) or not abs(value) <= _LARGEST:
-        raise ValueError(f"it must be a number, at most {_LARGEST}, or boolean")
-    return value
-
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
 """From a stock model's name and arguments to the untrained model."""
-
-
-@record
-@dataclass(frozen=True)
-class StockModel:
-    """The plain model that a saved one was made from.
-
-    Attributes:
-        name: what a builder knows it by ("resnet18", "asr:resnet164+se", "timm:resnet18",
-            "package.module:factory").
-        arguments: of the builder: numbers and booleans ({"num_classes": 10}).
-        input_shape: of one sample, for example (3, 224, 224).
-        mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
-            [0, 1]; None where the model takes inputs as they are.
-        std: likewise.
-
-    Raises:
-        InputError: an empty name, arguments that are not numbers or booleans, no shape or a
-            shape of too many numbers, or one of mean and std alone, or for other inputs than
-            images (3, H, W).
-    """
-
-    name: Name
-    arguments: dict[Name, Annotated[Any, PlainValidator(_argument)]] = field(default_factory=dict)
-    input_shape: Annotated[
-        Several[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=8)
-    ] = (3, 224, 224)
-    mean: Several[Number] | None = None
-    std: Several[Number] | None = None
-
-    def __post_init__(self) -> None:
-        shape = self.input_shape
-        if math.prod(shape) > limits.SAMPLE:
-            raise InputError(f"input_shape {shape} is of more than {limits.SAMPLE} numbers")
-        if self.mean is None and self.std is None:
-            return
-        if self.mean is None or self.std is None:
-            raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
-        check_statistics(self.mean, self.std)
-        # One channel would be broadcast against the three of mean and std, silently.
-        if len(shape) != 3 or shape[0] != CHANNELS:
-            raise InputError(f"mean and std are of images (3, H, W), got input_shape {shape!r}")
-
-    def normalized(self, model: nn.Module) -> nn.Module:
-        """``model`` behind the normalisation, where there is any."""
-        if self.mean is None or self.std is None:
-            return model
-        return Normalized(model, self.mean, self.std)
-
-
-@record
-@dataclass(frozen=True, kw_only=True)
-class Insertion:
-    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates.
-
-    Those with defaults are not in old files, whose gates had γ and β created unasked.
-    """
-
-    attention: Name
-    delta: Annotated[int, Field(ge=1, le=limits.DELTA)]
-    psi: Number
-    activation: Name
-    attention_init: Number | None
-    targets: list[Text]
-    inputs: list[Text] = field(default_factory=list)
-    create_affine: bool = True
-    shared: list[list[Text]] | None
-
-
-@record
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a saved model's header says, or the JSON beside an old one.
-
-    Attributes:
-        schema: of the checkpoint, as is ``sha256``.
-        kind: of checkpoint.
-        stock: the stock model's name; then what else :class:`StockModel` holds.
-        frozen: live gates that are constant.
-        asr: how the gates are put in; None without.
-        created: norms with γ and β that the stock model lacks, where no gate of now created them.
-        merged: blocks whose branches are one convolution.
-        folded: (conv, bn) pairs that are one layer.
-    """
-
-    schema: int
-    sha256: Text
-    kind: Literal["asr-model"]
-    stock: Text
-    arguments: dict[str, Any]
-    input_shape: list[Any]
-    mean: list[Any] | None
-    std: list[Any] | None
-    frozen: list[Text]
-    asr: Insertion | None
-    created: list[Text] = field(default_factory=list)
-    merged: list[Text]
-    folded: list[tuple[Text, Text]]
-
-    def __post_init__(self) -> None:
-        if self.merged and self.asr is not None:
-            raise InputError("'asr' beside 'merged': no gate is left in what is merged")
 
 
 def save_model(
@@ -203,25 +87,6 @@ def save_model(
     save_checkpoint(path, {name: t.clone() for name, t in model.state_dict().items()}, meta)
 
 
-def stock_of(path: Path | str) -> StockModel:
-    """The stock model that a saved one names, read without its tensors.
-
-    Raises:
-        CheckpointError: as :func:`facts_of`.
-    """
-    return _stock(path, facts_of(path))
-
-
-def facts_of(path: Path | str) -> Facts:
-    """What a saved model says of itself, read without its tensors.
-
-    Raises:
-        CheckpointError: the facts are missing, damaged, of another kind or schema, or have
-            unknown or missing fields, or values that no model has.
-    """
-    return _facts(path, load_meta(path))
-
-
 def load_model(path: Path | str, build: Build) -> nn.Module:
     """The model that :func:`save_model` wrote, gates and all, in eval mode.
 
@@ -235,14 +100,14 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
             the file, so ``build`` should run no code that it is not meant to.
 
     Raises:
-        CheckpointError: as :func:`stock_of` and
+        CheckpointError: as :func:`asr_core.saving.model_facts.facts_of` and
             :func:`asr_core.saving.checkpoint.load_checkpoint`, and where the facts or the
-            tensors do not fit the stock model; the first names that differ are told.
+            tensors do not fit the stock model, with the first names that differ.
         InputError: whatever ``build`` raises.
     """
     tensors, meta = load_checkpoint(path)
-    facts = _facts(path, meta)
-    stock = _stock(path, facts)
+    facts = read_facts(path, meta)
+    stock = stock_in(path, facts)
     with no_larger_than(tensors, str(path)):
         model = build(stock.name, stock.arguments)
         model = model.to(dtype=_main_dtype(tensors))
@@ -269,23 +134,6 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
     if isinstance(whole, Normalized):
         whole.mean, whole.std = (each.to(_main_dtype(tensors)) for each in (whole.mean, whole.std))
     return whole.eval()
-
-
-def _facts(path: Path | str, meta: Mapping[str, Any]) -> Facts:
-    if meta.get("kind") != KIND:
-        raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
-    return parse(Facts, meta, where=str(path), error=CheckpointError)
-
-
-def _stock(path: Path | str, facts: Facts) -> StockModel:
-    said = {
-        "name": facts.stock,
-        "arguments": facts.arguments,
-        "input_shape": facts.input_shape,
-        "mean": facts.mean,
-        "std": facts.std,
-    }
-    return parse(StockModel, said, where=str(path), error=CheckpointError)
 
 
 def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from asr_core.errors import CheckpointError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import check_tensors, load_strictly, save_torch
+from asr_core.saving.model_facts import StockModel
 from asr_core.saving.run_folder import RunFolder, read_state, require_same
-from asr_core.saving.saved_model import StockModel
 from asr_core.saving.schema import Name, Number, Text, parse, parse_fields, record
 from asr_core.saving.text_files import read_json
 from asr_core.training.config import DataFacts, TrainConfig

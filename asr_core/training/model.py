@@ -14,7 +14,7 @@ from asr_core.errors import InputError
 from asr_core.models import BACKBONES, Normalized, build
 from asr_core.models.named import named
 from asr_core.placement.targets import select
-from asr_core.saving.saved_model import StockModel
+from asr_core.saving.model_facts import StockModel
 from asr_core.training.config import DataFacts, TrainConfig
 
 

@@ -22,7 +22,8 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.saving.export import TOLERANCE
-from asr_core.saving.saved_model import KIND, StockModel, facts_of, load_model, save_model, stock_of
+from asr_core.saving.model_facts import KIND, StockModel, facts_of, stock_of
+from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training.folder import open_run
 from asr_core.verify.divergence import require_agreement
 from asr_core.verify.parity import ParityReport

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from asr_core import insert_asr
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.models.names import build_model
 
 RESNET18 = StockModel("resnet18", {"num_classes": 10}, (3, 32, 32))

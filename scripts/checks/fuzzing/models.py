@@ -21,7 +21,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from asr_core import insert_asr
 from asr_core.data import open_data
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from asr_core.stripes import AttentionRecorder
 from asr_core.training import TrainConfig, new_accelerator, train
 from fuzzing.case import Case, Files, Special

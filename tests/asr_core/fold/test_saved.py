@@ -15,7 +15,8 @@ from asr_core.fold.pairs import find_pairs
 from asr_core.models import Normalized, resnet_acnet
 from asr_core.models.networks.repvgg import RepVGG
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.saved_model import StockModel, load_model, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import load_model, save_model
 
 STOCK = StockModel("small", {"num_classes": 5}, (3, 8, 8))
 BLOCKS = {

@@ -12,7 +12,8 @@ from asr_core import CheckpointError
 from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.saved_model import StockModel, load_model, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import load_model, save_model
 
 MODELS = {
     "folded": lambda: timm_resnet("se"),

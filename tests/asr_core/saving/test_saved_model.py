@@ -20,7 +20,8 @@ from asr_core.models import build as build_backbone
 from asr_core.models.named import named
 from asr_core.models.networks.repvgg import RepVGG
 from asr_core.saving.checkpoint import load_checkpoint, load_meta
-from asr_core.saving.saved_model import StockModel, load_model, save_model, stock_of
+from asr_core.saving.model_facts import StockModel, stock_of
+from asr_core.saving.saved_model import load_model, save_model
 
 STOCK = StockModel("small-net", {"num_classes": 5}, (3, 8, 8))
 TARGETS = ["1", "4", "6"]

@@ -12,7 +12,8 @@ from model_commands import failed, invoke
 from torch import Tensor, nn
 
 from asr_core import insert_asr
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.models.files import open_model
 
 OWN = """

@@ -17,7 +17,8 @@ from tiny_runs import command, make_known, several
 
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import sha256
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from asr_core.training import open_run
 from robust.suites import load_result
 

@@ -11,7 +11,7 @@ from tiny_classifier import net, register
 from asr_core import save_model
 from asr_core.data import DATASETS
 from asr_core.models import Normalized, build
-from asr_core.saving.saved_model import StockModel
+from asr_core.saving.model_facts import StockModel
 from robust.cli import main
 from robust.corruptions import KINDS
 from robust.suites import SUITES

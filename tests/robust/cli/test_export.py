@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from asr_core.fold import pairs
 from asr_core.saving import export as exporting
 from asr_core.saving.checkpoint import META, load_meta
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.models.files import open_model
 from styletransfer.zoo import load_network
 

@@ -21,7 +21,8 @@ from asr_core.data import ImageSet, MemorySplit
 from asr_core.freeze import find_gates
 from asr_core.models import Normalized, build
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.models.files import open_model
 from robust.models.freezing import plain_name
 from robust.models.names import build_model

@@ -19,7 +19,8 @@ from torch import nn
 
 from asr_core import fuse_asr
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.models import files as model_files
 from robust.models.files import open_model
 from styletransfer.zoo import load_network

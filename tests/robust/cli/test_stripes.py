@@ -14,7 +14,8 @@ from saved_models import randomise
 from tiny_networks import save_tiny
 
 from asr_core.models import Normalized, build
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from asr_core.stripes import AttentionRecord, chosen, gate_values, load_record
 from asr_core.training import open_run
 from robust.cli import main

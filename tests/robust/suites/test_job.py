@@ -10,7 +10,8 @@ from torch import nn
 
 from asr_core.errors import InputError
 from asr_core.models import Normalized
-from asr_core.saving.saved_model import StockModel, save_model
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.suites import SUITES, SuiteOptions
 from robust.suites.job import SuiteJob, evaluate_clean
 from robust.suites.subject import Subject, open_subject, variant

@@ -1,0 +1,168 @@
+"""What a saved model says of itself: the stock model, and what was done to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator
+from torch import nn
+
+from asr_core import limits
+from asr_core.errors import CheckpointError, InputError
+from asr_core.models.normalized import CHANNELS, Normalized, check_statistics
+from asr_core.saving.checkpoint import load_meta
+from asr_core.saving.schema import Name, Number, Several, Text, parse, record
+
+KIND = "asr-model"
+_LARGEST = 1_000_000
+
+
+def _argument(value: Any) -> Any:
+    # No text: builders take paths and addresses by it, and read what they find there.
+    if not isinstance(value, bool | int | float) or not abs(value) <= _LARGEST:
+        raise ValueError(f"it must be a number, at most {_LARGEST}, or boolean")
+    return value
+
+
+@record
+@dataclass(frozen=True)
+class StockModel:
+    """The plain model that a saved one was made from.
+
+    Attributes:
+        name: what a builder knows it by ("resnet18", "asr:resnet164+se", "timm:resnet18",
+            "package.module:factory").
+        arguments: of the builder: numbers and booleans ({"num_classes": 10}).
+        input_shape: of one sample, for example (3, 224, 224).
+        mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
+            [0, 1]; None where the model takes inputs as they are.
+        std: the same.
+
+    Raises:
+        InputError: an empty name, arguments that are not numbers or booleans, no shape or a
+            shape of too many numbers, or one of mean and std alone, or for other inputs than
+            images (3, H, W).
+    """
+
+    name: Name
+    arguments: dict[Name, Annotated[Any, PlainValidator(_argument)]] = field(default_factory=dict)
+    input_shape: Annotated[
+        Several[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=8)
+    ] = (3, 224, 224)
+    mean: Several[Number] | None = None
+    std: Several[Number] | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.input_shape
+        if math.prod(shape) > limits.SAMPLE:
+            raise InputError(f"input_shape {shape} is of more than {limits.SAMPLE} numbers")
+        if self.mean is None and self.std is None:
+            return
+        if self.mean is None or self.std is None:
+            raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
+        check_statistics(self.mean, self.std)
+        # One channel would be broadcast against the three of mean and std, silently.
+        if len(shape) != 3 or shape[0] != CHANNELS:
+            raise InputError(f"mean and std are of images (3, H, W), got input_shape {shape!r}")
+
+    def normalized(self, model: nn.Module) -> nn.Module:
+        """``model`` behind the normalisation, where there is any."""
+        if self.mean is None or self.std is None:
+            return model
+        return Normalized(model, self.mean, self.std)
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates.
+
+    Those with defaults are not in old files, whose gates had γ and β created unasked.
+    """
+
+    attention: Name
+    delta: Annotated[int, Field(ge=1, le=limits.DELTA)]
+    psi: Number
+    activation: Name
+    attention_init: Number | None
+    targets: list[Text]
+    inputs: list[Text] = field(default_factory=list)
+    create_affine: bool = True
+    shared: list[list[Text]] | None
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a saved model's header says, or the JSON beside an old one.
+
+    Attributes:
+        schema: of the checkpoint, as is ``sha256``.
+        kind: of checkpoint.
+        stock: the stock model's name; then what else :class:`StockModel` holds.
+        frozen: live gates that are constant.
+        asr: how the gates are put in; None without.
+        created: norms with γ and β that the stock model lacks, where no gate of now created them.
+        merged: blocks whose branches are one convolution.
+        folded: (conv, bn) pairs that are one layer.
+    """
+
+    schema: int
+    sha256: Text
+    kind: Literal["asr-model"]
+    stock: Text
+    arguments: dict[str, Any]
+    input_shape: list[Any]
+    mean: list[Any] | None
+    std: list[Any] | None
+    frozen: list[Text]
+    asr: Insertion | None
+    created: list[Text] = field(default_factory=list)
+    merged: list[Text]
+    folded: list[tuple[Text, Text]]
+
+    def __post_init__(self) -> None:
+        if self.merged and self.asr is not None:
+            raise InputError("'asr' beside 'merged': no gate is left in what is merged")
+
+
+def stock_of(path: Path | str) -> StockModel:
+    """The stock model that a saved one names, read without its tensors.
+
+    Raises:
+        CheckpointError: as :func:`facts_of`.
+    """
+    return stock_in(path, facts_of(path))
+
+
+def facts_of(path: Path | str) -> Facts:
+    """What a saved model says of itself, read without its tensors.
+
+    Raises:
+        CheckpointError: the facts are missing, damaged, of another kind or schema, or have
+            unknown or missing fields, or values that no model has.
+    """
+    return read_facts(path, load_meta(path))
+
+
+def read_facts(path: Path | str, meta: Mapping[str, Any]) -> Facts:
+    """The facts of a checkpoint whose header was read; errors as of :func:`facts_of`."""
+    if meta.get("kind") != KIND:
+        raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
+    return parse(Facts, meta, where=str(path), error=CheckpointError)
+
+
+def stock_in(path: Path | str, facts: Facts) -> StockModel:
+    """The stock model that ``facts`` name; errors as of :func:`facts_of`."""
+    fields = {
+        "name": facts.stock,
+        "arguments": facts.arguments,
+        "input_shape": facts.input_shape,
+        "mean": facts.mean,
+        "std": facts.std,
+    }
+    return parse(StockModel, fields, where=str(path), error=CheckpointError)
