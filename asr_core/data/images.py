@@ -28,7 +28,7 @@ from asr_core.errors import InputError
 Note = Callable[[Path, str], None]
 
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What is decoded, as far as the installed Pillow can; never PostScript, which needs a program."""
+"""Formats that are decoded if the installed Pillow can; not PostScript, which needs a program."""
 MAX_PIXELS = 178_956_970
 """Where Pillow itself takes an image for an attack."""
 MAX_BYTES = 2**30
@@ -194,7 +194,7 @@ def _pixel_limit(limit: int) -> Iterator[None]:
     decoded. Its limit is a global, hence the lock and the way back.
     """
     with _pillow_limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on odd EXIF data help nobody
+        warnings.simplefilter("ignore")  # warnings about odd EXIF data are of no use here
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = limit

@@ -1,4 +1,4 @@
-"""Where a data set comes from: what the user said, and the table of the known sets."""
+"""Where a data set comes from: the user's choice, and the table of known sets."""
 
 from __future__ import annotations
 

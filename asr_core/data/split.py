@@ -1,4 +1,4 @@
-"""Labelled images that are asked for by index; their order is another module's business."""
+"""Labelled images by index; :mod:`asr_core.data.order` decides their order."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def load_meta(path: Path | str) -> dict[str, Any]:
     beside = _beside(path)
     if not beside.exists():
         raise CheckpointError(
-            f"{path}: its header says nothing of ours, nor is there {beside.name} beside it"
+            f"{path}: its header holds no facts of ours, and there is no {beside.name} beside it"
         )
     return _facts(beside, read_json(beside, error=CheckpointError))
 
@@ -263,7 +263,7 @@ def _facts(file: Path, meta: Any) -> dict[str, Any]:
 
 
 def _inside(path: Path) -> Any:
-    """What the header of a safetensors file says, or None where it says nothing of ours."""
+    """Our facts in the header of a safetensors file, or None where there are none."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     with path.open("rb") as file:

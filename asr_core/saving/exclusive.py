@@ -31,10 +31,10 @@ _held: dict[tuple[int, Path], int] = {}
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` alone. Half-written files of a killed process go.
+    """Lock ``folder`` for this thread, and remove half-written files of a killed process.
 
-    It is made when missing, and goes again if nothing was put into it. The same thread may enter
-    again. A process that is forked inside does not hold it.
+    A missing folder is made, and removed again if it stays empty. The same thread may enter again.
+    A process that is forked inside does not hold the lock.
 
     Raises:
         InputError: another process, or another thread, holds it.
@@ -57,7 +57,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         del _held[key]
-        # Removed while it is held: who opened it before finds that it is no longer the one there.
+        # Removed while locked: whoever opened it before sees that another file is there now.
         with contextlib.suppress(OSError):  # the folder is gone, or Windows keeps what is open
             file.unlink()
         os.close(handle)
@@ -67,7 +67,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def contents(folder: Path) -> list[Path]:
-    """What is in ``folder`` but the lock and half-written files."""
+    """What is in ``folder``, except the lock and half-written files."""
     ours = {folder / LOCK, *drafts(folder)}
     return [path for path in folder.iterdir() if path not in ours]
 
@@ -113,7 +113,7 @@ def _lock(handle: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the text, which others shall read
+        os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the text, so that others can read it
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         os.lseek(handle, 0, os.SEEK_SET)
     else:
@@ -123,7 +123,7 @@ def _lock(handle: int) -> None:
 
 
 def _is_there(handle: int, file: Path) -> bool:
-    """Whether the file that is held is still the one of that name."""
+    """Whether the locked file still has that name."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:
@@ -138,7 +138,7 @@ def _owner(file: Path) -> str:
 
 
 def _let_go() -> None:
-    """In a forked process: it would hold the lock on after its parent's end."""
+    """Release the locks in a forked process, which could outlive its parent."""
     for handle in _held.values():
         with contextlib.suppress(OSError):
             os.close(handle)

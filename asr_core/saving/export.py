@@ -202,7 +202,7 @@ def _program(model: nn.Module, example: Tensor, size_step: int | None) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks, which concern their own future and not the model."""
+    """Suppress the exporters' warnings, which are about their own future, not the model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -256,7 +256,7 @@ def _checked(
 def _place(
     model: nn.Module, inputs: Tensor, inside: Callable[[Tensor], Inside], tolerance: float
 ) -> str:
-    """The end of a message: where the outputs first part, as far as it can be told."""
+    """The end of a message: where the outputs first differ, if that can be found."""
     try:
         found = program_divergence(model, inputs, inside(inputs), tolerance=tolerance)
     except Exception:  # a program that does not show its values; that it is wrong is known already

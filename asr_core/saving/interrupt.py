@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process, at the end of the step under way, when it is saved."""
+"""Ctrl-C and the signals that end a process, held back until the current step is saved."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from types import FrameType
 from typing import Any
 
 ENDING = ("SIGTERM", "SIGHUP")
-"""What batch systems and closed terminals send, as far as the system has it."""
+"""What batch systems and closed terminals send; not every system has both."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was interrupted and can be gone on with.
+    """A run was interrupted and can resume.
 
     Attributes:
         signum: the signal; SIGINT for Ctrl-C.
@@ -26,7 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Says, called, whether a signal came; ``signum`` is its number, 0 for none."""
+    """Whether a signal came: call it. ``signum`` is the signal's number, 0 for none."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -38,20 +38,20 @@ class Interrupts:
 
 @contextlib.contextmanager
 def postponed_interrupt() -> Iterator[Interrupts]:
-    """Yield what says whether Ctrl-C, SIGTERM or SIGHUP came inside; a second one interrupts.
+    """Hold back Ctrl-C, SIGTERM and SIGHUP in the block; a second one interrupts at once.
 
-    The handlers before are in place again after. What the process ignores (SIGHUP under nohup)
-    stays ignored, but Ctrl-C. Outside the main thread, which alone gets signals, none ever comes.
+    The earlier handlers are restored at the end. A signal that the process ignores (SIGHUP under
+    nohup) stays ignored, except Ctrl-C. Only the main thread gets signals; elsewhere none comes.
     """
-    found = Interrupts()
+    interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield found
+        yield interrupts
         return
 
     def press(number: int, frame: FrameType | None) -> None:
-        if found():
+        if interrupts():
             raise Interrupted(signum=number)
-        found.signum = number
+        interrupts.signum = number
 
     before: dict[int, Any] = {signal.SIGINT: signal.signal(signal.SIGINT, press)}
     try:
@@ -60,7 +60,7 @@ def postponed_interrupt() -> Iterator[Interrupts]:
             # A handler that Python did not set reads as None, and could not be put back.
             if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, press)
-        yield found
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""JSON and TOML that somebody else may have written: plain data, or one error that says why not."""
+"""JSON and TOML from any source: plain data, or one error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parse_json(text: str, where: str, *, error: type[InputError] = InputError) -
 
 
 def check_plain(value: Any, where: str, *, error: type[InputError] = InputError) -> None:
-    """Refuse data that JSON cannot hold, or that nothing of ours is as deep or as large as.
+    """Refuse data that JSON cannot hold, or that is deeper or larger than any of ours.
 
     Raises:
         InputError: or ``error``, beginning with ``where``: lists and tables inside one another

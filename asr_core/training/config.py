@@ -27,7 +27,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 @record
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All that decides the weights that a run ends with, but the data itself.
+    """Everything that decides the final weights of a run, except the data.
 
     Attributes:
         recipe: backbone, data set, optimizer and schedule.
@@ -138,8 +138,7 @@ class DataFacts:
         mean: of each colour channel, in [0, 1].
         std: the same.
         sizes: number of images in train, validation and test.
-        labels: hash of the labels of all splits in order, by which another set of the same name
-            is found.
+        labels: hash of the labels of all splits in order; it tells apart sets of the same name.
     """
 
     name: Name

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a classifier makes of a split; sample i is the split's sample i.
+    """How a classifier does on a split; sample i is the split's sample i.
 
     Attributes:
         top1: share of samples whose class has the greatest logit, in [0, 1]. Logits that are NaN or
@@ -77,7 +77,7 @@ def evaluate(
         model: images (N, 3, H, W) in [0, 1] -> logits (N, K), not wrapped for parallel running.
         split: the samples.
         batch_size: images at a time, over all processes.
-        accelerator: of a run in several processes; each has to call this.
+        accelerator: of a run in several processes; each must call this.
 
     Raises:
         InputError: no samples, a batch size below 1, or fewer classes than the labels name.

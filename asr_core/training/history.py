@@ -1,4 +1,4 @@
-"""How far a run is, and what its epochs gave."""
+"""The progress of a run, and the figures of its epochs."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class History:
     Attributes:
         epoch: the epoch under way, from 0.
         step: steps of it that are done.
-        loss: sum over its images; ``top1`` and ``top5`` likewise.
+        loss: sum over its images, as are ``top1`` and ``top5``.
         images: seen in it.
         seconds: spent on its steps.
         rows: a row of ``metrics.csv`` for each finished epoch; a learning rate is that of the
             epoch's last step, shares are in [0, 1], and those of training are over the epoch, as
             the images came.
-        timing: of ``timing.csv``, apart from the figures that a resumed run gives again bit by
+        timing: rows of ``timing.csv``, apart from the figures that a resumed run repeats bit for
             bit.
     """
 

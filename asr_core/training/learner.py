@@ -1,4 +1,4 @@
-"""What learns: model, optimizer and average of the weights, a step at a time."""
+"""Model, optimizer and average of the weights, trained one step at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Figures(NamedTuple):
         loss: cross-entropy, with the recipe's label smoothing.
         top1: images whose class had the greatest logit.
         top5: images whose class was among the greatest five.
-        flagged: processes that asked to stop.
+        flagged: number of processes that asked to stop.
     """
 
     loss: float
@@ -54,7 +54,7 @@ def new_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 
 class Learner:
-    """One process's part in a run.
+    """One process's share of a training run.
 
     Args:
         config: what to train, and how.
@@ -115,7 +115,7 @@ class Learner:
             lr: learning rate.
             at: epoch and step of it, which decide the draws inside the model.
             noise: gives the context of each forward pass.
-            flagged: whether this process asks to stop, asked at the end; all hear of it.
+            flagged: called at the end: whether this process asks all to stop.
         """
         accelerator, config = self._accelerator, self._config
         if config.channels_last:
@@ -158,7 +158,7 @@ class Learner:
         return Figures(*accelerator.reduce(sums, "sum").tolist())
 
     def anyone(self, flag: bool) -> bool:
-        """Whether any process says so; each has to ask."""
+        """Whether ``flag`` is true in any process; every process must call this."""
         mine = torch.tensor(float(flag), device=self._accelerator.device)
         return bool(self._accelerator.reduce(mine, "sum"))
 
@@ -174,7 +174,7 @@ class Learner:
                 buffer.copy_(broadcast(buffer))
 
     def finite(self) -> bool:
-        """Whether all weights are."""
+        """Whether all weights are finite."""
         return all(bool(p.isfinite().all()) for p in self.evaluated.parameters())
 
     def state(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def new_accelerator(
 ) -> Accelerator:
     """An accelerator for :func:`asr_core.training.train`, alone or as one of several processes.
 
-    What ``torchrun`` or ``accelerate launch`` put into the environment says which.
+    The environment that ``torchrun`` or ``accelerate launch`` set decides which.
 
     Args:
         config: precision, accumulation and compilation are taken from it.

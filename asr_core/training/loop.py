@@ -32,7 +32,7 @@ part of an accumulated batch enters one."""
 
 
 class Step(NamedTuple):
-    """A step that is done: ``step`` of ``steps`` of its epoch, and the mean loss of its batch."""
+    """A finished step: ``step`` of ``steps`` of its epoch, and the mean loss of its batch."""
 
     epoch: int
     step: int
@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 class EpochEnd(NamedTuple):
-    """An epoch that is done: the model as it was evaluated, in eval mode, and its row."""
+    """A finished epoch: the model as it was evaluated, in eval mode, and its row."""
 
     epoch: int
     model: Normalized
@@ -51,7 +51,7 @@ class EpochEnd(NamedTuple):
 
 @dataclass(kw_only=True)
 class Loop:
-    """From where ``history`` stands to the end of the recipe; :func:`asr_core.training.train`."""
+    """The epochs of :func:`asr_core.training.train`, from where ``history`` stands."""
 
     config: TrainConfig
     data: ImageSet
@@ -69,7 +69,7 @@ class Loop:
         self.steps = steps_per_epoch(self.data.train, self.config.recipe.batch_size)
 
     def run(self) -> None:
-        """Every epoch that is not done yet; the model has the first process's statistics after."""
+        """Run the remaining epochs; the model then has the main process's batch statistics."""
         self._saved = time.perf_counter()
         with postponed_interrupt() as interrupted, _trackers(self.accelerator):
             while self.history.epoch < self.config.recipe.epochs:
@@ -80,7 +80,7 @@ class Loop:
         self.learner.share_buffers()
 
     def _steps(self, interrupted: Interrupts) -> None:
-        """The rest of the epoch under way."""
+        """Run the rest of the current epoch."""
         recipe, history, learner = self.config.recipe, self.history, self.learner
         epoch, before = history.epoch, time.perf_counter()
         for images, labels in train_batches(
@@ -119,21 +119,23 @@ class Loop:
                 self._save()
 
     def _end_epoch(self) -> None:
-        """Evaluate, tell and save."""
+        """Evaluate, report and save."""
         history, main = self.history, self.accelerator.is_main_process
         self.learner.share_buffers()
         model = self.learner.evaluated.eval()
-        found = evaluate(
+        validation = evaluate(
             model,
             self.data.validation,
             batch_size=self.config.recipe.batch_size,
             accelerator=self.accelerator,
         )
         last = self.steps - 1
-        if not math.isfinite(found.loss):
+        if not math.isfinite(validation.loss):
             raise self._diverged("validation loss is", last)
         row = history.end_epoch(
-            lr=self._rate(last), validation=found.figures(), validation_seconds=found.seconds
+            lr=self._rate(last),
+            validation=validation.figures(),
+            validation_seconds=validation.seconds,
         )
         epoch = int(row["epoch"])
         if self.on_epoch:
@@ -154,7 +156,7 @@ class Loop:
         self._saved = time.perf_counter()
 
     def _rate(self, step: int) -> float:
-        """The learning rate at a step of the epoch under way."""
+        """The learning rate at a step of the current epoch."""
         return self.config.recipe.learning_rate(self.history.epoch + step / self.steps)
 
     def _diverged(self, what: str, step: int) -> InputError:

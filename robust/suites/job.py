@@ -1,4 +1,4 @@
-"""Suites on several classifiers, into one folder: results that are there are not made again."""
+"""Suites on several classifiers, into one folder; results that are there are reused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SuiteJob:
         device: where to compute.
         precision: "no", or "bf16" for a forward in bfloat16: faster, and recorded.
         overwrite: replace results of other models or settings.
-        command: that was typed, for the record.
+        command: the command line, for the record.
 
     Raises:
         InputError: an unknown split or precision, or a batch size below 1.
@@ -98,7 +98,7 @@ class SuiteJob:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """The folder for this process alone, made before hours of work and not after.
+        """Lock the folder, before hours of work rather than after.
 
         Raises:
             InputError: another process holds it.
@@ -125,7 +125,7 @@ class SuiteJob:
         if self.folder is None:
             return None
         name = f"{subject.name}-{self.suite.name}.json"
-        if len(os.fsencode(name)) > 255:  # said before hours of work, not after
+        if len(os.fsencode(name)) > 255:  # refused before hours of work, not after
             raise InputError(f"{subject.file}: {name!r} is too long a name for a file; rename it")
         return self.folder / name
 
@@ -204,7 +204,7 @@ def evaluate_clean(
     device: torch.device,
     precision: str = "no",
 ) -> Evaluation:
-    """What ``robust evaluate`` says: the clean pass of every suite, alone.
+    """The clean pass alone, as ``robust evaluate`` reports it.
 
     Raises:
         InputError: as :class:`SuiteJob`.

@@ -1,4 +1,4 @@
-"""What a suite found about one model, as JSON: one file a model × suite.
+"""The result of a suite on one model, as JSON: one file for each model and suite.
 
 The file keeps for each condition which samples the model had right, one bit a sample, so that
 models can be compared sample by sample without running again.
@@ -94,10 +94,10 @@ class SuiteResult:
         Raises:
             InputError: the condition was not run.
         """
-        found = [o for o in self.outcomes if o.condition.cell == condition.cell]
-        if not found:
+        outcomes = [o for o in self.outcomes if o.condition.cell == condition.cell]
+        if not outcomes:
             raise InputError(f"{self.suite} has no {condition.kind} {condition.severity}".rstrip())
-        return found
+        return outcomes
 
     def share_right(self, condition: Condition) -> np.ndarray:
         """For each sample the share of the condition's repeats that have it right, float (n,)."""

@@ -1,4 +1,4 @@
-"""Where the runs of a study are trained: an engine runs a command and says what went wrong.
+"""Where the runs of a study are trained: an engine runs commands and returns their errors.
 
 Only the standard library is imported: these functions are also sent to other machines.
 """
@@ -27,10 +27,10 @@ class Engine(Protocol):
     workers: int
 
     def run(self, command: Sequence[str]) -> str:
-        """Run ``command`` to its end; what went wrong, in a line, or nothing."""
+        """Run ``command`` to its end; returns its error in one line, or ""."""
 
     def interrupt(self) -> None:
-        """Let what is under way end, resumable; nothing else begins."""
+        """Ask running commands to end, resumable, and start no others."""
 
 
 class ThisMachine:
@@ -48,7 +48,7 @@ class ThisMachine:
         self._interrupted = False
 
     def run(self, command: Sequence[str]) -> str:
-        """Run ``command`` to its end; what went wrong, in a line, or nothing."""
+        """Run ``command`` to its end; returns its error in one line, or ""."""
         with self._lock:
             if self._interrupted:
                 return "interrupted"
@@ -61,7 +61,7 @@ class ThisMachine:
                 self._under_way.remove(process)
 
     def interrupt(self) -> None:
-        """Let what is under way end, resumable; nothing else begins."""
+        """Ask running commands to end, resumable, and start no others."""
         with self._lock:
             self._interrupted = True
             for process in self._under_way:
@@ -69,10 +69,10 @@ class ThisMachine:
 
 
 def failure(command: Sequence[str], *, folder: str | None = None) -> str:
-    """Run ``command`` in a process of its own; what went wrong, in a line, or nothing.
+    """Run ``command`` in a new process; returns its error in one line, or "".
 
-    An interrupt in the main thread is passed on to the process as SIGTERM and waited for: training
-    saves its state then. (SIGINT is ignored by what is started in the background.)
+    An interrupt in the main thread reaches the process as SIGTERM, and its end is waited for:
+    training saves its state then. (Background processes ignore SIGINT.)
 
     Args:
         command: program and arguments.
@@ -89,10 +89,10 @@ def failure(command: Sequence[str], *, folder: str | None = None) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Of a Python that is started here: this one's, with the working folder off its path.
+    """The environment of a Python that is started here, with the working folder off its path.
 
-    A ``torch.py`` there would be run in the place of torch. Where the sources are the working
-    folder, and not installed, they alone are put on it.
+    A ``torch.py`` there would replace torch. Where the package is not installed but is in the
+    working folder, the package's folder is put on the path.
     """
     found = {**os.environ, "PYTHONSAFEPATH": "1"}
     package = sys.modules.get("robust")
@@ -104,7 +104,7 @@ def environment() -> dict[str, str]:
 
 
 def _begin(command: Sequence[str], *, folder: str | None = None) -> subprocess.Popen[str]:
-    """On one thread: runs side by side are faster than one run on many cores."""
+    """Start a process on one thread: runs side by side are faster than one on many cores."""
     return subprocess.Popen(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""What a run will take, by a few of its steps."""
+"""How long a run takes, estimated from a few of its steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps as TOML files: those that ship, and one's own of the same format.
+"""Sweeps as TOML files: those that ship, and the user's own.
 
 ::
 
@@ -81,7 +81,7 @@ def shipped() -> list[str]:
 
 
 def load_sweep(name_or_path: str) -> Sweep:
-    """A sweep that ships, by its name, or one's own, by its file NAME.toml.
+    """A shipped sweep by its name, or the user's by its file NAME.toml.
 
     Raises:
         InputError: neither; the message lists the names. Or as :func:`read_sweep`.
@@ -99,7 +99,7 @@ def read_sweep(path: Path) -> Sweep:
     """The sweep in a TOML file.
 
     Raises:
-        InputError: not TOML, an unknown key, a value of another kind, or what no run can be told;
+        InputError: not TOML, an unknown key, or a value that no run can have;
             the message names the file.
     """
     found = parse(_File, read_toml(path), where=str(path))

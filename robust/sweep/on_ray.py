@@ -35,7 +35,7 @@ class OnRay:
         self._mark = mark
         # A task takes our functions along: importing them there would import torch.
         ray.cloudpickle.register_pickle_by_value(engine)
-        # Begun again by Ray, a run might meet itself in its folder: what is lost is told of.
+        # Restarted by Ray, a run might meet itself in its folder: a lost run is reported instead.
         self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(engine.failure_elsewhere)
         self._lock = threading.Lock()
         self._under_way: set[Any] = set()
@@ -170,7 +170,7 @@ def _check_answers(address: str | None) -> None:
 def _mark(folder: Path) -> Iterator[Path]:
     """Yield a new file, by which a machine knows the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # A name that nobody has asked for before: networked disks remember what was not there.
+    # A new name: networked disks remember which files were missing.
     mark = Path(os.path.realpath(folder)) / f"{MARK}{uuid.uuid4().hex}"
     mark.touch()
     try:

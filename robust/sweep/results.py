@@ -1,4 +1,4 @@
-"""What the runs of a sweep gave, as arrays, as rows, and as JSON."""
+"""The results of a sweep's runs as arrays, rows and JSON."""
 
 from __future__ import annotations
 
