@@ -19,6 +19,7 @@ from asr_core.graph.forward import Forward
 from asr_core.graph.trace import same_steps, trace_all
 from asr_core.modules.copies import copy_model
 from asr_core.placement.changes import Changes
+from asr_core.placement.reach import NoFoldError
 from asr_core.verify.parity import evaluating
 from asr_core.verify.watch import watching
 
@@ -75,7 +76,7 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
     for bn in search.norms():
         try:
             conv_of[bn] = search.before(bn)
-        except _Left as reason:
+        except NoFoldError as reason:
             left[bn] = str(reason)
     doubtful = [bn for bn, conv in conv_of.items() if search.doubtful(conv, bn)]
     measured = {} if example is None else _axes(copy_model(model), example, doubtful)
@@ -117,10 +118,6 @@ def changed_by(pairs: Iterable[Pair]) -> set[str]:
     return changed
 
 
-class _Left(Exception):  # noqa: N818 - it carries a result
-    """A norm stays; the text says why."""
-
-
 class _Search:
     def __init__(self, model: nn.Module, forwards: Sequence[Forward]) -> None:
         self.modules: Mapping[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
@@ -137,23 +134,23 @@ class _Search:
     def before(self, bn: str) -> str:
         """The layer that ``bn`` can be folded into."""
         if reason := self._changes.refusal(bn):
-            raise _Left(f"it {reason}")
+            raise NoFoldError(f"it {reason}")
         if self._changes.trains(bn):
-            raise _Left("it is in training mode even in the model's eval mode")
+            raise NoFoldError("it is in training mode even in the model's eval mode")
         convs = {self._layer(forward, bn) for forward in self._forwards}
         conv = convs.pop()
         if convs:
-            raise _Left("what it normalises depends on the model's optional arguments")
+            raise NoFoldError("what it normalises depends on the model's optional arguments")
         if reason := self._changes.refusal(conv):
-            raise _Left(f"{conv!r} before it {reason}")
+            raise NoFoldError(f"{conv!r} before it {reason}")
         for name in _around(conv) ^ _around(bn):
             module = self.modules[name]
             if module._forward_hooks or module._forward_pre_hooks:
-                raise _Left(f"{name!r}, which ends between it and {conv!r}, has hooks")
+                raise NoFoldError(f"{name!r}, which ends between it and {conv!r}, has hooks")
         try:
             fold_bn(self.modules[conv], self.modules[bn])
         except InputError as error:
-            raise _Left(str(error)) from None
+            raise NoFoldError(str(error)) from None
         return conv
 
     def doubtful(self, conv: str, bn: str) -> bool:
@@ -170,9 +167,9 @@ class _Search:
         kind = None if module is None else kind_of(module)
         if kind not in BEFORE:
             what = f"a {type(module).__name__}" if module is not None else _step(forward, before)
-            raise _Left(f"it normalises the output of {what}, no layer that could take it")
+            raise NoFoldError(f"it normalises the output of {what}, no layer that could take it")
         if len(before.users) != 1:
-            raise _Left(f"the output of {str(before.target)!r} before it is also read elsewhere")
+            raise NoFoldError(f"the output of {before.target!r} before it is also read elsewhere")
         return str(before.target)
 
 

@@ -8,9 +8,9 @@ becomes the plain backbone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
 from asr_core.asr.parametrization import gated_layers
@@ -57,7 +57,9 @@ def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeRepor
     if gated := next(gated_layers(model), None):
         raise InputError(f"{gated[0]!r} has ASR: fuse_asr the model first, then freeze the rest")
     sites, refusals = find_gates(model)
-    inputs = _Remembering(batches)
+    batches = iter(batches)
+    first = list(itertools.islice(batches, 1))
+    inputs = itertools.chain(first, batches)
     statistics, called = measure_gates(model, sites, inputs) if sites else ({}, [])
     refusals += called
     sites = [site for site in sites if site.name in statistics]
@@ -81,24 +83,10 @@ def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeRepor
     for fold in folds.values():
         if isinstance(fold, Reach):
             scaled.update(fold.layers, fold.passed)
-    example = inputs.first[:_EXAMPLES]
+    example = first[0][:_EXAMPLES]
     parity = require_agreement(frozen, plain, [example], skip=scaled)
     images = next(iter(statistics.values())).images
     return FreezeReport(gates, tuple(refusals), frozen, plain, parity, images)
-
-
-class _Remembering:
-    """Batches for one pass; the first is kept."""
-
-    def __init__(self, batches: Iterable[Tensor]) -> None:
-        self._batches = batches
-        self.first = torch.empty(0)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for number, batch in enumerate(self._batches):
-            if number == 0:
-                self.first = batch
-            yield batch
 
 
 def _where(fold: Reach | str) -> tuple[tuple[str, ...], str, str]:

@@ -32,10 +32,14 @@ def kept_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Tensors that ``module`` itself has as attributes, neither parameters nor buffers, by name;
     those in lists, tuples and mappings included.
     """
+    for name, value in attributes(module).items():
+        yield from ((name, tensor) for tensor in _inside(value, set()))
+
+
+def attributes(module: nn.Module) -> dict[str, Any]:
+    """What ``module`` itself has besides its parameters, buffers and modules, by name."""
     registered = ("_parameters", "_buffers", "_modules")
-    for name, value in vars(module).items():
-        if name not in registered:
-            yield from ((name, tensor) for tensor in _inside(value, set()))
+    return {name: value for name, value in vars(module).items() if name not in registered}
 
 
 def _inside(value: Any, seen: set[int]) -> Iterator[Tensor]:

@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 from asr_core.asr.layers import kind_of, refusal_of
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import state_of
+from asr_core.modules.copies import attributes
 from asr_core.modules.memory import Memory, is_plain, tensors_in
 from asr_core.placement.refusals import forbidden
 
@@ -93,7 +94,7 @@ class Changes:
         # A module that is called may read tensors that the graph does not show.
         holders = [(name, [modules[name]], True) for name in self._states]
         # Neither does it show what a forward computes from tensors alone.
-        holders += [(name, _attributes(module), False) for name, module in once.values()]
+        holders += [(name, [*attributes(module).values()], False) for name, module in once.values()]
         self._reached = Memory(
             (name or "the model", thing)
             for name, things, through in holders
@@ -150,12 +151,6 @@ def _uses(forward: Forward) -> Counter[int]:
     """How often each module is called in a forward, by identity, those inside a module as well."""
     called = [str(node.target) for node in forward.nodes if node.op == "call_module"]
     return Counter(id(inner) for name in called for inner in forward.modules[name].modules())
-
-
-def _attributes(module: nn.Module) -> list[Any]:
-    """The module's own attributes that are neither its tensors nor its modules."""
-    registered = ("_parameters", "_buffers", "_modules")
-    return [value for name, value in vars(module).items() if name not in registered]
 
 
 def _reachable(roots: Iterable[Any], *, modules: bool) -> Iterator[Any]:

@@ -31,7 +31,7 @@ _SPATIAL_POSITIVE = ("maxpool", "adaptivemaxpool")
 
 
 class NoFoldError(Exception):
-    """No layer can take the factor; the text says why."""
+    """No layer can take a factor, or a norm; the text says why."""
 
 
 @dataclass
