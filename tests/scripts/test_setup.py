@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,6 @@ case "$1 $2 $3" in
         case "${PIP_DOES:-}" in
             fail) echo "ERROR: no such distribution"; exit 1 ;;
             kill) kill -KILL 0 ;;
-            interrupt) kill -INT 0 ;;
             wait) touch "$FAKES/started"; until [ -e "$FAKES/go" ]; do sleep 0.02; done ;;
         esac
         rm "$home/half-installed"
@@ -110,8 +108,6 @@ class Clone:
                 "PIP_DOES": pip,
             },
             start_new_session=True,
-            # Where the suite runs in the background, Ctrl-C is ignored, and that is inherited.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(
@@ -130,25 +126,14 @@ def clone(tmp_path: Path) -> Clone:
 MADE = ["venv", "install ROOT"]
 
 
-def test_first_use_sets_up_and_runs(clone: Clone) -> None:
-    result = clone.run("scripts/robust", "attack", "--noise", "two words")
-    assert result.returncode == 0
-    assert result.stdout == f"robust ran in {clone.root} with 3: attack --noise two words\n"
-    assert clone.done == MADE
-
-
-def test_set_up_says_one_line_and_not_on_stdout(clone: Clone) -> None:
-    result = clone.run("scripts/robust")
-    assert result.stderr.count("\n") == 1
-    assert "about 6 GB, 1-3 minutes" in result.stderr
-    assert str(clone.root / ".setup.log") in result.stderr
+def test_the_first_use_sets_up_and_the_second_only_runs(clone: Clone) -> None:
+    first = clone.run("scripts/robust", "attack", "--noise", "two words")
+    assert first.returncode == 0
+    assert first.stdout == f"robust ran in {clone.root} with 3: attack --noise two words\n"
+    assert first.stderr.count("\n") == 1
     assert "pip has much to say" in (clone.root / ".setup.log").read_text()
-
-
-def test_second_use_only_runs(clone: Clone) -> None:
-    clone.run("scripts/robust")
-    result = clone.run("scripts/robust", "list")
-    assert (result.stdout, result.stderr) == (f"robust ran in {clone.root} with 1: list\n", "")
+    second = clone.run("scripts/robust", "list")
+    assert (second.stdout, second.stderr) == (f"robust ran in {clone.root} with 1: list\n", "")
     assert clone.done == MADE
 
 
@@ -159,25 +144,6 @@ def test_a_changed_pyproject_is_installed_into_the_same_venv(clone: Clone) -> No
     assert result.returncode == 0
     assert "up to date with pyproject.toml" in result.stderr
     assert clone.done == [*MADE, "install ROOT"]
-    clone.run("scripts/robust")
-    assert len(clone.done) == 3
-
-
-def test_a_moved_clone_is_installed_again(clone: Clone) -> None:
-    clone.run("scripts/robust")
-    clone.root = clone.root.rename(clone.root.with_name("moved"))
-    assert clone.run("scripts/robust").returncode == 0
-    assert clone.done[2:] == ["install ROOT"]
-
-
-def test_from_any_folder_and_through_a_link(clone: Clone, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "robust").symlink_to(clone.root / "scripts" / "robust")
-    result = clone.run(str(elsewhere / "robust"), "list", cwd=elsewhere)
-    assert result.stdout == f"robust ran in {elsewhere} with 1: list\n"
-    assert (clone.root / ".venv").is_dir()
-    assert not (elsewhere / ".venv").exists()
 
 
 def test_the_tests_get_their_packages_and_arguments(clone: Clone, tmp_path: Path) -> None:
@@ -187,12 +153,6 @@ def test_the_tests_get_their_packages_and_arguments(clone: Clone, tmp_path: Path
         f"OMP_NUM_THREADS=1 in {clone.root}: "
         "-m pytest --numprocesses auto --dist worksteal -k two words\n"
     )
-
-
-def test_set_up_for_tests_serves_for_running_but_not_the_other_way(clone: Clone) -> None:
-    clone.run("scripts/test")
-    clone.run("scripts/robust")
-    assert clone.done == ["venv", "install ROOT[test]"]
 
 
 def test_running_first_then_testing_adds_the_test_packages(clone: Clone) -> None:
@@ -207,32 +167,9 @@ def test_a_failure_shows_pips_log_and_is_tried_again(clone: Clone) -> None:
     result = clone.run("scripts/robust", pip="fail")
     assert result.returncode == 1
     assert result.stdout == ""
-    assert result.stderr.splitlines()[-1] == (
-        "robust: error: set-up failed (ERROR: no such distribution); "
-        f"pip's log: {clone.root / '.setup.log'}"
-    )
+    assert "ERROR: no such distribution" in result.stderr.splitlines()[-1]
     assert clone.run("scripts/robust").returncode == 0
     assert clone.done == [*MADE, *MADE]
-
-
-def test_an_update_that_fails_keeps_the_venv_for_the_next_try(clone: Clone) -> None:
-    clone.run("scripts/robust")
-    clone.pyproject.write_text("a wrong line")
-    assert clone.run("scripts/robust", pip="fail").returncode == 1
-    clone.pyproject.write_text("a right line")
-    assert clone.run("scripts/robust").returncode == 0
-    assert clone.done == ["venv", *["install ROOT"] * 3]
-
-
-def test_after_a_failed_update_the_old_file_is_installed_again(clone: Clone) -> None:
-    """pip may have changed some packages by then."""
-    clone.run("scripts/robust")
-    before = clone.pyproject.read_text()
-    clone.pyproject.write_text("a wrong line")
-    clone.run("scripts/robust", pip="fail")
-    clone.pyproject.write_text(before)
-    clone.run("scripts/robust")
-    assert clone.done == ["venv", *["install ROOT"] * 3]
 
 
 @pytest.mark.parametrize("updating", [False, True])
@@ -248,15 +185,6 @@ def test_a_set_up_killed_half_way_is_made_anew(clone: Clone, updating: bool) -> 
     assert clone.run("scripts/robust").returncode == 0
     assert not half.exists()
     assert clone.done[before:] == [*MADE[updating:], *MADE]
-
-
-def test_ctrl_c_ends_the_set_up_and_the_next_run_makes_it_anew(clone: Clone) -> None:
-    result = clone.run("scripts/robust", pip="interrupt")
-    assert result.returncode == 130
-    assert result.stdout == ""
-    assert result.stderr.splitlines()[-1].startswith("robust: set-up interrupted")
-    assert clone.run("scripts/robust").returncode == 0
-    assert clone.done == [*MADE, *MADE]
 
 
 def lose_pip(clone: Clone) -> None:
@@ -279,63 +207,18 @@ def test_a_broken_venv_is_made_anew(clone: Clone, breakage: Callable[[Clone], No
     assert clone.done == [*MADE, *MADE]
 
 
-def test_a_venv_made_by_hand_is_used(clone: Clone) -> None:
-    home = clone.root / ".venv"
-    (home / "bin").mkdir(parents=True)
-    (home / "pip").touch()
-    shutil.copy(clone.fakes / "venv-python", home / "bin" / "python")
-    assert clone.run("scripts/robust").returncode == 0
-    assert clone.done == ["install ROOT"]
-
-
-@pytest.fixture
-def deadline() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
-    """Kills a process that hangs, so that the test fails and does not hang with it."""
-    timers: list[threading.Timer] = []
-
-    def watch(process: subprocess.Popen[str]) -> None:
-        timers.append(threading.Timer(HANGS, process.kill))
-        timers[-1].start()
-
-    yield watch
-    for timer in timers:
-        timer.cancel()
-
-
-def test_two_at_once_set_up_once(
-    clone: Clone, deadline: Callable[[subprocess.Popen[str]], None]
-) -> None:
+def test_two_at_once_set_up_once(clone: Clone) -> None:
     first = clone.start("scripts/robust", "first", pip="wait")
-    deadline(first)
     while not (clone.fakes / "started").exists():
         assert first.poll() is None
     second = clone.start("scripts/robust", "second", pip="wait")
-    deadline(second)
     assert second.stderr is not None
-    assert "another command is setting up .venv; waiting" in second.stderr.readline()
+    assert "waiting" in second.stderr.readline()
     (clone.fakes / "go").touch()
-    outputs = [process.communicate() for process in (first, second)]
+    outputs = [process.communicate(timeout=HANGS) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert [out.split()[-1] for out, _ in outputs] == ["first", "second"]
     assert clone.done == MADE
-
-
-def test_a_run_does_not_hold_the_lock(clone: Clone) -> None:
-    """Set-up after a change must not wait for a training that was started before it."""
-    executable(
-        clone.fakes / "venv-robust",
-        '#!/usr/bin/env bash\ntouch "$FAKES/started"\n'
-        'if [ "$1" = long ]; then until [ -e "$FAKES/go" ]; do sleep 0.02; done; fi\n',
-    )
-    long = clone.start("scripts/robust", "long")
-    while not (clone.fakes / "started").exists():
-        assert long.poll() is None
-    clone.pyproject.write_text("changed")
-    result = clone.run("scripts/robust", "short")
-    assert result.returncode == 0
-    assert "waiting" not in result.stderr
-    (clone.fakes / "go").touch()
-    long.communicate(timeout=HANGS)
 
 
 def test_no_python_is_one_line(clone: Clone) -> None:
@@ -345,20 +228,6 @@ def test_no_python_is_one_line(clone: Clone) -> None:
     assert result.stderr.startswith("robust: error: found no Python 3.11 or newer")
     assert result.stderr.count("\n") == 1
     assert not (clone.root / ".venv").exists()
-
-
-def test_a_python_that_does_not_serve_is_passed_over(clone: Clone) -> None:
-    """Too old, without venv, or a version manager's stub for a version it has not got."""
-    (clone.bin / "python3.11").rename(clone.bin / "python3")
-    executable(clone.bin / "python3.11", "#!/usr/bin/env bash\nexit 1\n")
-    assert clone.run("scripts/robust").returncode == 0
-    assert clone.done == MADE
-
-
-def test_ci_runs_the_checks_and_the_tests() -> None:
-    text = (ROOT / ".ci" / "run").read_text()
-    for part in ("set -euo pipefail", "scripts/test", "ruff check", "ruff format --check", "mypy"):
-        assert part in text
 
 
 @pytest.mark.parametrize("name", ["scripts/robust", "scripts/test", ".ci/run"])
