@@ -27,9 +27,10 @@ def report(error: BaseException) -> int:
         error.show()
         return USAGE
     message, code = explain(error)
-    # Our own messages have no line breaks but in a name, where it is to be seen, and in what they
-    # quote of a library, which indents.
-    breaks = r"\s*\n\s+" if _is_ours(error, "InputError") else r"\s+"
+    # A line break in our own messages is part of a name, and shown as such; text that is indented
+    # below it is quoted from a library, and joined.
+    ours = isinstance(error, click.ClickException) or _is_ours(error, "InputError")
+    breaks = r"\s*\n\s+" if ours else r"\s+"
     message = re.sub(breaks, " ", message.strip())
     say(f"robust: {message}", err=True)
     return code

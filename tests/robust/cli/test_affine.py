@@ -111,7 +111,12 @@ def test_a_fused_file_opens_and_says_what_it_is(gated: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("suffix", "fold"),
-    [("safetensors", []), ("safetensors", ["--fold"]), ("pt2", []), ("onnx", ["--fold"])],
+    [
+        ("safetensors", []),
+        ("safetensors", ["--fold"]),
+        ("pt2", []),
+        pytest.param("onnx", ["--fold"], marks=pytest.mark.slow),
+    ],
     ids=["safetensors", "safetensors-folded", "pt2", "onnx-folded"],
 )
 def test_exported_from_the_gated_file_and_from_the_fused_one(

@@ -84,7 +84,13 @@ def test_another_file_of_the_same_name_is_refused(tmp_path, models):
     assert "are both called 'a'" in result.output
 
 
-@pytest.mark.parametrize("suite", SUITES.names())
+@pytest.mark.parametrize(
+    "suite",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "adversarial-strong" else ())
+        for name in SUITES.names()
+    ],
+)
 def test_every_suites_clean_pass_is_what_evaluate_says(tmp_path, monkeypatch, suite):
     """On one command line, but for the suite; to the last digit."""
     two = {kind: KINDS[kind] for kind in ("gaussian_noise", "contrast")}
