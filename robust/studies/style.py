@@ -39,13 +39,24 @@ choice, but absolute values are optimistic. The pictures are six crops of three 
 """
 
 
+NOISE_OPTIONS = {noise: f"--noise {noise}" for noise in NOISES}
+NOISE_OPTIONS["random"] += " --granularity layer"
+"""The shown numbers are of one draw for all images; the command draws for each image anew."""
+
+
 def run(
     style: str, noise: str, folder: Path, *, full: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The summary and the facts of an attack, which is run if ``folder`` has none."""
     if not (folder / SUMMARY).exists():
-        command = [sys.executable, "-m", "robust", "attack", "--style", style, "--noise", noise]
-        command += ["--out", str(folder), "--overwrite", *(["--full"] if full else [])]
+        command = [sys.executable, "-m", "robust", "attack", "--style", style]
+        command += [
+            *NOISE_OPTIONS[noise].split(),
+            "--out",
+            str(folder),
+            "--overwrite",
+            *(["--full"] if full else []),
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads((folder / SUMMARY).read_text()), json.loads((folder / RUN).read_text())
 
@@ -105,7 +116,7 @@ def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval])
             Line(
                 "Fig. 14–16" if noise == "batch" else "appendix G",
                 f"under {noise} noise ASR brings BN back to IN",
-                f"robust attack --full --noise {noise}",
+                f"robust attack --full {NOISE_OPTIONS[noise]}",
                 over_cases(answer_of(v) for v in verdicts if v["against"] == "bn"),
                 f"closer to IN {found}",
             )
@@ -171,7 +182,7 @@ def study(runs: Path, docs: Path) -> None:
             versions = facts["environment"]["versions"]
             parts.append(
                 f"### {style}, {noise} noise\n\n"
-                f"`robust attack --full --style {style} --noise {noise}`: "
+                f"`robust attack --full --style {style} {NOISE_OPTIONS[noise]}`: "
                 f"{len(facts['images'])} images, {facts['draws']} draws, {facts['seconds']:.0f} s, "
                 f"torch {versions['torch']}. Grid: [{picture}]({picture})\n\n{markdown(summary)}"
             )

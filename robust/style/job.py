@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -49,11 +49,11 @@ class AttackResult:
         measurements: the text of ``metrics.csv`` where there is no folder.
     """
 
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
     grid: Image.Image
     skipped: dict[str, str]
     folder: AttackFolder | None = None
-    measurements: str = ""
+    measurements: str = field(default="", repr=False)
 
     @property
     def table(self) -> Table:

@@ -46,7 +46,7 @@ def test_lines_count_the_verdicts_of_each_noise() -> None:
     more, *lines = study.lines(summaries(answers), blur)
     assert more.answer == "inconclusive"
     assert more.found.endswith("mosaic +0.050 [0.010, 0.090], waves +0.050 [-0.010, 0.110]")
-    found = {line.command.split()[-1]: line for line in lines}
+    found = {line.command.split()[4]: line for line in lines}
     assert {noise: line.answer for noise, line in found.items()} == {
         "constant": "inconclusive", "random": "inconclusive", "batch": "supported",
     }  # fmt: skip
