@@ -53,11 +53,11 @@ class TrainNoise:
         if self.mix is not None:
             if not isinstance(chosen, BatchNoise):
                 raise InputError(
-                    f"a mix with {self.mix!r} is batch noise; add --noise batch, or leave --mix out"
+                    f"a mix with {self.mix!r} needs batch noise; add it, or leave the mix out"
                 )
             if chosen.size % 2:
                 raise InputError(
-                    f"half of a batch of {chosen.size} cannot be foreign; give an even --severity"
+                    f"half of a batch of {chosen.size} cannot be foreign; give an even severity"
                 )
             check_mix(self.mix)
         if isinstance(chosen, BatchNoise) and chosen.companions != "photos":
@@ -127,7 +127,7 @@ NO_NOISE = TrainNoise()
 def parse_train_noise(
     noise: str | None, severity: str | None, mix: str | None = None
 ) -> TrainNoise:
-    """Noise for the train phase from ``--noise``, ``--severity`` and ``--mix``.
+    """Noise for the train phase from the names of a noise, a severity and foreign images.
 
     Raises:
         InputError: an unknown noise, a severity of another form or without a noise, or noise
@@ -135,7 +135,7 @@ def parse_train_noise(
     """
     if noise is None:
         if severity is not None:
-            raise InputError("--severity needs --noise")
+            raise InputError(f"severity {severity!r} is of no noise; name the noise")
         return TrainNoise(None, mix)
     NOISES[noise]  # an unknown name lists the known ones
     chosen = DEFAULTS[noise] if severity is None else parse_severity(noise, severity)

@@ -203,7 +203,7 @@ def test_a_finished_run_is_not_overwritten_unasked(style: Path, tmp_path: Path) 
     ("arguments", "words"),
     [
         (["--attention", "dia"], ["'dia' cannot be an ASR gate"]),
-        (["--severity", "0.5"], ["--severity needs --noise"]),
+        (["--severity", "0.5"], ["severity '0.5'"]),
         (["--noise", "random", "--severity", "7"], ["random noise 7 is out of range"]),
         (["--noise", "batch", "--batch-size", "2"], ["sets the batch size to 4", "batch size 2"]),
         (["--device", "cuda:99"], ["device 'cuda:99' cannot be used", "--device cpu"]),

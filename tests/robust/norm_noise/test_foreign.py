@@ -107,8 +107,8 @@ def test_half_a_batch_is_foreign() -> None:
 @pytest.mark.parametrize(
     ("severity", "mix", "message"),
     [
-        (None, "noise", "a mix with 'noise' is batch noise; add --noise batch"),
-        (RandomNoise(0.5), "noise", "is batch noise"),
+        (None, "noise", "'noise' needs batch noise"),
+        (RandomNoise(0.5), "noise", "needs batch noise"),
         (BatchNoise(5), "noise", "half of a batch of 5 cannot be foreign"),
         (BatchNoise(8), "nose", "unknown foreign images 'nose'. Did you mean 'noise'.*embedded"),
     ],

@@ -67,7 +67,7 @@ def test_batch_noise_is_the_batch_size_and_nothing_else(text: str) -> None:
     noise = parse_train_noise("batch", text)
     assert noise.batch_size() == {"batch_size": int(text)}
     assert noise.context(0) is None
-    with pytest.raises(InputError, match="leave --batch-size out"):
+    with pytest.raises(InputError, match="batch size 64"):
         noise.batch_size(64)
 
 
@@ -141,8 +141,8 @@ def test_a_first_norm_gets_the_formula() -> None:
 @pytest.mark.parametrize(
     ("noise", "severity", "message"),
     [
-        (None, "0.5", "--severity needs --noise"),
-        (None, "", "--severity needs --noise"),
+        (None, "0.5", "is of no noise"),
+        (None, "", "is of no noise"),
         ("batches", None, r"unknown noise 'batches'\. Did you mean 'batch'\? Known: .*random"),
         ("random", "2", r"random noise 2 is out of range"),
         ("random", "", "is no number"),
