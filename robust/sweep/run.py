@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from robust.sweep.estimate import estimated_seconds
 from robust.sweep.grid import Sweep
 from robust.sweep.on_ray import MARK, on_ray
 from robust.sweep.results import Results
-from robust.sweep.runs import minutes_left, run_missing
+from robust.sweep.runs import Run, minutes_left, run_missing
 from robust.sweep.table import table_of
 
 CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"
@@ -105,34 +105,19 @@ def run_sweep(
     if address is not None and engine != "ray":
         raise InputError(f"address is {address!r}, of a Ray cluster; choose engine 'ray' as well")
     with exclusive(folder):
-        return _run_sweep(sweep, folder, workers, data_folder, device, engine, address, quiet, tell)
-
-
-def _run_sweep(
-    sweep: Sweep,
-    folder: Path,
-    workers: int | None,
-    data_folder: str | None,
-    device: Literal["auto", "cpu"],
-    engine: Literal["local", "ray"],
-    address: str | None,
-    quiet: bool,
-    tell: Callable[[str], None],
-) -> SweepOutcome:
-    for mark in folder.glob(f"{MARK}*"):
-        mark.unlink(missing_ok=True)  # of a sweep that was killed
-    runs = sweep.runs(folder, data_folder=data_folder)
-    for run in runs.values():
-        run.check()  # before anything is estimated
-    missing = [run for run in runs.values() if not run.done]
-    failures: list[str] = []
-    if missing:
+        for mark in folder.glob(f"{MARK}*"):
+            mark.unlink(missing_ok=True)  # of a sweep that was killed
+        runs = sweep.runs(folder, data_folder=data_folder)
+        for run in runs.values():
+            run.check()  # before anything is estimated
+        missing = [run for run in runs.values() if not run.done]
+        failures: list[str] = []
         place: AbstractContextManager[Engine] = nullcontext(ThisMachine())
-        if engine == "ray":
+        if missing and engine == "ray":
             place = on_ray(folder, workers=workers, device=device, address=address)
-        try:
-            with place as found:
-                workers = workers or found.workers
+        with _kept_runs(folder, runs.values()), place as machines:
+            if missing:
+                workers = workers or machines.workers
                 known = [run.seconds for run in runs.values() if run.done]
                 known = known or [estimated_seconds(missing[0].training.config, device=device)]
                 minutes = minutes_left(known, len(missing), workers)
@@ -147,18 +132,25 @@ def _run_sweep(
                     seconds=known[0],
                     device=device,
                     quiet=quiet,
-                    engine=found,
+                    engine=machines,
                 )
-        except KeyboardInterrupt as error:
-            done = sum(run.done for run in runs.values())
-            error.args = (
-                f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on",
-            )
-            raise
-    results = Results(sweep, runs)
-    outcome = SweepOutcome(results, answers(results), failures)
-    _write(folder, outcome)
-    return outcome
+        results = Results(sweep, runs)
+        outcome = SweepOutcome(results, answers(results), failures)
+        _write(folder, outcome)
+        return outcome
+
+
+@contextmanager
+def _kept_runs(folder: Path, runs: Collection[Run]) -> Iterator[None]:
+    """An interrupt in the block says which runs are kept."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        done = sum(run.done for run in runs)
+        error.args = (
+            f"{folder} keeps {done} finished runs of {len(runs)}; the same command goes on",
+        )
+        raise
 
 
 def _write(folder: Path, outcome: SweepOutcome) -> None:

@@ -23,8 +23,6 @@ def run_fields(
     ctx: click.Context, config_file: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The fields of ``config_file``, overridden by the ``options`` that the user gave."""
-    from robust.training.run_file import overridden, read_run_file
-
     given = {
         name: value
         for name, value in options.items()
@@ -32,4 +30,8 @@ def run_fields(
     }
     severity, mix = companions(given.pop("severity", None), given.pop("mix", None))
     given |= {k: v for k, v in (("severity", severity), ("mix", mix)) if v is not None}
-    return overridden({} if config_file is None else read_run_file(config_file), given)
+    if config_file is None:
+        return given
+    from robust.training.run_file import overridden, read_run_file
+
+    return overridden(read_run_file(config_file), given)

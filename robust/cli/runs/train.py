@@ -98,6 +98,9 @@ def style(
 
     With several variants each gets a folder in --out; those that are finished are kept.
     """
+    given = run_fields(ctx, config_file, fields)
+    if "style" not in given:
+        raise click.UsageError("missing option '--style'", ctx)
     from pathlib import Path
 
     from robust.device import choose_device
@@ -105,9 +108,6 @@ def style(
     from robust.training.style import StyleFolder, StyleRun
     from styletransfer.train import new_network
 
-    given = run_fields(ctx, config_file, fields)
-    if "style" not in given:
-        raise click.UsageError("missing option '--style'", ctx)
     if ctx.get_parameter_source("norms") is ParameterSource.DEFAULT and "norm" in given:
         norms = (given["norm"],)
     variants = names.norms() if "all" in norms else list(dict.fromkeys(norms))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_run import equal, interrupt_at, make_quick, picture, press_at, weights
+from tiny_training import QuickLossNetwork
 
 import robust.training.style
 from asr_core.errors import CheckpointError, InputError
@@ -24,6 +25,7 @@ from robust.norm_noise.training import TrainNoise
 from robust.training.run_file import read_run_file
 from robust.training.style import StyleFolder, StyleRun
 from styletransfer.images.embedded import held_out
+from styletransfer.losses.choose import loss_network
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.recipe import StyleRecipe
@@ -36,6 +38,7 @@ RECIPE = StyleRecipe(norm="bn+asr", width=4, blocks=1, steps=3, size=64, coarse_
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     make_quick(monkeypatch)
+    monkeypatch.setattr(robust.training.style, "loss_network", lambda weights: QuickLossNetwork())
 
 
 @pytest.fixture
@@ -75,8 +78,9 @@ def log(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_finished_run_is_a_network_its_facts_its_style_and_its_log(
-    run: StyleRun, folder: Path
+    run: StyleRun, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(robust.training.style, "loss_network", loss_network)
     told = train(run, folder)
     assert sorted(os.listdir(folder)) == [
         "config.json", "log.csv", "network.safetensors", "style.png"
