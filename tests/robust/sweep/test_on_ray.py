@@ -116,6 +116,7 @@ def shell(text: str) -> list[str]:
     return ["bash", "-c", text]
 
 
+@pytest.mark.slow
 def test_two_workers_side_by_side_equal_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +220,7 @@ def test_workers_do_not_import_torch(tmp_path: Path) -> None:
         assert engine.run(asks) == ""
 
 
+@pytest.mark.slow
 def test_runs_share_the_gpus_that_there_are(tmp_path: Path) -> None:
     together = TOGETHER.format(folder=tmp_path, python=":")
     ask = shell(f'({together}); echo "GPU $CUDA_VISIBLE_DEVICES" >&2; exit 1')
