@@ -10,7 +10,7 @@ from robust.norm_noise.severity import NOISES, default_severities
 
 
 @click.command("list")
-@options.as_json
+@options.as_json()
 def list_names(as_json: bool) -> None:
     """List the known styles, norm variants, noises and attention modules."""
     styles = {name: names.shipped_seeds(name) for name in names.styles()}

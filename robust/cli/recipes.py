@@ -19,7 +19,7 @@ HEAD = ("recipe", "backbone", "optim", "schedule", "lr", "wd", "epochs", "batch"
 
 @click.command("recipes")
 @click.argument("name", required=False, type=RecipeName())
-@options.as_json
+@options.as_json()
 def list_recipes(name: str | None, as_json: bool) -> None:
     """List the training recipes, or show NAME whole, with notes on what the paper leaves open.
 

@@ -27,7 +27,7 @@ HEAD = ("", "parameters", "paper", "ms", "images/s", "speed", "paper", "lowest",
     type=Named("data shape", names.SHAPES),
     help="Classes and image size.  [the first that the model takes]",
 )
-@options.batch_size(16)
+@options.batch_size(default=16)
 @click.option(
     "--rounds",
     type=Whole(1, limits.ROUNDS),
@@ -36,8 +36,8 @@ HEAD = ("", "parameters", "paper", "ms", "images/s", "speed", "paper", "lowest",
     help="Times each is measured.",
 )
 @options.device()
-@options.quiet
-@options.as_json
+@options.quiet()
+@options.as_json()
 def bench_model(
     model: str,
     data_shape: str | None,

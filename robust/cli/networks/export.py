@@ -21,8 +21,8 @@ from robust.cli.values import new_file
 )
 @options.model()
 @options.out("The file to write.", required=True)
-@options.overwrite
-@options.as_json
+@options.overwrite()
+@options.as_json()
 def export(
     checkpoint: str,
     suffix: str,

@@ -9,7 +9,7 @@ import click
 
 from robust.cli import options
 from robust.cli.output import say, say_json
-from robust.cli.values import new_file
+from robust.cli.values import Named, new_file
 
 if TYPE_CHECKING:
     from asr_core.freeze import FrozenGate
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 @options.data("Data set that the network was trained on.", required=True)
 @options.data_folder()
 @options.max_images("Training images for the means, at most.  [all]")
-@options.split("Where accuracy is taken.", ["test", "validation"])
-@options.batch_size(128)
+@options.split("Where accuracy is taken.", type=Named("split", ["test", "validation"]))
+@options.batch_size(default=128)
 @options.model()
 @options.device()
 @options.out("Write the plain model to this .safetensors file.")
-@options.overwrite
-@options.as_json
+@options.overwrite()
+@options.as_json()
 def freeze(
     checkpoint: str,
     data: str,

@@ -13,8 +13,8 @@ from robust.cli.values import new_file
 @click.argument("checkpoint", metavar="CHECKPOINT", type=options.CHECKPOINT)
 @options.model()
 @options.out("The fused .safetensors file.", required=True)
-@options.overwrite
-@options.as_json
+@options.overwrite()
+@options.as_json()
 def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json: bool) -> None:
     """Fold the gates of CHECKPOINT into its layers and write the plain model.
 

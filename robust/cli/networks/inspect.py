@@ -25,9 +25,9 @@ from robust.report.table import Table
 )
 @click.option("--exclude", multiple=True, help="Repeatable name or glob of layers to leave out.")
 @click.option("--create-affine", is_flag=True, help="Create γ and β where a norm lacks them.")
-@options.delta
+@options.delta()
 @click.option("--num-classes", type=Whole(0, limits.CLASSES), help="Passed to the model's builder.")
-@options.as_json
+@options.as_json()
 def inspect_model(
     model: str,
     attention: str,

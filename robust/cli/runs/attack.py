@@ -8,11 +8,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from asr_core import limits
 from asr_core.errors import InputError
 from robust.cli import names, options
 from robust.cli.output import say, say_json
-from robust.cli.values import Named, Whole
+from robust.cli.values import Named
+from robust.norm_noise.severity import NOISES
 
 _STYLE = (
     "norms", "style", "images", "train_seeds", "size", "statistics", "full", "vgg_weights",
@@ -30,33 +30,19 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
     show_default=True,
     help="Style networks, or the classifiers of --checkpoint.",
 )
-@options.noise("Noise on the norm layers.", "all", default="batch")
+@options.noise("Noise on the norm layers.", type=Named("noise", [*NOISES, "all"]), default="batch")
 @options.severity("Repeatable", "severities", multiple=True)
 @options.norm("Repeatable norm variant.  [all]", "norms", multiple=True)
-@click.option(
-    "--style",
-    type=Named("style", names.styles, or_path="file"),
-    help="Style of the shipped networks, or the style image of your own.  [mosaic]",
-)
-@click.option(
-    "--checkpoint",
-    "models",
-    multiple=True,
-    type=options.CHECKPOINT,
-    help="Repeatable: your own networks instead of the shipped ones.",
+@options.style("Style of the shipped networks, or the style image of your own.  [mosaic]")
+@options.checkpoint(
+    "Repeatable: your own networks instead of the shipped ones.", "models", multiple=True
 )
 @options.images("Repeatable: photographs.  [held-out photographs that ship]")
 @options.seed("Seed of the noise.")
-@click.option(
-    "--train-seeds", type=Whole(1, limits.RUNS), help="How many training seeds.  [all that ship]"
-)
-@click.option(
-    "--repeats",
-    type=Whole(1, limits.REPEATS),
-    help="Draws per image of a noise that depends on chance.",
-)
+@options.train_seeds("How many training seeds.  [all that ship]")
+@options.repeats("Draws per image of a noise that depends on chance.")
 @options.size("Side of the square pictures.", default=256)
-@options.batch_size(help="Images at a time (classify).  [256]  n of --statistics batch.  [4]")
+@options.batch_size("Images at a time (classify).  [256]  n of --statistics batch.  [4]")
 @click.option(
     "--statistics",
     type=Named("statistics", names.STATISTICS),
@@ -80,15 +66,15 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.data("Classify: data set.  [what the run was trained on]")
 @options.data_folder("Classify: where the files of the named set are.")
 @options.split("Classify: images that are tested.")
-@options.precision("no", "bf16", help="Classify: number format of the forward; bf16 is faster.")
+@options.precision("Classify: number format of the forward; bf16 is faster.")
 @click.option("--full", is_flag=True, help="All pictures, severities and more draws: minutes.")
-@options.vgg_weights
+@options.vgg_weights()
 @options.max_pixels()
 @options.device()
 @options.out("Run folder.  [runs/attack-NOISE-TIME]")
-@options.overwrite
-@options.as_json
-@options.quiet
+@options.overwrite()
+@options.as_json()
+@options.quiet()
 @click.pass_context
 def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: Any) -> None:
     """Stylise photographs clean and under normalisation noise, measure, and answer.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from asr_core import limits
 from robust.cli import names, options
-from robust.cli.values import Named, Whole
+from robust.cli.values import Named
 
 
 @click.command("evaluate")
@@ -23,21 +22,15 @@ from robust.cli.values import Named, Whole
     type=options.CHECKPOINT,
     help="Plain twin to which the mCE of corruptions is relative; tested too.",
 )
-@click.option(
-    "--repeats",
-    type=Whole(1, limits.REPEATS),
-    default=1,
-    show_default=True,
-    help="Passes where chance has a part.",
-)
-@options.batch_size(256)
-@options.precision("no", "bf16")
+@options.repeats("Passes where chance has a part.", default=1)
+@options.batch_size(default=256)
+@options.precision()
 @options.model()
 @options.device()
 @options.out("Folder of a suite's results.  [runs/robustness]")
-@options.overwrite
-@options.as_json
-@options.quiet
+@options.overwrite()
+@options.as_json()
+@options.quiet()
 def evaluate_models(
     checkpoints: tuple[str, ...],
     data: str | None,

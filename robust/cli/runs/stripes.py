@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @options.model()
 @options.device()
 @options.out("Folder of the pictures.  [stripes, in the run or beside the file]")
-@options.as_json
+@options.as_json()
 def stripes(
     source: str,
     data: str | None,

@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import click
 
+from asr_core import limits
 from robust.cli import names, options
 from robust.cli.output import say, say_json
-from robust.cli.values import Existing, Named
+from robust.cli.values import Existing, Named, Whole
 
 
 @click.command("stylize", cls=options.Command, old={"--model": "--checkpoint"})
 @click.argument("images", nargs=-1, required=True, type=Existing("file or folder"))
-@click.option(
-    "--style",
-    type=Named("style", names.styles),
-    default="mosaic",
-    show_default=True,
-    help="Style of a shipped network.",
-)
+@options.style("Style of a shipped network.", type=Named("style", names.styles), default="mosaic")
 @options.norm("Norm variant of the network.", default="bn+asr")
 @click.option(
     "--train-seed", type=int, default=0, show_default=True, help="Training seed of the network."
 )
-@click.option("--checkpoint", "model", type=options.CHECKPOINT, help="Your own style network.")
+@options.checkpoint("Your own style network.", "model")
 @click.option(
     "--fused", is_flag=True, help="Fold gates and batch norms away; print the speed ratio."
 )
-@options.size("Shorter side of the pictures.  [as they are]", least=1, step=1)
+@options.size("Shorter side of the pictures.  [as they are]", type=Whole(1, limits.SIDE))
 @click.option(
     "--format", "suffix", type=click.Choice(["png", "jpg"]), default="png", show_default=True
 )
-@options.max_pixels(16_000_000)
+@options.max_pixels(default=16_000_000)
 @options.device()
 @options.out("Folder of the pictures.", required=True)
-@options.overwrite
-@options.as_json
+@options.overwrite()
+@options.as_json()
 def stylize(
     images: tuple[str, ...],
     style: str,

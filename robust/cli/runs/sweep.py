@@ -15,18 +15,14 @@ from robust.cli.values import Named, Whole
 )
 @click.argument("name", metavar="NAME", type=Named("sweep", ["init", "delta"], or_path="file"))
 @options.recipe("Recipe of every run.  [the sweep's: resnet11-embedded]")
-@options.epochs
-@click.option(
-    "--train-seeds",
-    "seeds",
-    type=Whole(1, limits.RUNS),
-    help="How many training seeds.  [the sweep's]",
-)
+@options.epochs()
+@options.train_seeds("How many training seeds.  [the sweep's]", "seeds")
 @options.data_folder("Where the files of the recipe's data set are.")
-@options.precision("no", "bf16", "fp16", default=None, help="Number format.  [no]")
+@options.precision("Number format of the training.  [no]", type=options.TRAINING, default=None)
 @click.option("--channels-last", is_flag=True, help="Memory format of the feature maps.")
 @options.workers(
-    "Runs at a time.  [1; with Ray one for each GPU of the cluster, or else each CPU]", least=1
+    "Runs at a time.  [1; with Ray one for each GPU of the cluster, or else each CPU]",
+    type=Whole(1, limits.WORKERS),
 )
 @click.option(
     "--engine",
@@ -40,10 +36,10 @@ from robust.cli.values import Named, Whole
     metavar="HOST:PORT",
     help="Of the Ray cluster, or auto: this machine's.  [RAY_ADDRESS, this machine's, a new one]",
 )
-@options.device("auto", "Where to compute; the workers share an accelerator.")
+@options.device("Where to compute; the workers share an accelerator.", default="auto")
 @options.out("Folder of the runs.  [runs/sweep-NAME]")
-@options.as_json
-@options.quiet
+@options.as_json()
+@options.quiet()
 @click.pass_context
 def sweep(
     ctx: click.Context,

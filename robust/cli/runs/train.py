@@ -60,28 +60,30 @@ def train(ctx: click.Context, **given: Any) -> None:
 
 @train.command("style")
 @config_file
-@click.option(
-    "--style",
-    type=Named("style", names.styles, or_path="file"),
-    help="What to paint like.",
+@options.style("What to paint like.")
+@options.norm(
+    "Repeatable norm variant, or all.",
+    "norms",
+    type=Named("norm", lambda: [*names.norms(), "all"]),
+    default=["bn+asr"],
+    multiple=True,
 )
-@options.norm("Repeatable norm variant, or all.", "norms", "all", default=["bn+asr"], multiple=True)
 @options.attention("Gate of bn+asr.")
 @options.images("Repeatable: photographs to train on.  [those that ship]")
 @options.training_noise
 @click.option("--steps", type=Whole(1, limits.STEPS), help="Training steps.  [800]")
 @options.size("Side of the square crops, half of it at first.  [256]")
-@options.batch_size(help="Images a step.  [2]")
+@options.batch_size("Images a step.  [2]")
 @click.option(
     "--width", type=Whole(1, limits.WIDTH), help="Channels after the first convolution.  [16]"
 )
 @options.seed("Seed of the training.")
-@options.vgg_weights
+@options.vgg_weights()
 @options.max_pixels()
 @options.device()
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
-@options.overwrite
-@options.quiet
+@options.overwrite()
+@options.quiet()
 @click.pass_context
 def style(
     ctx: click.Context,

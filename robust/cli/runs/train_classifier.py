@@ -43,7 +43,7 @@ _OPTIONS = (
         help="Where attention is.",
     ),
     options.attention("Attention module; const: the control."),
-    options.delta,
+    options.delta(),
     click.option("--psi", type=float, help="Start of ψ.  [0.1; ViT 0.001]"),
     click.option("--zero-gamma", is_flag=True, help="Start the residual branches at 0."),
     options.data_folder("Where the files of the recipe's data set are."),
@@ -51,9 +51,9 @@ _OPTIONS = (
     click.option(
         "--skip-unreadable", is_flag=True, help="Try all image files first; leave out damaged ones."
     ),
-    options.workers("Processes that decode files.  [one a core]", least=0),
-    options.epochs,
-    options.batch_size(help="Images a step, over all processes.  [recipe's]"),
+    options.workers("Processes that decode files.  [one a core]"),
+    options.epochs(),
+    options.batch_size("Images a step, over all processes.  [recipe's]"),
     click.option("--lr", type=float, help="Learning rate.  [recipe's]"),
     click.option("--weight-decay", type=float, help="[recipe's]"),
     click.option("--schedule", type=Named("schedule", names.SCHEDULES), help="[recipe's]"),
@@ -70,20 +70,20 @@ _OPTIONS = (
     options.training_noise,
     click.option("--mix", hidden=True),  # the old spelling of --severity N:COMPANIONS
     options.seed("Seed of the training."),
-    options.precision("no", "bf16", "fp16", help="Number format of the training."),
+    options.precision("Number format of the training.", type=options.TRAINING),
     click.option(
         "--accumulate", type=int, default=1, show_default=True, help="Parts of each batch."
     ),
     click.option("--channels-last", is_flag=True, help="Memory format of the feature maps."),
     click.option("--compile", is_flag=True, help="Train through torch.compile."),
-    options.device("auto"),
+    options.device(default="auto"),
     click.option(
         "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
     ),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
     options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
-    options.overwrite,
-    options.quiet,
+    options.overwrite(),
+    options.quiet(),
 )
 
 
