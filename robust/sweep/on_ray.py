@@ -86,7 +86,7 @@ def on_ray(
     Args:
         folder: of the study; on a disk that all machines share.
         workers: runs at a time; by default one for each GPU of the cluster, or else for each CPU.
-        device: "auto" or "cpu".
+        device: "cpu", or another for the cluster's GPUs.
         address: HOST:PORT of the cluster, or "auto" for the one of this machine. By default Ray
             decides: what RAY_ADDRESS says, a cluster of this machine, or else a new one on this
             machine, which ends with the context. If this process is connected already, that is
@@ -101,7 +101,7 @@ def on_ray(
     ray = importlib.import_module("ray")
     with _connected(ray, address), _mark(folder) as mark:
         has = ray.cluster_resources()
-        gpus = has.get("GPU", 0.0) if device == "auto" else 0.0
+        gpus = has.get("GPU", 0.0) if device != "cpu" else 0.0
         workers = workers or max(1, int(gpus or has.get("CPU", 0.0)))
         yield OnRay(ray, mark=mark, workers=workers, gpus=gpu_share(gpus, workers))
 

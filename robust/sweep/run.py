@@ -74,7 +74,7 @@ def run_sweep(
     *,
     workers: int | None = None,
     data_folder: str | None = None,
-    device: Literal["auto", "cpu"] = "auto",
+    device: str = "auto",
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     quiet: bool = False,
@@ -87,7 +87,7 @@ def run_sweep(
         folder: a folder for each run is in it; finished ones are kept.
         workers: runs at a time; by default 1, with Ray as :func:`robust.sweep.on_ray.on_ray` says.
         data_folder: where the data set is.
-        device: "auto", the machine's accelerator or else the CPU; or "cpu".
+        device: "auto", the machine's accelerator or else the CPU; or the name of a device.
         engine: "local", processes of this machine; or "ray", those of a cluster whose machines
             share the disk that ``folder`` is on.
         address: of the Ray cluster: HOST:PORT, or "auto"; by default Ray decides.
@@ -119,7 +119,11 @@ def run_sweep(
             if missing:
                 workers = workers or machines.workers
                 known = [run.seconds for run in runs.values() if run.done]
-                known = known or [estimated_seconds(missing[0].training.config, device=device)]
+                known = known or [
+                    estimated_seconds(
+                        missing[0].training.config, device="cpu" if device == "cpu" else "auto"
+                    )
+                ]
                 minutes = minutes_left(known, len(missing), workers)
                 tell(
                     f"{len(missing)} of {len(runs)} runs to train, {sweep.recipe}: "

@@ -76,7 +76,11 @@ def sweep(
     """
     from pathlib import Path
 
+    from robust.device import choose_device
     from robust.sweep import load_sweep, run_sweep
+
+    if engine == "local":
+        choose_device(device)
 
     grid = load_sweep(name).override(
         seeds=seeds,
@@ -90,7 +94,7 @@ def sweep(
         Path(out or f"runs/sweep-{grid.name}"),
         workers=workers,
         data_folder=data_folder,
-        device="cpu" if device == "cpu" else "auto",
+        device=device,
         engine="ray" if engine == "ray" else "local",
         address=address,
         quiet=quiet,
