@@ -5,7 +5,7 @@ import io
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -77,6 +77,7 @@ def test_latex_is_booktabs_with_the_rule() -> None:
     ]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"])), min_size=1))
 def test_csv_and_html_give_the_texts_back(texts: list[str]) -> None:
     table = Table(["name"] * len(texts), [texts])

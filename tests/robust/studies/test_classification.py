@@ -75,20 +75,6 @@ def test_verdicts_follow_the_intervals(tmp_path: Path) -> None:
     assert "not tested" in study.verdict(first, "asr-se", "plain")
 
 
-def test_the_page_says_what_was_done(tmp_path: Path) -> None:
-    done = five_seeds(tmp_path)
-    inference = {**{name: [0.5, 0.5] for name in study.VARIANTS}, study.FOLDED: [0.4, 0.4]}
-    step = {name: [1.0, 1.0] for name in study.VARIANTS}
-    page = study.page(done, 5, {"step": step, "inference": inference})
-    said = " ".join(page.split())
-    assert "`resnet29-embedded` (4 epochs;" in said
-    assert "5 seeds of each variant" in said
-    assert "on 1800 test patches" in said
-    assert "An epoch is 112 training steps of 64 images" in said, "7200 // 64"
-    assert "ASR(SE) takes 0.80 of plain's time" in said
-    assert sum(line.startswith("- ") for line in page.splitlines()) == len(study.PAIRS)
-
-
 def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:
     run = five_seeds(tmp_path)["asr-se", 3]
     config = run.training.config

@@ -169,27 +169,9 @@ def test_accuracies_under_attack_are_those_of_the_results(whole: Path) -> None:
     assert "6 test images, 2 training seeds" in text
 
 
-def test_what_the_page_says_of_itself(whole: Path) -> None:
-    text = " ".join((whole / "docs" / "RESULTS.md").read_text().split())
-    assert "All 6 runs are in." in text
-    assert "training seeds 0, 1." in text
-    assert "python scripts/studies/noise.py" in text
-    assert "published for 32 pixels" in text
-    assert "frost is drawn by code" in text
-    assert "Chance is 16.7 %." in text
-    assert "paired over 2 seeds and the test images" in text
-    for situation in ("clean", "blur", "all 15 corruptions", "PGD, L∞, mean over ε"):
-        assert f"| {situation} | plain |" in text
-    assert "*blur*" not in text, "words for the groups are too many"
-    for name in ("corruptions", "adversarial"):
-        assert f"(gallery/{name}.png)" in text
-        assert (whole / "docs" / "gallery" / f"{name}.svg").is_file()
-
-
 @pytest.mark.usefixtures("small")
 def test_what_was_tested_is_not_tested_again(
     whole: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(study, "save_curves", lambda figure, path: None)  # slow, and seen above
@@ -200,20 +182,6 @@ def test_what_was_tested_is_not_tested_again(
     before = [file.stat().st_mtime_ns for file in files]
     assert page(whole) == first
     assert [file.stat().st_mtime_ns for file in files] == before
-    assert "0 of 18 tests to make: about 0 minutes" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("small")
-def test_the_time_is_told_by_what_is_left(tmp_path: Path) -> None:
-    every = {k: c for k, c in runs.every_run(tmp_path / "runs", 4).items() if k[1] == "clean"}
-    minutes = 12 * sum(study.SECONDS.values()) / 60
-    told = study.announcement(every, tmp_path)
-    assert told == f"36 of 36 tests to make: about {minutes:.0f} minutes on one free core"
-    for suite in study.SECONDS:
-        for seed in range(4):
-            (tmp_path / f"plain-clean-{seed}-{suite}.json").touch()
-    told = study.announcement(every, tmp_path)
-    assert told == f"24 of 36 tests to make: about {minutes * 2 / 3:.0f} minutes on one free core"
 
 
 @pytest.mark.usefixtures("small")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_figures_are_those_of_the_results(tmp_path: Path) -> None:
+def test_the_figures_are_those_of_the_results_which_are_not_made_again(tmp_path: Path) -> None:
     train(study.every_run(tmp_path / "runs", 1))
     text = page(tmp_path, seeds=1)
     (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
@@ -106,36 +107,32 @@ def test_the_figures_are_those_of_the_results(tmp_path: Path) -> None:
         found = load_result(results / f"{variant}-batch-0-norm-statistics.json").clean
         assert cell.startswith(f"{100 * found.top1:.1f} ±")
     assert "with one seed they are about these networks alone" in text
-
-
-@pytest.mark.usefixtures("small")
-def test_a_seed_that_is_not_complete_is_left_out_and_said(tmp_path: Path) -> None:
-    runs = study.every_run(tmp_path / "runs", 3)
-    train(runs, *(key for key in runs if key[2] == 1), ("plain", "clean", 0))
-    text = page(tmp_path, seeds=3)
-    assert "**6 of 18 runs are in; missing are all of seed 0, all of seed 2.**" in text
-    assert "1 training seed" in text
-
-
-@pytest.mark.usefixtures("small")
-def test_while_no_seed_is_complete_single_runs_are_named(tmp_path: Path) -> None:
-    runs = study.every_run(tmp_path / "runs", 1)
-    train(runs, *list(runs)[:-1])
-    text = page(tmp_path, seeds=1)
-    assert "**5 of 6 runs are in; missing are asr-const-batch-0.**" in text
-    (row,) = [line for line in text.splitlines() if line.startswith("| batch 8 | running |")]
-    assert row.endswith("| missing |")
-
-
-@pytest.mark.usefixtures("small")
-def test_what_was_tested_is_not_tested_again(tmp_path: Path) -> None:
-    train(study.every_run(tmp_path / "runs", 1))
-    first = page(tmp_path, seeds=1)
-    files = sorted((tmp_path / "runs-results").glob("*.json"))
+    files = sorted(results.glob("*.json"))
     assert len(files) == 3 + 6
     before = [file.stat().st_mtime_ns for file in files]
-    assert page(tmp_path, seeds=1) == first
+    assert page(tmp_path, seeds=1) == text
     assert [file.stat().st_mtime_ns for file in files] == before
+
+
+@pytest.mark.parametrize(
+    ("finished", "taken", "words"),
+    [
+        ({0, 1, 2}, {0, 1, 2}, "All 72 runs are in."),
+        ({1}, {1}, "**24 of 72 runs are in; missing are all of seed 0, all of seed 2.**"),
+        (set(), {0}, "**1 of 72 runs are in; missing are "),
+    ],
+)
+def test_seeds_that_are_not_complete_are_left_out_and_said(
+    finished: set[int], taken: set[int], words: str
+) -> None:
+    """Besides whole seeds one run of seed 0 is finished."""
+    every: Any = {
+        key: SimpleNamespace(done=key[2] in finished or key == ("plain", "clean", 0))
+        for key in study.every_run(Path("runs"), 3)
+    }
+    done = study.whole_seeds(every)
+    assert {seed for *_, seed in done} == taken
+    assert study.missing(every, done).startswith(words)
 
 
 @pytest.mark.usefixtures("small")
