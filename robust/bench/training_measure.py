@@ -69,9 +69,9 @@ class Measurements:
             if found["of"] == self.of:
                 self.counts, self.seconds = found["counts"], found["seconds"]
                 self.loads = found["loads"]
-                say(f"goes on with what {path} holds")
+                say(f"continues from {path}")
             else:
-                say(f"measures anew: {path} is of other code or options")
+                say(f"starts again: {path} is of other code or options")
 
     def save(self) -> None:
         """Write the file."""

@@ -1,8 +1,8 @@
-"""Names of strangers (files, classes, runs, models, titles) made fit for what they are shown in.
+"""Escapes names (of files, classes, runs, models) for each medium that shows them.
 
-Data keep a name as it is; what people look at gets it through one of these. Whatever cannot be
-printed, controls that turn the direction of text, and bytes that are no UTF-8, become ``\\n``,
-``\\u202e`` or ``\\xff`` everywhere.
+Data keep names as they are; everything that is shown goes through one of these functions. In all
+of them unprintable characters, text-direction controls and bytes that are not UTF-8 become
+``\\n``, ``\\u202e`` or ``\\xff``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MARKDOWN = re.compile(r"[\\`*<>|~$&]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 
 
 def line(text: str) -> str:
-    """For a line of a terminal or a log: everything in it can be seen, and it stays one line."""
+    """For a terminal or a log: all of it is visible, on one line."""
     return "".join(map(_visible, text))
 
 
 def csv_cell(text: str) -> str:
-    """For a cell of CSV: a spreadsheet takes it as text, not as a formula."""
+    """For a cell of CSV: spreadsheets read it as text, not as a formula."""
     text = line(text)
     is_formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text
@@ -38,7 +38,7 @@ def markdown(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """For LaTeX: no commands; Greek letters and signs that tables use are set."""
+    """For LaTeX: no commands; Greek letters and signs of our tables become mathematics."""
     return "".join(_LATEX.get(letter, letter) for letter in line(text))
 
 

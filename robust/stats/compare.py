@@ -70,14 +70,14 @@ def bootstrap_interval(
     if d.size == 1:
         return Interval(mean, None, None, NO_INTERVAL)
     chance = np.random.default_rng(seed)
-    found = np.full(draws, mean)
+    means = np.full(draws, mean)
     if samples > 1:
-        found += _resampled(d.mean(0) - mean, draws, chance)
+        means += _resampled(d.mean(0) - mean, draws, chance)
     if seeds > 1:
         error = d.mean(1).std(ddof=1) / math.sqrt(seeds)
-        found += error * chance.standard_t(seeds - 1, size=draws)
+        means += error * chance.standard_t(seeds - 1, size=draws)
     tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail])
     over = "seeds and images"
     if 1 in d.shape:
         over = "images only (one seed)" if seeds == 1 else "seeds only (one image)"

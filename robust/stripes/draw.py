@@ -22,7 +22,7 @@ from robust.stripes.source import Source
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was found in a source.
+    """What was measured and drawn.
 
     Attributes:
         gates: its attention on the images.
@@ -67,50 +67,38 @@ def draw(
     limits.whole("images", images, 2, limits.PICTURED)
     limits.whole("channels", channels, 1, limits.PICTURED)
     gates = measure(source.model, split, images=images, seed=seed)
-    with exclusive(folder):
-        return _draw(source, gates, folder, channels, seed, threshold, beside)
-
-
-def _draw(
-    source: Source,
-    gates: Gates,
-    folder: Path,
-    channels: int,
-    seed: int,
-    threshold: float,
-    beside: Source | None,
-) -> Drawn:
     record = source.record
     recorded = record is not None and record.epochs > 1
     files: list[Path] = []
     shown: dict[str, Any] = {"title": source.title, "channels": channels, "seed": seed}
-    if gates.values:
-        files += draw_stripes(gates.values, folder, **shown)
-    if gates.spatial:
-        files += draw_spatial(gates, folder, title=source.title)
-    settling = None
-    if record is not None and recorded and record.live:
-        decays = source.decays
-        settling = convergence(record, threshold=threshold, decay=decays[0] if decays else None)
-        files += draw_differences(record, folder, **shown, threshold=threshold, decays=decays)
-        files += draw_scores(record, folder, title=source.title, decays=decays)
-    asr, live, decays = _pair(source, beside)
-    if asr is not None:
-        files += draw_scales(asr, live, folder, **shown, decays=decays)
-    if not files:
-        raise InputError(_nothing(source, gates))
-    report = {
-        "source": str(source.path),
-        "title": source.title,
-        "data": source.data.name,
-        "images": len(gates.images),
-        "seed": seed,
-        "layers": figures(gates),
-        "refused": [asdict(refusal) for refusal in gates.refusals],
-        "convergence": None if settling is None else asdict(settling),
-    }
-    write_json(folder / "stripes.json", report)
-    return Drawn(gates, settling, [*files, folder / "stripes.json"], report)
+    with exclusive(folder):
+        if gates.values:
+            files += draw_stripes(gates.values, folder, **shown)
+        if gates.spatial:
+            files += draw_spatial(gates, folder, title=source.title)
+        settling = None
+        if record is not None and recorded and record.live:
+            decays = source.decays
+            settling = convergence(record, threshold=threshold, decay=decays[0] if decays else None)
+            files += draw_differences(record, folder, **shown, threshold=threshold, decays=decays)
+            files += draw_scores(record, folder, title=source.title, decays=decays)
+        asr, live, decays = _pair(source, beside)
+        if asr is not None:
+            files += draw_scales(asr, live, folder, **shown, decays=decays)
+        if not files:
+            raise InputError(_nothing(source, gates))
+        report = {
+            "source": str(source.path),
+            "title": source.title,
+            "data": source.data.name,
+            "images": len(gates.images),
+            "seed": seed,
+            "layers": figures(gates),
+            "refused": [asdict(refusal) for refusal in gates.refusals],
+            "convergence": None if settling is None else asdict(settling),
+        }
+        write_json(folder / "stripes.json", report)
+        return Drawn(gates, settling, [*files, folder / "stripes.json"], report)
 
 
 def _pair(

@@ -15,7 +15,7 @@ from asr_core.recipes import load_recipe
 from robust.report.progress import progress_bar
 from robust.report.table import Table
 from robust.stats.compare import bootstrap_interval
-from robust.studies.differences import said
+from robust.studies.differences import in_words
 from robust.studies.noise import (
     BATCH,
     EPOCHS,
@@ -243,8 +243,8 @@ def page(every: Runs, done: Runs, found: Mapping[str, list[SuiteResult]], *, cla
     )
     told = contrasts(attacked, situations_of=by_attack) + contrasts(strong, situations_of=by_attack)
     parts = [about, error_table(corrupted)]
-    parts.append(said(contrasts(corrupted, situations_of=by_group), aloud=("clean", ALL)))
-    parts += [attacks, attack_table(attacked, strong), said(told)]
+    parts.append(in_words(contrasts(corrupted, situations_of=by_group), spoken=("clean", ALL)))
+    parts += [attacks, attack_table(attacked, strong), in_words(told)]
     return "\n".join(parts)
 
 

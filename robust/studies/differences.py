@@ -1,4 +1,4 @@
-"""What studies of robustness suites say of differences between variants: a table, and words."""
+"""Differences between variants of a suite: as a table, and in words."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from robust.suites.contrasts import Contrast
 from robust.suites.tables import sentences
 
 
-def difference_table(found: Sequence[Contrast]) -> str:
+def difference_table(contrasts: Sequence[Contrast]) -> str:
     """Rows: situation and rival; a column a variant: points of top-1 more than the rival has."""
-    labels = list(dict.fromkeys(v.a for v in found))
+    labels = list(dict.fromkeys(v.a for v in contrasts))
     rows: list[tuple[str | Cell, ...]] = []
-    for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in found):
-        cells = {v.a: v for v in found if (v.trained_under, v.situation, v.b) == row}
+    for row in dict.fromkeys((v.trained_under, v.situation, v.b) for v in contrasts):
+        cells = {v.a: v for v in contrasts if (v.trained_under, v.situation, v.b) == row}
         under, situation, rival = row
         where = situation + (f", trained under {under}" if under else "")
         rows.append((where, rival, *(_cell(cells.get(label)) for label in labels)))
@@ -38,15 +38,15 @@ def difference(contrast: Contrast) -> str:
     return f"{mean} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def said(found: Sequence[Contrast], *, aloud: Collection[str] | None = None) -> str:
+def in_words(contrasts: Sequence[Contrast], *, spoken: Collection[str] | None = None) -> str:
     """All contrasts as a table, those on ASR in words.
 
     Args:
-        found: the contrasts, of one suite or several.
-        aloud: situations to put into words; None for all.
+        contrasts: the contrasts, of one suite or several.
+        spoken: situations to put into words; None for all.
     """
-    seen = [v for v in found if v.comparison.answer.leaves_zero_out]
-    seeds = max(v.comparison.seeds for v in found)
+    seen = [v for v in contrasts if v.comparison.answer.leaves_zero_out]
+    seeds = max(v.comparison.seeds for v in contrasts)
     whom = (
         f"paired over {seeds} seeds and the test images"
         if seeds > 1
@@ -54,13 +54,16 @@ def said(found: Sequence[Contrast], *, aloud: Collection[str] | None = None) -> 
         "what another seed would give is not in them"
     )
     blocks = [
-        f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of {len(found)} "
-        f"leave 0 out (bold); chance alone would give about {0.05 * len(found):.0f}.\n",
-        difference_table(found),
+        f"Differences in points of top-1 with 95 % intervals, {whom}. {len(seen)} of "
+        f"{len(contrasts)} leave 0 out (bold); chance alone would give about "
+        f"{0.05 * len(contrasts):.0f}.\n",
+        difference_table(contrasts),
         "What ASR adds to the plain network, and what its attention adds to a gate that learns "
         "nothing:\n",
     ]
-    told = [v for v in found if v.a.startswith("ASR") and (aloud is None or v.situation in aloud)]
+    told = [
+        v for v in contrasts if v.a.startswith("ASR") and (spoken is None or v.situation in spoken)
+    ]
     differ = [v for v in told if v in seen]
     for line in sentences(differ):
         blocks.append(line if line.startswith("- ") else f"\n*{line.rstrip(':')}*\n")

@@ -13,7 +13,7 @@ from robust.report.progress import progress_bar
 from robust.report.table import Table
 from robust.stats.answer import over_cases
 from robust.studies.command import train_missing
-from robust.studies.differences import difference, said
+from robust.studies.differences import difference, in_words
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.suites import SUITES, SuiteOptions, SuiteResult
@@ -155,9 +155,9 @@ def page(every: Runs, done: Runs, attacked: list[Cohort], trained: list[Cohort])
     """The section."""
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
-    parts = [about, TEST, table(attacked).markdown(), said(contrasts(attacked))]
+    parts = [about, TEST, table(attacked).markdown(), in_words(contrasts(attacked))]
     parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained)]
-    parts.append(said(contrasts(trained)))
+    parts.append(in_words(contrasts(trained)))
     return "\n".join(parts)
 
 

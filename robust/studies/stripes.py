@@ -24,7 +24,7 @@ from robust.stripes.source import Source, open_source
 from robust.studies.command import train_missing
 from robust.studies.paper import put_lines
 from robust.studies.sections import put_section
-from robust.studies.stripes_page import SHOWN, Found, lines, page
+from robust.studies.stripes_page import SHOWN, RunFigures, lines, page
 from robust.sweep import Run
 from robust.training.classifier import ClassifierRun
 
@@ -106,7 +106,7 @@ def training(variant: Variant, setup: Setup) -> ClassifierRun:
     )
 
 
-def found_in(name: str, run: Run, beside: Source | None) -> Found:
+def figures_of(name: str, run: Run, beside: Source | None) -> RunFigures:
     """Draw a finished run, and take its figures."""
     source = open_source(run.folder)
     drawn = draw(
@@ -114,7 +114,7 @@ def found_in(name: str, run: Run, beside: Source | None) -> Found:
         beside=beside if name == "asr" else None,
     )  # fmt: skip
     pair = name == "asr" and beside is not None
-    return Found(
+    return RunFigures(
         title=source.title,
         scores=scores(drawn.gates.values),
         untrained=_untrained(source, seed=0),
@@ -190,7 +190,7 @@ def study(
     }
     train_missing(every.values(), workers=workers, say="stripes", seconds=SECONDS)
     base = open_source(every["base"].folder) if "base" in every else None
-    found = {name: found_in(name, run, base) for name, run in every.items()}
+    found = {name: figures_of(name, run, base) for name, run in every.items()}
     publish(runs, docs / "gallery", list(every))
     cost = None
     if base is not None and base.config is not None:

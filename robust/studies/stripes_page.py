@@ -60,7 +60,7 @@ HEAD = (
 
 
 @dataclass(frozen=True)
-class Found:
+class RunFigures:
     """The figures of a run.
 
     Attributes:
@@ -89,21 +89,21 @@ class Found:
 
 
 def page(
-    found: Mapping[str, Found], *, cost: tuple[float, float] | None, missing: Sequence[str] = ()
+    runs: Mapping[str, RunFigures], *, cost: tuple[float, float] | None, missing: Sequence[str] = ()
 ) -> str:
     """The section.
 
     Args:
-        found: by the name of the run.
+        runs: by the name of the run.
         missing: names of the set's runs that are not among them.
         cost: processor seconds of recording an epoch, and seconds of training one.
     """
-    live = {name: each for name, each in found.items() if each.scores}
+    live = {name: each for name, each in runs.items() if each.scores}
     threshold = next((f.convergence.threshold for f in live.values() if f.convergence), math.nan)
     parts = [
         ABOUT.format(striped=STRIPED, threshold=threshold),
         Table(HEAD, map(_row, live.values())).markdown(),
-        "\n".join([*map(_said, lines(found)), *_scales(found)]) + "\n",
+        "\n".join([*map(_said, lines(runs)), *_scales(runs)]) + "\n",
     ]
     if cost is not None:
         share = cost[0] / cost[1]
@@ -113,9 +113,9 @@ def page(
         )
     if missing:
         parts.append(f"Not run here, though the command offers them: {', '.join(missing)}.\n")
-    shown = [(target, *place) for target, place in SHOWN.items() if place[0] in found]
+    shown = [(target, *place) for target, place in SHOWN.items() if place[0] in runs]
     parts += [
-        f"![{found[name].title}: {picture}](gallery/{target})\n" for target, name, picture in shown
+        f"![{runs[name].title}: {picture}](gallery/{target})\n" for target, name, picture in shown
     ]
     return "\n".join(parts)
 
@@ -125,15 +125,15 @@ def striped(scores: Mapping[str, float]) -> int:
     return sum(score < STRIPED for score in scores.values())
 
 
-def _row(found: Found) -> list[str]:
-    scores, converged = list(found.scores.values()), found.convergence
-    path = found.by_epoch
+def _row(run: RunFigures) -> list[str]:
+    scores, converged = list(run.scores.values()), run.convergence
+    path = run.by_epoch
     cells = [
-        found.title,
-        f"{100 * found.top1:.1f}",
+        run.title,
+        f"{100 * run.top1:.1f}",
         f"{statistics.median(scores):.2g} ({min(scores):.2g} to {max(scores):.2g})",
-        f"{striped(found.scores)} of {len(scores)}",
-        f"{statistics.median(found.untrained.values()):.2g}" if found.untrained else "",
+        f"{striped(run.scores)} of {len(scores)}",
+        f"{statistics.median(run.untrained.values()):.2g}" if run.untrained else "",
         f"{path[0]:.2g}, {min(path):.2g}, {path[-1]:.2g}" if path else "",
     ]
     if converged is None:
@@ -152,24 +152,24 @@ def _said(line: Line) -> str:
     return f"- {line.shows}, {line.claim}: **{line.answer}**; {line.found}."
 
 
-def _scales(found: Mapping[str, Found]) -> list[str]:
+def _scales(runs: Mapping[str, RunFigures]) -> list[str]:
     """How far ASR's v moved, beside live gates."""
     return [
         f"- v of {each.title} moved by {each.moved:.3f} (mean over channels) from the first epoch "
         f"to the last, test top-1 {100 * each.top1:.1f} %; the live network's gates, means over "
         f"images, by {each.beside:.3f}."
-        for each in found.values()
+        for each in runs.values()
         if each.moved is not None and each.beside is not None
     ]
 
 
-def lines(found: Mapping[str, Found]) -> list[Line]:
+def lines(runs: Mapping[str, RunFigures]) -> list[Line]:
     """The paper's claims on these figures: were they seen?"""
-    live = [each for each in found.values() if each.scores]
+    live = [each for each in runs.values() if each.scores]
     said = [_stripes(live)] if live else []
     shares = {
         name: each.convergence.at_decay
-        for name, each in found.items()
+        for name, each in runs.items()
         if each.convergence is not None and each.convergence.at_decay is not None
     }
     if shares:
@@ -177,11 +177,11 @@ def lines(found: Mapping[str, Found]) -> list[Line]:
     decays = [name for name in ("base", "decay-2e-4", "decay-3e-4", "decay-4e-4") if name in shares]
     if len(decays) > 1:
         said.append(_weight_decay([shares[name] for name in decays]))
-    said += [_spatial(each) for each in found.values() if each.spatial]
+    said += [_spatial(each) for each in runs.values() if each.spatial]
     return said
 
 
-def _stripes(live: Sequence[Found]) -> Line:
+def _stripes(live: Sequence[RunFigures]) -> Line:
     layers = [score for each in live for score in each.scores.values()]
     whole = [each for each in live if striped(each.scores) == len(each.scores)]
     return Line(
@@ -222,14 +222,14 @@ def _weight_decay(shares: Sequence[float]) -> Line:
     )
 
 
-def _spatial(found: Found) -> Line:
-    scores = list(found.spatial.values())
+def _spatial(run: RunFigures) -> Line:
+    scores = list(run.spatial.values())
     return Line(
         "Fig. 24",
         "spatial attention differs from image to image",
         "robust stripes RUN",
         over_cases(score >= STRIPED for score in scores),
-        f"{found.title}: variance between six images over that between places, block by block: "
+        f"{run.title}: variance between six images over that between places, block by block: "
         + ", ".join(f"{score:.2g}" for score in scores),
     )
 

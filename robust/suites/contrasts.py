@@ -34,17 +34,17 @@ class Contrast:
 
 
 def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
-    """Conditions put together for contrasts: clean, then all severities of a kind, no controls.
+    """Group conditions: clean, then all severities of a kind, without controls.
 
     Clean images on other statistics than running ones are situations of their own.
     """
-    found: dict[str, list[Condition]] = {}
+    groups: dict[str, list[Condition]] = {}
     for condition in conditions:
         if condition.kind == CLEAN.kind:
-            found[f"clean, {condition.statistics} statistics"] = [condition]
+            groups[f"clean, {condition.statistics} statistics"] = [condition]
         elif not condition.is_control:
-            found.setdefault(f"{condition.kind}, attacked", []).append(condition)
-    return found
+            groups.setdefault(f"{condition.kind}, attacked", []).append(condition)
+    return groups
 
 
 def contrasts(
@@ -59,9 +59,9 @@ def contrasts(
 
     Args:
         groups: cohorts of one suite.
-        situations_of: puts the suite's conditions together, by what to call them.
+        situations_of: groups the suite's conditions by name.
     """
-    found = []
+    pairs = []
     for under in dict.fromkeys(group.trained_under for group in groups):
         alike = [group for group in groups if group.trained_under == under]
         rivals = [group for group in alike if group.label in RIVALS] or alike[:1]
@@ -79,5 +79,5 @@ def contrasts(
                         rival.right(conditions, seeds),
                         names=(group.label, rival.label),
                     )
-                    found.append(Contrast(situation, under, group.label, rival.label, comparison))
-    return found
+                    pairs.append(Contrast(situation, under, group.label, rival.label, comparison))
+    return pairs

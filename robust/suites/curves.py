@@ -88,13 +88,13 @@ def _panel(
     places = range(len(points))
     for group in groups:
         index = labels.index(group.label)
-        found = [accuracy(group, condition) for condition in points]
+        intervals = [accuracy(group, condition) for condition in points]
         # side by side, so that bars can be told apart
         shift = 0.8 / max(len(labels), 8) * (index - (len(labels) - 1) / 2)
-        means = [100 * each.mean for each in found]
+        means = [100 * each.mean for each in intervals]
         bars = [
-            [100 * (each.mean - each.low) if each.low is not None else 0.0 for each in found],
-            [100 * (each.high - each.mean) if each.high is not None else 0.0 for each in found],
+            [100 * (each.mean - each.low) if each.low is not None else 0.0 for each in intervals],
+            [100 * (each.high - each.mean) if each.high is not None else 0.0 for each in intervals],
         ]
         axis.errorbar(
             [place + shift for place in places],

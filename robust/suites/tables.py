@@ -69,18 +69,18 @@ def tidy_csv(groups: Sequence[Cohort]) -> str:
 
 
 def unproved(groups: Sequence[Cohort]) -> list[str]:
-    """A warning about each variant and condition whose accuracy is an upper bound alone."""
-    found = []
+    """A warning for each variant and condition whose accuracy is only an upper bound."""
+    warnings = []
     for group in groups:
         for condition in group.results[0].cells():
             if count := group.no_gradient([condition]):
                 right = sum(int(o.correct.sum()) for r in group.results for o in r.of(condition))
-                found.append(
+                warnings.append(
                     f"warning: {group.title}, {condition.kind} {condition.label}: the attack had "
                     f"no gradient (0, or not finite) for {count} of the {right} right answers; "
                     "that they are right shows nothing, and the accuracy (≤) is an upper bound"
                 )
-    return found
+    return warnings
 
 
 def _shown(group: Cohort, condition: Condition) -> str:
@@ -99,15 +99,15 @@ def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
     return CAPTION.format(what=what, over=" / ".join(overs)) + f"; {about}"
 
 
-def sentences(found: Sequence[Contrast]) -> list[str]:
+def sentences(contrasts: Sequence[Contrast]) -> list[str]:
     """Contrasts as lines, by situation; what several have in common is said once."""
     lines = []
-    for situation in dict.fromkeys((v.trained_under, v.situation) for v in found):
+    for situation in dict.fromkeys((v.trained_under, v.situation) for v in contrasts):
         under, what = situation
         lines.append(what + (f", trained under {under}" if under else "") + ":")
         lines += [
             f"- {v.comparison.sentence}"
-            for v in found
+            for v in contrasts
             if (v.trained_under, v.situation) == situation
         ]
     return lines

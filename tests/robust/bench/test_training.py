@@ -156,7 +156,7 @@ def test_what_was_measured_is_measured_once(tmp_path, capsys):
     path = tmp_path / "state.json"
     filled(path, {"batch": 2}).save()
     again = measure.Measurements(path, {"batch": 2})
-    assert "goes on" in capsys.readouterr().err
+    assert "continues" in capsys.readouterr().err
     asked = []
     measure.take_turns(again, TRAINING, {"plain": lambda: asked.append(1)}, 2)
     assert not asked

@@ -7,7 +7,7 @@ from dataclasses import replace
 from robust.stats.answer import Answer
 from robust.stats.compare import Comparison
 from robust.stats.intervals import Interval
-from robust.studies.differences import difference, difference_table, said
+from robust.studies.differences import difference, difference_table, in_words
 from robust.suites.contrasts import Contrast
 
 
@@ -45,7 +45,7 @@ def test_the_training_is_named() -> None:
 
 
 def test_words_are_on_what_was_seen_of_asr_and_the_rest_is_counted() -> None:
-    text = said(FOUND)
+    text = in_words(FOUND)
     assert "2 of 4 leave 0 out (bold); chance alone would give about 0." in text
     assert "paired over 3 seeds and the test images." in text
     assert [line for line in text.splitlines() if line.startswith(("- ", "*"))] == [
@@ -56,13 +56,13 @@ def test_words_are_on_what_was_seen_of_asr_and_the_rest_is_counted() -> None:
 
 
 def test_situations_may_be_left_to_the_table() -> None:
-    text = said(FOUND, aloud=["snow"])
+    text = in_words(FOUND, spoken=["snow"])
     assert "| fog | const |" in text
     assert "*fog*" not in text
     assert text.endswith("\n\nInconclusive: all 1 comparisons.\n")
-    assert "*fog*" in said(FOUND, aloud=["fog"])
+    assert "*fog*" in in_words(FOUND, spoken=["fog"])
 
 
 def test_one_seed_is_said_to_be_one() -> None:
     alone = [replace(v, comparison=replace(v.comparison, seeds=1)) for v in FOUND]
-    assert "with one seed they are about these networks alone" in said(alone)
+    assert "with one seed they are about these networks alone" in in_words(alone)

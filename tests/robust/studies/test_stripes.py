@@ -34,7 +34,7 @@ def found(**changes: Any) -> Any:
         "untrained": {"a": 0.5, "b": 0.25, "c": 0.75}, "convergence": SETTLED, "top1": 0.75,
         "by_epoch": [0.75, 0.1, 0.3],
     }  # fmt: skip
-    return stripes_page.Found(**{**whole, **changes})
+    return stripes_page.RunFigures(**{**whole, **changes})
 
 
 def test_the_row_of_a_run() -> None:
