@@ -48,7 +48,7 @@ def commands() -> list[list[str]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh folder, but for what the README says is the reader's own: photographs and a style."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(embedded, "PATCHES", {"train": 8, "validation": 1, "test": 1})
+    monkeypatch.setattr(embedded, "PATCHES", {"train": 4, "validation": 1, "test": 1})
     photos = tmp_path / "photos"
     photos.mkdir()
     picture = Image.radial_gradient("L").resize((80, 96))
@@ -102,7 +102,7 @@ def test_the_examples_run_from_top_to_bottom(place: Path) -> None:
     assert "cannot be answered" not in answers
     for made in (
         "stylised/one.png", "runs/my/bn+const/network.safetensors", "runs/first/fused.safetensors",
-        "plain.safetensors", "network.onnx",
+        "plain.safetensors", "network.pt2",
     ):  # fmt: skip
         assert (place / made).is_file()
     assert "(1 of 3 seeds)" in (place / "runs" / "sweep-init" / "sweep.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -19,3 +20,12 @@ def say(*lines: str, err: bool = False) -> None:
 def say_json(value: Any) -> None:
     """Print ``value`` as indented JSON, in ASCII: it comes back as it was, on any terminal."""
     click.echo(json.dumps(value, indent=2))
+
+
+def speed_line(before: float, after: float, shape: Sequence[int]) -> str:
+    """Seconds of a forward before and after a change, on inputs of ``shape``, in words."""
+    return (
+        f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
+        f"{before / after:.2f} times as fast (medians, side by side, inputs "
+        f"{' × '.join(map(str, shape))})"
+    )

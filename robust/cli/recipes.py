@@ -35,12 +35,12 @@ def list_recipes(name: str | None, as_json: bool) -> None:
         else:
             say(*_whole(recipe).split("\n"))
         return
-    found = [load_recipe(known) for known in recipes()]
+    shipped = [load_recipe(known) for known in recipes()]
     if as_json:
-        listing = [recipe.as_dict() for recipe in found]
+        listing = [recipe.as_dict() for recipe in shipped]
         say_json(listing)
         return
-    say(*Table(HEAD, map(_row, found), words=4).plain())
+    say(*Table(HEAD, map(_row, shipped), words=4).plain())
 
 
 def _row(recipe: Recipe) -> tuple[str, ...]:

@@ -107,8 +107,8 @@ def save_frozen(opened: SavedModel, path: Path, frozen: Frozen) -> str:
 
 def plain_name(name: str) -> str | None:
     """The name of the model that ``name`` is with live attention (resnet50 of seresnet50)."""
-    found = _TWIN.fullmatch(name)
-    return "".join(part for part in found.groups() if part) if found else None
+    match = _TWIN.fullmatch(name)
+    return "".join(part for part in match.groups() if part) if match else None
 
 
 def require_classifier(opened: ModelFile) -> SavedModel:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robust.cli import options
-from robust.cli.output import say, say_json
+from robust.cli.output import say, say_json, speed_line
 from robust.cli.values import Named, new_file
 
 if TYPE_CHECKING:
@@ -97,11 +97,7 @@ def freeze(
     gates = f"{len(report.gates)} gates frozen at their means over {report.images} training images"
     say(f"{gates} of {images.name}; folded against frozen: {report.parity.message}")
     say(f"on the {split} images, {accuracy.sentence}")
-    say(
-        f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
-        f"{before / after:.2f} times as fast (medians, side by side, inputs "
-        f"{' × '.join(map(str, inputs.shape))})"
-    )
+    say(speed_line(before, after, inputs.shape))
     if path is not None:
         say(f"{path}: {stock}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from robust.cli import options
-from robust.cli.output import say, say_json
+from robust.cli.output import say, say_json, speed_line
 from robust.cli.values import new_file
 
 
@@ -48,8 +48,4 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     say(f"{path}: {opened.gates} gates fused; {parity.message}")
     if created:
         say(created_affine(created))
-    say(
-        f"speed: {before * 1000:.1f} ms before, {after * 1000:.1f} ms after, "
-        f"{before / after:.2f} times as fast (medians, side by side, inputs "
-        f"{' × '.join(map(str, inputs.shape))})"
-    )
+    say(speed_line(before, after, inputs.shape))

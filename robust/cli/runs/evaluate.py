@@ -75,7 +75,7 @@ def evaluate_models(
     twin = "" if baseline is None else with_twin(subjects, baseline, builder=model).name
     images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
     if suite is None:
-        found = [
+        evaluations = [
             evaluate_clean(
                 subject,
                 images,
@@ -86,7 +86,7 @@ def evaluate_models(
             )
             for subject in subjects
         ]
-        show_clean(subjects, found, as_json=as_json)
+        show_clean(subjects, evaluations, as_json=as_json)
         return
     job = SuiteJob(
         subjects,

@@ -113,10 +113,10 @@ def stripes(
     say(*map(str, drawn.files))
 
 
-def _sentence(found: Convergence) -> str:
-    when = "not before the last" if found.settled is None else f"after {found.settled}"
-    said = f"95 % of gates change by less than {found.threshold:g} an epoch: {when}"
-    said += f" of {found.epochs} epochs"
-    if found.at_decay is None:
+def _sentence(moved: Convergence) -> str:
+    when = "not before the last" if moved.settled is None else f"after {moved.settled}"
+    said = f"95 % of gates change by less than {moved.threshold:g} an epoch: {when}"
+    said += f" of {moved.epochs} epochs"
+    if moved.at_decay is None:
         return said
-    return f"{said}; {found.at_decay:.1%} do from the first decay of the learning rate on"
+    return f"{said}; {moved.at_decay:.1%} do from the first decay of the learning rate on"

@@ -1,4 +1,4 @@
-"""Running suites and showing what they found, for ``robust evaluate`` and ``robust attack``."""
+"""Runs suites and shows their results, for ``robust evaluate`` and ``robust attack``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from robust.suites.subject import Subject
 from robust.suites.tables import unproved
 
 
-def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_json: bool) -> None:
+def show_clean(
+    subjects: Sequence[Subject], evaluations: Sequence[Evaluation], *, as_json: bool
+) -> None:
     """One row a model: statistics, top-1, top-5, loss, images a second."""
     if as_json:
         figures = [
@@ -30,7 +32,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
                 "images": each.n,
                 "images_per_second": each.images_per_second,
             }
-            for subject, each in zip(subjects, found, strict=True)
+            for subject, each in zip(subjects, evaluations, strict=True)
         ]
         say_json(figures)
         return
@@ -44,7 +46,7 @@ def show_clean(subjects: Sequence[Subject], found: Sequence[Evaluation], *, as_j
             str(each.n),
             f"{each.images_per_second:.0f}",
         ]
-        for subject, each in zip(subjects, found, strict=True)
+        for subject, each in zip(subjects, evaluations, strict=True)
     ]
     head = ("model", "statistics", "top-1", "top-5", "loss", "images", "images/s")
     say(*Table(head, rows, words=2).plain())
