@@ -101,7 +101,8 @@ def test_a_public_checkpoint_gives_the_examples_pictures(
     assert wanted.min() < 0, "clamping takes part"
     assert ((found > 0) & (found < 1)).double().mean() > 0.05
     assert network.config == {
-        "norm": "in", "width": WIDTH, "blocks": BLOCKS, "head": "linear", "attention": "se"
+        "norm": "in", "width": WIDTH, "blocks": BLOCKS, "head": "linear", "attention": "se",
+        "upsample": "nearest",
     }  # fmt: skip
     assert (meta["style"], meta["seed"]) == ("candy", 0)
 

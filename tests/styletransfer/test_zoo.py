@@ -195,7 +195,7 @@ def test_a_missing_json_is_an_error_and_not_a_public_checkpoint(tmp_path: Path) 
     save_network(path, network("in"), style="mosaic", seed=0, facts={})
     as_old_pair(path).unlink()
     for read in (load_network, describe):
-        with pytest.raises(CheckpointError, match=r"header says nothing of ours, nor .*net\.json"):
+        with pytest.raises(CheckpointError, match=r"net\.safetensors: .*no net\.json"):
             read(path)
 
 
