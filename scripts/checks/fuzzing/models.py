@@ -117,12 +117,12 @@ def material() -> dict[str, Files]:
         network = StyleNetwork("in", width=2, blocks=1, head="linear")
         Path("public.pth").write_bytes(torch_bytes(network.state_dict()))
         Path("grid.toml").write_text(GRID)
-        (cell,) = load_sweep("grid.toml").runs(Path("sweep"))
-        _run(Path("run"), cell.config)
+        (planned,) = load_sweep("grid.toml").runs(Path("sweep")).values()
+        _run(Path("run"), planned.training.config)
         _invoke(*LINES["results"][0])
         parts = {
             **{n: _read(n) for n in ("data", "run", "results")},
-            "sweep": {n.replace("run", str(cell.cell.folder), 1): d for n, d in _read("run").items()
+            "sweep": {n.replace("run", str(planned.folder), 1): d for n, d in _read("run").items()
                       if n.endswith(".json")},
             "model": _read("net"),
             **{n: _read(n) for n in ("live", "style", "public", "grid.toml", "picture.png")},
@@ -147,7 +147,9 @@ def checkpoints(rng: Random, name: str, parts: Mapping[str, Files]) -> Case:
 
 def metadata(rng: Random, name: str, parts: Mapping[str, Files]) -> Case:
     """A file of JSON or CSV, damaged, and a command that reads it."""
-    part = rng.choice(["model", "live", "style", "run", "run", "sweep", "results", "resumed"])
+    part = rng.choice(
+        ["model", "live", "style", "run", "run", "sweep", "results", "resumed", "restyled"]
+    )
     suffixes = (".json", ".csv")
     if not any(file.endswith(suffixes) for file in parts[part]):
         suffixes = (".safetensors", ".pt")  # where the metadata is part of them
