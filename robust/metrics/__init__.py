@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from asr_core.registry import Registry
+from robust.metrics.grid import grid_energy
 from robust.metrics.no_reference import blur, laplacian_variance, spread, total_variation
 from robust.metrics.reference import ms_ssim, psnr, ssim, ssim_and_ms_ssim
 
@@ -48,6 +49,7 @@ for _metric in (
         "laplacian_variance", "Laplacian variance", "no-reference", "neither", laplacian_variance
     ),
     Metric("total_variation", "total variation", "no-reference", "neither", total_variation),
+    Metric("grid_energy", "grid", "no-reference", "lower", grid_energy),
     Metric("spread", "spread over draws", "draws", "lower", spread),
 ):
     METRICS.register(_metric.name)(_metric)
@@ -56,6 +58,7 @@ __all__ = [
     "METRICS",
     "Metric",
     "blur",
+    "grid_energy",
     "laplacian_variance",
     "ms_ssim",
     "psnr",
