@@ -1,10 +1,9 @@
 """Weights that others trained: where they are to be had, how they are read, where they are kept.
 
-Nothing is fetched unless :func:`fetch` is called.
+Nothing is fetched unless :func:`fetch` is called. The names are listed in ``__init__.pyi`` and
+imported on first use: the catalogue is read without torch.
 """
 
-from asr_core.pretrained.cache import cached, path_of, verify
-from asr_core.pretrained.catalogue import PRETRAINED, Pretrained
-from asr_core.pretrained.fetch import fetch
+import lazy_loader
 
-__all__ = ["PRETRAINED", "Pretrained", "cached", "fetch", "path_of", "verify"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -75,6 +75,9 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.runs.sweep:sweep",
         "Train a grid of classifiers; `init` and `delta` are Tables 5 and 6.",
     ),
+    "weights": Lazy(
+        "robust.cli.weights:weights", "List, fetch and verify weights that others trained."
+    ),
     "recipes": Lazy(
         "robust.cli.recipes:list_recipes", "List the training recipes, or show one with its notes."
     ),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg16
 
 from asr_core.modules.states import require_state
+from asr_core.pretrained import cached
 from asr_core.saving.checkpoint import load_tensors
 from styletransfer.losses.features import Features
 
@@ -19,8 +20,8 @@ _CONTENT = 8
 
 
 def cached_weights() -> Path:
-    """Where torchvision keeps its own VGG16 file: in the torch hub cache."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
+    """What ``asr_core.pretrained`` fetched, or else torchvision's file in the torch hub cache."""
+    return cached("vgg16") or Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
 
 
 class VGGLossNetwork(nn.Module):

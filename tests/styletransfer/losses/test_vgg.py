@@ -15,6 +15,7 @@ from torchvision.models import vgg16
 from torchvision.transforms.functional import normalize
 
 from asr_core.errors import CheckpointError
+from asr_core.pretrained import fetch
 from styletransfer.losses.choose import loss_network
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import PerceptualLoss
@@ -176,7 +177,18 @@ def test_a_truncated_download_is_refused(pth: Path, tmp_path: Path) -> None:
 # --- which loss network a run uses ----------------------------------------------------------------
 
 
-def test_the_cache_is_torchvisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def nothing_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ROBUST_CACHE", str(tmp_path / "fetched"))
+
+
+def test_what_was_fetched_comes_first(pth: Path, tmp_path: Path) -> None:
+    fetch("vgg16", source=pth)
+    assert cached_weights() == tmp_path / "fetched" / "vgg16.safetensors"
+    assert isinstance(loss_network("cached"), VGGLossNetwork)
+
+
+def test_the_other_cache_is_torchvisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     assert cached_weights() == tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"

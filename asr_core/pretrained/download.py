@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asr_core.errors import CheckpointError, InputError
-from asr_core.pretrained.cache import KIND, check_shapes, path_of
+from asr_core.pretrained.cache import path_of
 from asr_core.pretrained.catalogue import PRETRAINED, Origin
+from asr_core.pretrained.checks import KIND, check_shapes
 from asr_core.pretrained.read import read_tensors, take_out
 from asr_core.saving.checkpoint import save_checkpoint, sha256
 
