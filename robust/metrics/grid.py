@@ -20,7 +20,7 @@ def grid_energy(images: Tensor) -> Tensor:
     over the columns; the mean of the four ratios. A Hann window keeps borders from leaking.
 
     Args:
-        images: (N, 3, H, W) in [0, 1], at least 64 pixels high and wide; up to three rows and
+        images: (N, 3, H, W) in [0, 1], at least 32 pixels high and wide; up to three rows and
             columns at the end are left out, so that both periods fit a whole number of times.
 
     Returns:
@@ -30,7 +30,7 @@ def grid_energy(images: Tensor) -> Tensor:
     Raises:
         InputError: as in :func:`robust.metrics.checks.checked`.
     """
-    grey = luminance(checked(images, smallest=64))
+    grey = luminance(checked(images, smallest=32))
     height, width = (side // 4 * 4 for side in grey.shape[1:])
     grey = grey[:, :height, :width]
     ratios = [

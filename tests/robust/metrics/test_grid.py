@@ -59,8 +59,8 @@ def test_sides_that_are_no_multiples_of_four() -> None:
 
 
 def test_small_images_are_refused() -> None:
-    with pytest.raises(InputError, match="64"):
-        grid_energy(torch.zeros(1, 3, 63, 64))
+    with pytest.raises(InputError, match="32"):
+        grid_energy(torch.zeros(1, 3, 31, 32))
 
 
 def test_it_is_among_the_metrics() -> None:

@@ -184,6 +184,7 @@ def test_the_registry_says_how_to_read_each_metric():
         "blur": ("no-reference", "lower"),
         "laplacian_variance": ("no-reference", "neither"),
         "total_variation": ("no-reference", "neither"),
+        "grid_energy": ("no-reference", "lower"),
         "spread": ("draws", "lower"),
     }
     with pytest.raises(InputError, match=r"unknown metric 'lpips'.*psnr, ssim"):
