@@ -186,7 +186,7 @@ def new_twin(network: StyleNetwork, *, norm: str) -> StyleNetwork:
 
 
 def describe(path: Path | str) -> StyleCheckpoint:
-    """What a checkpoint file is, without reading its tensors.
+    """What a checkpoint file is. Of our own only the header is read.
 
     Raises:
         CheckpointError: no such file, or its facts are missing, damaged or of another kind.
@@ -195,6 +195,7 @@ def describe(path: Path | str) -> StyleCheckpoint:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     if not _is_ours(path):
+        load_tensors(path)  # before it is hashed: it may be anything, of any size
         return StyleCheckpoint(path.stem, "in", 0, path, sha256(path))
     return _describe(path, load_meta(path))
 

@@ -16,7 +16,7 @@ from asr_core.pretrained.read import read_tensors, take_out
 from asr_core.saving.checkpoint import save_checkpoint, sha256
 
 _LARGEST = 1 << 30
-"""Bytes of one member of an archive."""
+"""Bytes of a file, and of one member of an archive."""
 
 
 def fetch(
@@ -66,6 +66,8 @@ def fetch(
 def _from_file(name: str, source: Path, target: Path) -> Path:
     if not source.is_file():
         raise InputError(f"{source}: no such file")
+    if (size := source.stat().st_size) > _LARGEST:
+        raise CheckpointError(f"{source}: has {size} bytes; at most {_LARGEST} are taken")
     digest = sha256(source)
     for origin in PRETRAINED[name].origins:
         if digest == origin.sha256:

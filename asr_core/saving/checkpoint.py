@@ -264,6 +264,17 @@ def _facts(file: Path, meta: Any) -> dict[str, Any]:
 
 def _inside(path: Path) -> Any:
     """Our facts in the header of a safetensors file, or None where there are none."""
+    said = _header(path).get("__metadata__")
+    facts = said.get(META) if isinstance(said, dict) else None
+    return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file that is as long as it says: nothing more is read before.
+
+    Raises:
+        CheckpointError: no such file, no header, or a file of another size.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     with path.open("rb") as file:
@@ -271,14 +282,19 @@ def _inside(path: Path) -> Any:
         text = file.read(min(length, JSON_BYTES)).decode("utf-8", "replace")
     try:
         header = json.loads(text)  # not by parse_json: a tensor may be called anything
-    except (ValueError, RecursionError) as error:
+        tensors = [header[name] for name in header if name != "__metadata__"]
+        size = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
-    said = header.get("__metadata__") if isinstance(header, dict) else None
-    facts = said.get(META) if isinstance(said, dict) else None
-    return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None
+    if (found := path.stat().st_size) != size:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file: it has {found} bytes of {size}; copy it again"
+        )
+    return dict(header)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    _header(path)
     try:
         return load(path.read_bytes())  # as bytes: by path it takes no names that are not UTF-8
     except OSError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
@@ -19,14 +19,25 @@ if TYPE_CHECKING:
 
 METRICS, TIMING = "metrics.csv", "timing.csv"
 
-Row = dict[str, Number]
-
 COLUMNS = (
     "epoch", "lr",
     "train_loss", "train_top1", "train_top5",
     "validation_loss", "validation_top1", "validation_top5",
 )  # fmt: skip
 TIMING_COLUMNS = ("epoch", "seconds", "images_per_second", "validation_seconds")
+
+
+def _with(columns: tuple[str, ...]) -> AfterValidator:
+    def check(row: dict[str, float]) -> dict[str, float]:
+        if missing := [name for name in columns if name not in row]:
+            raise ValueError(f"missing: {', '.join(missing)}")
+        return row
+
+    return AfterValidator(check)
+
+
+Row = Annotated[dict[str, Number], _with(COLUMNS)]
+TimingRow = Annotated[dict[str, Number], _with(TIMING_COLUMNS)]
 
 
 @record
@@ -55,7 +66,7 @@ class History:
     images: Annotated[int, Field(ge=0)] = 0
     seconds: Number = 0.0
     rows: list[Row] = field(default_factory=list)
-    timing: list[Row] = field(default_factory=list)
+    timing: list[TimingRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, rows, columns in (

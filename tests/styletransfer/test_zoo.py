@@ -326,3 +326,11 @@ def test_what_is_not_there_lists_what_is(
 ) -> None:
     with pytest.raises(InputError, match=message):
         select(shipped(folder), **wanted)
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+def test_what_is_no_checkpoint_is_refused_before_it_is_hashed(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(10**12)  # sparse; to hash it takes a quarter of an hour
+    with pytest.raises(CheckpointError, match=name):
+        describe(tmp_path / name)

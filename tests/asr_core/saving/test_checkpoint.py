@@ -12,6 +12,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -328,6 +329,14 @@ def test_a_truncated_file_is_refused(saved: Path, keep: int) -> None:
     saved.write_bytes(saved.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         load_tensors(saved)
+
+
+@pytest.mark.parametrize("load", [load_tensors, load_checkpoint, load_meta])
+def test_what_follows_the_tensors_is_not_read(saved: Path, load: Callable[[Path], Any]) -> None:
+    with saved.open("r+b") as file:
+        file.truncate(10**11)  # sparse: it takes no room, but would in memory
+    with pytest.raises(CheckpointError, match="100000000000 bytes"):
+        load(saved)
 
 
 @pytest.mark.parametrize("name", ["page.safetensors", "page.pth"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from finished import result
 from tiny_classifier import equal, register, run, tiny_config, tiny_data, weights
 
 from asr_core import fuse_asr
@@ -16,7 +17,7 @@ from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_tensors, save_torch
 from asr_core.saving.files import write_json
 from asr_core.training import DataFacts, evaluate, is_run, open_run
-from asr_core.training.folder import ClassifierFolder
+from asr_core.training.folder import ClassifierFolder, read_result
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +159,16 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_text("<html></html>")
     with pytest.raises(CheckpointError, match=r"last\.pt: refused: it is damaged"):
         open_run(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["last", "best"])
+@pytest.mark.parametrize("column", ["validation_top1", "lr"])
+def test_a_result_without_a_figure_is_refused(tmp_path: Path, row: str, column: str) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(result())
+    assert column in getattr(read_result(file), row)
+    facts = json.loads(file.read_text())
+    del facts[row][column]
+    file.write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match=rf"result\.json: .*{column}"):
+        read_result(file)
