@@ -86,6 +86,7 @@ def test_the_two_commands_come_first() -> None:
     assert all((ROOT / command[0]).is_file() for command in (first, second))
 
 
+@pytest.mark.slow
 def test_the_examples_run_from_top_to_bottom(place: Path) -> None:
     said = {}
     for language, block in examples():
