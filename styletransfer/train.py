@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.checkpoint import check_tensors, load_optimizer, load_strictly, save_torch
+from asr_core.saving.checkpoint import check_tensors, load_strictly, save_torch
 from asr_core.saving.interrupt import Interrupted, Interrupts, postponed_interrupt
+from asr_core.saving.optimizer_state import load_optimizer
 from asr_core.saving.run_folder import read_state, require_same
 from asr_core.saving.schema import parse_fields, record
 from styletransfer.crops import draw_crops

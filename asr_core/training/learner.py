@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.recipes import Recipe
-from asr_core.saving.checkpoint import load_optimizer, load_strictly
+from asr_core.saving.checkpoint import load_strictly
+from asr_core.saving.optimizer_state import load_optimizer
 from asr_core.training.config import DataFacts, TrainConfig
 from asr_core.training.evaluate import top
 from asr_core.training.model import new_model, seeded
