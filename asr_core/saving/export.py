@@ -153,7 +153,9 @@ class _Runner(nn.Module):
 
     def __init__(self, run: Callable[[Tensor], Any]) -> None:
         super().__init__()
-        self._run = (run,)  # a tuple: an exported module registered here would refuse eval()
+        self._run = (
+            run,
+        )  # a tuple: an exported module registered here would refuse a change of mode
 
     def forward(self, inputs: Tensor) -> Any:
         return self._run[0](inputs)

@@ -50,7 +50,7 @@ def written() -> Mapping[str, bytes]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     image.save(out, name)
-            except Exception:
+            except (OSError, ValueError, KeyError, NotImplementedError, AttributeError):
                 continue  # the format has no such mode
             if name != "PDF":  # holds the time of day, and nothing reads it
                 found[f"{name}-{mode}{suffixes.get(name, '.img')}"] = out.getvalue()
