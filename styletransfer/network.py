@@ -6,7 +6,7 @@ Layer names are those of the public ``fast_neural_style`` example, so that its c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,12 +18,26 @@ Head = Literal["sigmoid", "linear"]
 Upsample = Literal["nearest", "bilinear"]
 ATTENTION_OF_CONTROL = "const"
 
-NORMS: Registry[str | None] = Registry("norm")
-"""Norm variants; the value is the ASR gate that a variant puts on its BNs, ``"asr"`` for any."""
+
+class Gates(NamedTuple):
+    """What a norm variant puts on its batch norms.
+
+    Attributes:
+        attention: of the gates; None for what the user chooses.
+        learn: False for gates that keep the weights they are drawn with.
+    """
+
+    attention: str | None = None
+    learn: bool = True
+
+
+NORMS: Registry[Gates | None] = Registry("norm")
+"""Norm variants, and the gates that each has."""
 NORMS.register("in")(None)
 NORMS.register("bn")(None)
-NORMS.register("bn+asr")("asr")
-NORMS.register("bn+const")(ATTENTION_OF_CONTROL)
+NORMS.register("bn+asr")(Gates())
+NORMS.register("bn+frozen")(Gates(learn=False))
+NORMS.register("bn+const")(Gates(ATTENTION_OF_CONTROL))
 
 
 class ConvLayer(nn.Module):
@@ -73,14 +87,15 @@ class StyleNetwork(nn.Module):
     are inserted after the last convolution has been initialised.
 
     Args:
-        norm: ``in``, ``bn``, ``bn+asr`` or ``bn+const`` (the control: a gate that learns nothing).
+        norm: ``in``, ``bn``, ``bn+asr``, or a control whose gates learn nothing: ``bn+frozen`` has
+            those of ``bn+asr``, with the same draw of their weights, ``bn+const`` one constant, σ(0.1).
         width: channels after the first convolution; the public example has 32.
         blocks: residual blocks; the public example has 5.
         head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which
             works on [0, 255]; the output is clamped.
         upsample: ``nearest`` is the public example's, and that of the shipped networks.
             ``bilinear`` leaves no grid of pixel pairs in the picture.
-        attention: the attention module of ``bn+asr``'s gates.
+        attention: the attention module of the gates of ``bn+asr`` and ``bn+frozen``.
 
     Raises:
         InputError: an unknown norm, attention, head or upsample, or a width or blocks out of range.
@@ -97,7 +112,7 @@ class StyleNetwork(nn.Module):
         attention: str = "se",
     ) -> None:
         super().__init__()
-        gate = NORMS[norm]
+        gates = NORMS[norm]
         ATTENTIONS[attention]  # an unknown name is an error for every norm
         limits.whole("width", width, 1, limits.WIDTH)
         limits.whole("blocks", blocks, 0, limits.BLOCKS)
@@ -129,9 +144,12 @@ class StyleNetwork(nn.Module):
         self.deconv2 = UpsampleConvLayer(2 * width, width, 3, upsample)
         self.in5 = make(width)
         self.deconv3 = ConvLayer(width, 3, 9, 1)
-        if gate is not None:
-            chosen = attention if gate == "asr" else gate
+        if gates is not None:
+            plain = set(self.parameters())
+            chosen = gates.attention or attention
             insert_asr(self, chosen, targets=lambda module, _: isinstance(module, nn.BatchNorm2d))
+            for parameter in set(self.parameters()) - plain:
+                parameter.requires_grad_(gates.learn)
 
     def forward(self, images: Tensor) -> Tensor:
         """Stylise ``images``, (N, 3, H, W) in [0, 1] -> the same shape and range."""

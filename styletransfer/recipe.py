@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.schema import Number, Seed, Text, record
 from styletransfer.network import Upsample
+
+Precision = Literal["float32", "bfloat16"]
 
 _Side = Annotated[int, Field(ge=64, le=limits.SIDE, multiple_of=4)]
 _Weight = Annotated[Number, Field(ge=0)]
@@ -31,6 +33,8 @@ class StyleRecipe:
         seed: of the initial weights and of the crops; equal for all variants that are compared.
         batch_size: images a step. Small batches are where batch noise comes from.
         clip: largest gradient norm.
+        precision: "bfloat16" runs both networks under autocast, where the device can at half the
+            cost; weights, their updates and the losses stay in float32.
 
     Raises:
         InputError: a number out of its range.
@@ -50,6 +54,7 @@ class StyleRecipe:
     lr: Annotated[Number, Field(gt=0)] = 3e-3
     warmup: Annotated[int, Field(ge=0)] = 20
     clip: Annotated[Number, Field(gt=0)] = 5.0
+    precision: Precision = "float32"
     content_weight: _Weight = 1.0
     style_weight: _Weight = 3.0
     tv_weight: _Weight = 0.1

@@ -97,9 +97,12 @@ def train_style(
     """
     if not photographs:
         raise InputError("no photographs to train on")
-    network = new_network(recipe).to(device).train()
-    loss = loss.to(device)
+    # Convolutions on CPUs and GPUs alike are fastest with channels last.
+    layout = torch.channels_last
+    network = new_network(recipe).to(device=device, memory_format=layout).train()
+    loss = loss.to(device=device, memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
+    lower = recipe.precision == "bfloat16"
     generator = torch.Generator().manual_seed(recipe.seed)
     identity = {**recipe.as_dict(), **(setting or {})}
     first = 0
@@ -112,7 +115,10 @@ def train_style(
             size = recipe.crop_size(step)
             contents = draw_crops(photographs, recipe.batch_size, size, generator=generator)
             contents = contents.to(device)
-            with noise(network, step) if noise else contextlib.nullcontext():
+            with (
+                noise(network, step) if noise else contextlib.nullcontext(),
+                torch.autocast(contents.device.type, torch.bfloat16, enabled=lower),
+            ):
                 terms = loss(network(contents), contents)
             figures = _learn(recipe, step, network, optimizer, [term.mean() for term in terms])
             if on_step:
@@ -128,7 +134,7 @@ def train_style(
                 raise Interrupted(
                     f"the same command goes on from here; the state is {resume}", interrupted.signum
                 )
-    return network.eval()
+    return network.to(memory_format=torch.contiguous_format).eval()
 
 
 def _learn(
@@ -208,8 +214,9 @@ def _restore(
     """Put the saved state in place; returns the number of steps that it has done."""
     fields = read_state(path, "recipe")
     state = parse_fields(_State, fields, where=str(path), error=CheckpointError)
-    # Runs from before there was a choice upsample like this.
-    require_same({"upsample": "nearest", **state.recipe}, identity, path)
+    # Runs from before there was a choice were like this.
+    before = {"upsample": "nearest", "precision": "float32"}
+    require_same({**before, **state.recipe}, identity, path)
     check_tensors(path, state.network)
     load_strictly(network, state.network, f"{path}: not the tensors of its own run")
     load_optimizer(optimizer, state.optimizer, str(path))

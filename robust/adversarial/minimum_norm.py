@@ -1,10 +1,9 @@
-"""Attacks stronger than PGD, which look for the smallest change; they need foolbox (an extra)."""
+"""Attacks stronger than PGD, which look for the smallest change; by foolbox."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 from collections.abc import Iterator
 
 import torch
@@ -41,13 +40,12 @@ def minimum_norm(
         on_missing: as in :func:`robust.adversarial.pgd`.
 
     Raises:
-        InputError: foolbox is not installed; and as :func:`robust.adversarial.pgd`.
+        InputError: as :func:`robust.adversarial.pgd`.
 
     Source: Pintor et al., "Fast minimum-norm adversarial attacks through adaptive norm constraints"
     (NeurIPS 2021, arXiv 2102.12827); Rony et al., "Decoupling direction and norm for efficient
     gradient-based L2 adversarial attacks" (CVPR 2019, arXiv 1811.09600).
     """
-    check_foolbox()
     limits.whole("steps", steps, 1, limits.STEPS)
     foolbox = importlib.import_module("foolbox")
     with attacked(model, images, labels) as (clean, labels), _frozen(model):
@@ -110,16 +108,6 @@ class _Watched(nn.Module):
         without = ~(greatest.isfinite() & (greatest > 0))
         self.missing |= without
         return gradient.masked_fill(without[:, None, None, None], 0)
-
-
-def check_foolbox() -> None:
-    """Require the extra ``adversarial``.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    if importlib.util.find_spec("foolbox") is None:
-        raise InputError("this attack needs foolbox: pip install 'robust-asr[adversarial]'")
 
 
 @contextlib.contextmanager

@@ -6,28 +6,33 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from asr_core.errors import InputError
+from asr_core import limits
 from asr_core.registry import Registry
 
-_SUPERSAMPLING = 3
+STYLE_SIZE = 512
+"""Side in pixels at which strokes have the size that the networks are trained for."""
+
+_SUPERSAMPLING = 2
+_FIELD = 64
+"""Side at which smooth fields are made."""
 
 STYLES: Registry[Callable[[int, np.random.Generator], Image.Image]] = Registry("style")
 """Drawing functions ``(side, generator) -> PIL image`` by name."""
 
 
-def draw_style(name: str, *, size: int = 256, seed: int = 0) -> Tensor:
-    """Draw the style image ``name``, (3, size, size) in [0, 1].
+def draw_style(name: str, *, size: int = STYLE_SIZE, seed: int = 0) -> Tensor:
+    """Draw the style image ``name``, (3, size, size) in [0, 1]; its strokes scale with ``size``.
 
     Raises:
-        InputError: the name is unknown (the known ones are listed), or ``size`` is below 64.
+        InputError: the name is unknown (the known ones are listed), or ``size`` is out of range.
     """
-    if size < 64:
-        raise InputError(f"style size {size} is too small; use at least 64 pixels")
+    limits.whole("style size", size, 64, limits.SIDE)
     draw = STYLES[name]
     large = draw(size * _SUPERSAMPLING, np.random.default_rng(seed))
     pixels = np.asarray(large.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
@@ -36,62 +41,127 @@ def draw_style(name: str, *, size: int = 256, seed: int = 0) -> Tensor:
 
 @STYLES.register("mosaic")
 def mosaic(side: int, generator: np.random.Generator) -> Image.Image:
-    """Stained glass: Voronoi cells in saturated colours between dark leads."""
+    """Tiles: Voronoi cells in saturated colours between dark grout."""
     palette = np.array(
         [
             (196, 30, 34), (23, 63, 148), (240, 168, 32), (30, 120, 70), (222, 96, 28),
             (38, 140, 170), (236, 222, 178), (70, 28, 92), (120, 176, 60), (16, 34, 84),
         ]
     )  # fmt: skip
-    cells = 150
-    points = generator.uniform(0, side, (cells, 2))
-    for _ in range(2):  # Lloyd's relaxation: tiles of like size
-        samples = generator.uniform(0, side, (cells * 60, 2))
-        owner = cKDTree(points).query(samples)[1]
-        counts = np.bincount(owner, minlength=cells)[:, None].clip(1)
-        points = np.stack([np.bincount(owner, samples[:, k], cells) for k in (0, 1)], 1) / counts
-    rows, columns = np.mgrid[0:side, 0:side]
-    distance, nearest = cKDTree(points).query(np.stack([rows, columns], -1).reshape(-1, 2), k=2)
+    tiles = 700
+    centres = generator.uniform(0, side, (tiles, 2))
+    for _ in range(3):  # Lloyd's relaxation: tiles of like size
+        samples = generator.uniform(0, side, (tiles * 40, 2))
+        owner = cKDTree(centres).query(samples)[1]
+        counts = np.bincount(owner, minlength=tiles)[:, None].clip(1)
+        centres = np.stack([np.bincount(owner, samples[:, k], tiles) for k in (0, 1)], 1) / counts
+    grid = np.stack(np.mgrid[0:side, 0:side], -1)
+    distance, nearest = cKDTree(centres).query(grid.reshape(-1, 2), k=2)
     owner = nearest[:, 0].reshape(side, side)
     edge = (distance[:, 1] - distance[:, 0]).reshape(side, side)
-    colours = palette[generator.integers(0, len(palette), cells)] * generator.uniform(
-        0.8, 1.15, (cells, 1)
+    colours = palette[generator.integers(0, len(palette), tiles)] * generator.uniform(
+        0.8, 1.15, (tiles, 1)
     )
-    offset = np.stack([rows, columns], -1) - points[owner]
-    shade = 1 + 0.5 * (offset @ np.array([-1.0, -1.0]))[..., None] / (side / np.sqrt(cells)) / 2
-    lead = np.clip(edge / (side * 0.0045) - 1.2, 0, 1)[..., None]
-    pixels = colours[owner] * shade * lead + np.array([18, 16, 22]) * (1 - lead)
+    towards_light = (grid - centres[owner]) @ np.array([-1.0, -1.0])
+    shade = 1 + 0.25 * towards_light[..., None] / (side / np.sqrt(tiles))
+    tile = np.clip(edge / (side * 0.0034) - 1, 0, 1)[..., None]
+    pixels = colours[owner] * shade * tile + np.array([18, 16, 22]) * (1 - tile)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 @STYLES.register("waves")
 def waves(side: int, generator: np.random.Generator) -> Image.Image:
     """Brush strokes that follow a swirling field, blues with gold and cream."""
-    palette = [
-        (14, 28, 78), (24, 52, 122), (38, 86, 166), (66, 128, 196), (120, 176, 220),
-        (236, 226, 196), (244, 182, 58), (226, 118, 44), (34, 104, 112),
-    ]  # fmt: skip
+    palette = np.array(
+        [
+            (14, 28, 78), (24, 52, 122), (38, 86, 166), (66, 128, 196), (120, 176, 220),
+            (236, 226, 196), (244, 182, 58), (226, 118, 44), (34, 104, 112),
+        ]
+    )  # fmt: skip
     weights = np.array([3, 4, 4, 3, 2, 1.2, 1.3, 0.7, 1.5])
-    potential = gaussian_filter(generator.normal(size=(side, side)), side / 9, mode="wrap")
-    slope_y, slope_x = np.gradient(potential)
+    slope_y, slope_x = np.gradient(_field(side, generator, smoothness=0.08))
     angle = np.arctan2(-slope_x, slope_y)
-    tone = gaussian_filter(generator.normal(size=(side, side)), side / 30, mode="wrap")
-    tone = (tone - tone.min()) / (tone.max() - tone.min())
-    image = Image.new("RGB", (side, side), palette[0])
+    tone = _field(side, generator, smoothness=0.03)
+    image = Image.new("RGB", (side, side), tuple(palette[0].tolist()))
     draw = ImageDraw.Draw(image)
-    strokes, step = 2600, side / 60
-    for _ in range(strokes):
+    step = side / 110
+    for _ in range(6500):
         x, y = generator.uniform(-0.05, 1.05, 2) * side
         at = tone[int(y) % side, int(x) % side]
         bias = np.exp(-((np.arange(len(palette)) / (len(palette) - 1) - at) ** 2) / 0.06)
         chosen = weights * (0.25 + bias)
-        colour = np.array(palette[generator.choice(len(palette), p=chosen / chosen.sum())])
-        colour = np.clip(colour * generator.uniform(0.85, 1.15), 0, 255).astype(int)
+        colour = palette[generator.choice(len(palette), p=chosen / chosen.sum())]
+        colour = colour * generator.uniform(0.85, 1.15)
         path = [(x, y)]
         for _ in range(int(generator.integers(4, 10))):
             turn = angle[int(y) % side, int(x) % side]
             x, y = x + step * np.cos(turn), y + step * np.sin(turn)
             path.append((x, y))
-        width = int(side * generator.uniform(0.012, 0.026))
-        draw.line(path, fill=tuple(colour.tolist()), width=width, joint="curve")
+        width = max(1, round(side * generator.uniform(0.007, 0.015)))
+        draw.line(path, fill=_rgb(colour), width=width, joint="curve")
     return image
+
+
+@STYLES.register("hatching")
+def hatching(side: int, generator: np.random.Generator) -> Image.Image:
+    """Pen on cream paper: the darker a place, the more directions of hatching cross in it."""
+    image = Image.new("RGB", (side, side), (240, 228, 202))
+    draw = ImageDraw.Draw(image)
+    darkness = _field(side, generator, smoothness=0.05)
+    spacing, step = side / 85, side / 128
+    length = 1.5 * side  # longer than the diagonal
+    for angle, threshold in ((0.25, 0.15), (-0.25, 0.45), (0.0, 0.68), (0.5, 0.85)):
+        along = np.array([np.cos(np.pi * angle), np.sin(np.pi * angle)])
+        across = np.array([-along[1], along[0]])
+        for offset in np.arange(-length / 2, length / 2, spacing):
+            start = side / 2 + across * (offset + generator.normal(0, spacing * 0.12))
+            start = start - along * length / 2
+            steps = int(length / step)
+            wobble = generator.normal(0, spacing * 0.1, steps).cumsum() * 0.25
+            points = start + np.arange(steps)[:, None] * step * along + wobble[:, None] * across
+            inside = ((points >= 0) & (points < side)).all(1)
+            columns, rows = np.clip(points, 0, side - 1).astype(int).T
+            inked = inside & (
+                darkness[rows, columns] > threshold + generator.normal(0, 0.03, steps)
+            )
+            for stroke in np.split(np.arange(steps), np.flatnonzero(np.diff(inked)) + 1):
+                if inked[stroke[0]] and len(stroke) > 2:
+                    width = max(1, round(side * generator.uniform(0.0025, 0.0045)))
+                    path = [tuple(point) for point in points[stroke].tolist()]
+                    draw.line(path, fill=(38, 28, 36), width=width, joint="curve")
+    return image
+
+
+@STYLES.register("points")
+def points(side: int, generator: np.random.Generator) -> Image.Image:
+    """Pointillism: dots of pure colours on cream, some of the complementary colour among them."""
+    palette = np.array(
+        [
+            (222, 58, 46), (242, 142, 36), (248, 208, 62), (124, 178, 66), (34, 128, 98),
+            (40, 120, 190), (58, 68, 156), (140, 72, 150), (238, 150, 160),
+        ]
+    )  # fmt: skip
+    image = Image.new("RGB", (side, side), (244, 238, 222))
+    draw = ImageDraw.Draw(image)
+    hue = _field(side, generator, smoothness=0.06)
+    for _ in range(12_000):
+        x, y = generator.uniform(0, side, 2)
+        radius = side * generator.uniform(0.0055, 0.0095)
+        turn = hue[int(y), int(x)] + generator.normal(0, 0.09)
+        if generator.uniform() < 0.16:
+            turn += 0.5
+        colour = palette[int(turn * len(palette)) % len(palette)] * generator.uniform(0.85, 1.15)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_rgb(colour))
+    return image
+
+
+def _field(side: int, generator: np.random.Generator, *, smoothness: float) -> NDArray[np.float64]:
+    """Smooth noise from 0 to 1, (side, side); ``smoothness`` is a share of the side."""
+    values = generator.normal(size=(_FIELD, _FIELD))
+    values = gaussian_filter(values, smoothness * _FIELD, mode="wrap")
+    values = zoom(values, side / _FIELD, order=3, mode="grid-wrap", grid_mode=True)
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def _rgb(colour: NDArray[np.float64]) -> tuple[int, ...]:
+    return tuple(colour.clip(0, 255).astype(int).tolist())

@@ -7,11 +7,11 @@ from pathlib import Path
 from torch import Tensor
 
 from asr_core.errors import InputError
-from styletransfer.images.drawn import STYLES, draw_style
+from styletransfer.images.drawn import STYLE_SIZE, STYLES, draw_style
 from styletransfer.images.read import read_image
 
 
-def style_image(name_or_path: str, *, size: int = 256) -> tuple[str, Tensor]:
+def style_image(name_or_path: str, *, size: int = STYLE_SIZE) -> tuple[str, Tensor]:
     """The style ``name_or_path`` as (name, (3, H, W) in [0, 1]), its shorter side ``size``.
 
     A known name is drawn by code. Anything else is read as a file and named by its stem, or by its

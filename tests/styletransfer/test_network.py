@@ -1,6 +1,7 @@
 """styletransfer.network: Johnson's network, the public example's names, one norm or another."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from styletransfer.network import NORMS, StyleNetwork
 from styletransfer.recipe import StyleRecipe
 from styletransfer.train import new_network
 
-GATED = ["bn+asr", "bn+const"]
+GATED = ["bn+asr", "bn+frozen", "bn+const"]
 
 
 def public_names(blocks: int) -> list[str]:
@@ -124,6 +125,21 @@ def test_every_batch_norm_has_a_gate_and_nothing_else_has(norm: str) -> None:
     assert len(gated) == 7  # 3 + 2 in the block + 2
 
 
+def test_frozen_gates_are_those_of_asr_and_learn_nothing() -> None:
+    asr, frozen = tiny("bn+asr", seed=3), tiny("bn+frozen", seed=3)
+    assert asr.state_dict().keys() == frozen.state_dict().keys()
+    for name, tensor in asr.state_dict().items():
+        assert torch.equal(frozen.state_dict()[name], tensor), name
+    plain = {name for name, _ in tiny("bn").named_parameters()}
+    learned = {
+        re.sub(r"parametrizations\.(weight|bias)\.original", r"\1", name)
+        for name, parameter in frozen.named_parameters()
+        if parameter.requires_grad
+    }
+    assert learned == plain, "what BN learns and nothing else"
+    assert all(parameter.requires_grad for parameter in asr.parameters())
+
+
 def test_plain_variants_have_no_gate() -> None:
     for norm in ("in", "bn"):
         assert not [m for m in tiny(norm).modules() if parametrize.is_parametrized(m)]
@@ -190,7 +206,9 @@ def test_seeds_differ() -> None:
 
 
 def test_an_unknown_norm_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"unknown norm 'ln'.*Known: in, bn, bn\+asr, bn\+const"):
+    with pytest.raises(
+        InputError, match=r"unknown norm 'ln'.*Known: in, bn, bn\+asr, bn\+frozen, bn\+const"
+    ):
         StyleNetwork("ln")
 
 

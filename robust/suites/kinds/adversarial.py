@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from robust.adversarial import Budget, fgsm, minimum_norm, pgd
-from robust.adversarial.minimum_norm import check_foolbox
 from robust.corruptions import table_for
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
@@ -184,18 +183,11 @@ class AdversarialStrong(_Attacks):
 
     The second is :func:`robust.adversarial.minimum_norm`, FMN for L∞ and DDN for L2. A pass costs
     31 clean ones, and 300 for the share of images that withstand PGD.
-
-    Raises:
-        InputError: foolbox is not installed.
     """
 
     name = "adversarial-strong"
     attacks = STRONG
     shares = (Fraction(1),)
-
-    def __init__(self, options: SuiteOptions) -> None:
-        super().__init__(options)
-        check_foolbox()
 
     def _moved(
         self,

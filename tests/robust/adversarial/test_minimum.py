@@ -84,10 +84,3 @@ def test_what_cannot_be_attacked_is_refused():
         minimum_norm(net(), images, labels + 7 - labels, budget=budget)
     with pytest.raises(InputError, match=r"in \[0, 1\], got values"):
         minimum_norm(net(), 2 * images, labels, budget=budget)
-
-
-def test_without_the_extra_it_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 5)).double()
-    with pytest.raises(InputError, match=r"needs foolbox: pip install 'robust-asr\[adversarial\]'"):
-        minimum_norm(model, *batch(), budget=Budget("linf", 0.1))

@@ -13,7 +13,7 @@ NAMES = STYLES.names()
 
 
 def test_there_are_at_least_two_styles() -> None:
-    assert {"mosaic", "waves"} <= set(NAMES)
+    assert {"mosaic", "waves", "hatching", "points"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,7 +24,8 @@ def test_a_style_is_a_colourful_picture(name: str) -> None:
     assert image.min() >= 0
     assert image.max() <= 1
     assert image.std() > 0.1, "it has contrast"
-    assert (image.amax(0) - image.amin(0)).mean() > 0.1, "it has colours"
+    if name != "hatching":  # ink on paper
+        assert (image.amax(0) - image.amin(0)).mean() > 0.1, "it has colours"
     blocks = F.avg_pool2d(image, 24)
     assert blocks.std(dim=(1, 2)).max() < 0.5 * image.std(), "it is texture, the same all over"
 
@@ -55,7 +56,7 @@ def test_any_size_from_64_on_is_drawn(size: int) -> None:
 
 @pytest.mark.parametrize("size", [63, 0, -1])
 def test_smaller_sizes_are_refused(size: int) -> None:
-    with pytest.raises(InputError, match=f"style size {size} is too small; use at least 64 pixels"):
+    with pytest.raises(InputError, match=f"style size is {size}"):
         draw_style("mosaic", size=size)
 
 
