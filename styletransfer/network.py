@@ -88,7 +88,7 @@ class StyleNetwork(nn.Module):
 
     Args:
         norm: ``in``, ``bn``, ``bn+asr``, or a control whose gates learn nothing: ``bn+frozen`` has
-            those of ``bn+asr``, with the same draw of their weights, ``bn+const`` one constant, σ(0.1).
+            those of ``bn+asr``, with the same draw of their weights, ``bn+const`` one constant.
         width: channels after the first convolution; the public example has 32.
         blocks: residual blocks; the public example has 5.
         head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which

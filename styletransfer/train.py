@@ -98,9 +98,8 @@ def train_style(
     if not photographs:
         raise InputError("no photographs to train on")
     # Convolutions on CPUs and GPUs alike are fastest with channels last.
-    layout = torch.channels_last
-    network = new_network(recipe).to(device=device, memory_format=layout).train()
-    loss = loss.to(device=device, memory_format=layout)
+    network = new_network(recipe).to(device).to(memory_format=torch.channels_last).train()
+    loss = loss.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
     lower = recipe.precision == "bfloat16"
     generator = torch.Generator().manual_seed(recipe.seed)

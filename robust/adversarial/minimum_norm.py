@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from asr_core import limits
-from asr_core.errors import InputError
 from robust.adversarial.attacks import attacked
 from robust.adversarial.budget import Budget, narrowed
 from robust.adversarial.gradients import OnMissing, ascent, in_range, tell

@@ -55,7 +55,7 @@ def mosaic(side: int, generator: np.random.Generator) -> Image.Image:
         owner = cKDTree(centres).query(samples)[1]
         counts = np.bincount(owner, minlength=tiles)[:, None].clip(1)
         centres = np.stack([np.bincount(owner, samples[:, k], tiles) for k in (0, 1)], 1) / counts
-    grid = np.stack(np.mgrid[0:side, 0:side], -1)
+    grid = np.indices((side, side)).transpose(1, 2, 0)
     distance, nearest = cKDTree(centres).query(grid.reshape(-1, 2), k=2)
     owner = nearest[:, 0].reshape(side, side)
     edge = (distance[:, 1] - distance[:, 0]).reshape(side, side)

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from attacked import SIDE, assert_as_before, batch, linear, net, state
-from torch import nn
+from attacked import assert_as_before, batch, linear, net, state
 
 from asr_core.errors import InputError
 from robust.adversarial import NORMS, Budget, minimum_norm
