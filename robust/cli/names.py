@@ -32,6 +32,7 @@ GRANULARITIES = ("layer", "channel", "sample")
 STATISTICS = ("running", "batch", "re-estimated")
 MODES = ("plain", "live", "asr", "both")
 SCHEDULES = ("multistep", "cosine")
+LOSS_NETWORKS = ("auto", "vgg16", "embedded")
 SPLITS = ("test", "validation", "train")
 SHAPES = ("cifar100", "cifar10", "stl10", "imagenet")
 

@@ -74,6 +74,12 @@ epochs = _shared(
     "--epochs", type=Whole(1, limits.EPOCHS), help="Milestones and warm-up move along.  [recipe's]"
 )
 images = _shared("--images", type=Existing("file or folder"), multiple=True)
+loss_network = _shared(
+    "--loss-network",
+    type=Named("loss network", names.LOSS_NETWORKS, or_path="file"),
+    default="auto",
+    help="What the losses compare pictures by; auto: vgg16 if fetched, or else embedded.",
+)
 max_images = _shared("--max-images", type=Whole(2, limits.STEPS))  # a variance needs two
 max_pixels = _shared(
     "--max-pixels", type=Whole(1, 2**62), default=50_000_000, help="Refuse to read larger pictures."
@@ -102,11 +108,6 @@ size = _shared("--size", type=Whole(64, limits.SIDE, step=4))
 split = _shared("--split", type=Named("split", names.SPLITS), default="test")
 style = _shared("--style", type=Named("style", names.styles, or_path="file"))
 train_seeds = _shared("--train-seeds", type=Whole(1, limits.RUNS))
-vgg_weights = _shared(
-    "--vgg-weights",
-    type=Named("VGG16 weights", ["cached"], or_path="file"),
-    help="VGG16 weights for the losses instead of the embedded.",
-)
 workers = _shared("--workers", type=Whole(0, limits.WORKERS))
 
 TRAINING = Named("precision", ["no", "bf16", "fp16"])

@@ -17,6 +17,16 @@ def say(*lines: str, err: bool = False) -> None:
         click.echo(escape.line(line), err=err)
 
 
+def hint_to_fetch(choice: str, network: str) -> None:
+    """Say how to get VGG16, where ``--loss-network auto`` had to take the fallback ``network``."""
+    if choice == "auto" and network.startswith("embedded"):
+        say(
+            "robust: hint: `robust weights get vgg16` (a download of 64 MB) gives losses that see "
+            "more than the embedded loss network does",
+            err=True,
+        )
+
+
 def say_json(value: Any) -> None:
     """Print ``value`` as indented JSON, in ASCII: it comes back as it was, on any terminal."""
     click.echo(json.dumps(value, indent=2))

@@ -108,7 +108,8 @@ class AttackJob:
         return (
             f"style {plan.networks[0].style}: {count} images × {', '.join(plan.norms)} × "
             f"{len(plan.training_seeds)} training seeds; {severities}; "
-            f"{plan.draws} draws{'' if self.full else ' (--full takes more)'}"
+            f"{plan.draws} draws{'' if self.full else ' (--full takes more)'}; "
+            f"loss network: {self.loss.network.name}"
         )
 
     @property

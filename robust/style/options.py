@@ -25,7 +25,8 @@ from robust.style.plan import AttackPlan
 from styletransfer.images.drawn import STYLES, draw_style
 from styletransfer.images.read import MAX_PIXELS, PathLike, find_images, read_image
 from styletransfer.images.styles import style_image
-from styletransfer.losses.choose import loss_network
+from styletransfer.losses import choose
+from styletransfer.losses.choose import AUTO
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import NORMS
 from styletransfer.zoo import StyleCheckpoint, describe, select, shipped
@@ -51,7 +52,7 @@ def attack_job(
     statistics: str = RUNNING,
     granularity: str | None = None,
     full: bool = False,
-    vgg_weights: str | None = None,
+    loss_network: str = AUTO,
     max_pixels: int = MAX_PIXELS,
     device: str = "cpu",
     out: PathLike | None = None,
@@ -80,8 +81,8 @@ def attack_job(
             "running", "batch" or "re-estimated".
         granularity: random noise is drawn per "sample" (the default), "layer" or "channel".
         full: all held-out photographs and severities: minutes.
-        vgg_weights: file of VGG16's weights for the losses, or "cached" for torchvision's; None for
-            the loss network that ships.
+        loss_network: of the losses: "vgg16", "embedded", a file with VGG16's weights, or "auto":
+            VGG16 where it has been fetched, or else the one that ships.
         max_pixels: the largest width × height of an image.
         device: "cpu", "cuda", "cuda:1", "mps".
         out: folder for grid.png, metrics.csv, summary.json and run.json; None writes nothing.
@@ -117,7 +118,8 @@ def attack_job(
     if images:
         find_images(images)
     target = choose_device(device)
-    loss = PerceptualLoss(loss_network(vgg_weights), _style_picture(networks[0], style))
+    picture = _style_picture(networks[0], style)
+    loss = PerceptualLoss(choose.loss_network(loss_network), picture)
     folder = None
     if out is not None:
         folder = AttackFolder(Path(out), overwrite)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ from styletransfer.images.embedded import HELD_OUT, held_out, training_photograp
 from styletransfer.images.lazy import LazyImages
 from styletransfer.images.read import MAX_PIXELS, find_images, write_image
 from styletransfer.images.styles import style_image
-from styletransfer.losses.choose import loss_network
+from styletransfer.losses.choose import (
+    AUTO,
+    EMBEDDED,
+    VGG16,
+    loss_network,
+    name_of,
+    settled,
+)
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
@@ -47,7 +54,7 @@ class _Own:
 
     style: Name
     images: Several[Text] = ()
-    vgg_weights: Text | None = None
+    loss_network: Text = AUTO
 
 
 _OWN = tuple(each.name for each in fields(_Own))
@@ -80,7 +87,7 @@ class StyleFolder(RunFolder):
     @property
     def resumable(self) -> bool:
         """Whether there is a state, or the config of a run that was ended before its first."""
-        return (self.path / RESUME).exists() or _is_style_run(self.path / CONFIG)
+        return (self.path / RESUME).exists() or _style_run(self.path / CONFIG) is not None
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,14 @@ class StyleRun:
         style: a known name, or an image file.
         noise: that it trains under.
         images: the user's files and folders to train on; none for the embedded photographs.
-        vgg_weights: of the loss (:func:`styletransfer.losses.choose.loss_network`).
+        loss_network: of the loss (:func:`styletransfer.losses.choose.loss_network`).
     """
 
     recipe: StyleRecipe
     style: str
     noise: TrainNoise = NO_NOISE
     images: tuple[str, ...] = ()
-    vgg_weights: str | None = None
+    loss_network: str = AUTO
 
     @classmethod
     def from_fields(cls, said: Mapping[str, Any]) -> StyleRun:
@@ -112,6 +119,7 @@ class StyleRun:
         Raises:
             InputError: an unknown field, or a value that no run can have.
         """
+        said = _of_today(said)
         check_fields(said, FIELDS)
         own = parse(_Own, {name: said[name] for name in _OWN if name in said})
         noise = train_noise(said)
@@ -124,12 +132,13 @@ class StyleRun:
             own.style,
             noise,
             own.images,
-            own.vgg_weights,
+            own.loss_network,
         )
 
     def as_fields(self) -> dict[str, Any]:
         """What :meth:`from_fields` takes, as JSON-able data."""
-        own = {"style": self.style, "images": list(self.images), "vgg_weights": self.vgg_weights}
+        own = {"style": self.style, "images": list(self.images)}
+        own["loss_network"] = self.loss_network
         return {**own, **(self.noise.as_dict() or {}), **self.recipe.as_dict()}
 
     @property
@@ -161,7 +170,21 @@ class StyleRun:
             return False
         facts, name = load_meta(place.network), self.style_image[0]
         own = {"style": name, "recipe": self.recipe.as_dict(), "noise": self.noise.as_dict()}
+        if self.loss_network != AUTO:
+            own["loss_network"] = name_of(self.loss_network)
         return all(facts.get(field) == value for field, value in own.items())
+
+    def settled(self, place: StyleFolder) -> StyleRun:
+        """This run with a loss network in place of "auto".
+
+        It is that of the unfinished run in ``place``, whatever has been fetched since, or else
+        what "auto" stands for on this machine.
+        """
+        if self.loss_network != AUTO:
+            return self
+        earlier = None if place.overwrite else _style_run(place.path / CONFIG)
+        chosen = AUTO if earlier is None else earlier.loss_network
+        return replace(self, loss_network=settled(chosen))
 
     def train(
         self,
@@ -185,7 +208,10 @@ class StyleRun:
             CheckpointError: the unfinished run has other options.
             Interrupted: a KeyboardInterrupt, saying how to go on.
         """
-        loss = PerceptualLoss(loss_network(self.vgg_weights), self.style_image[1])
+        if self.loss_network == AUTO:
+            run = self.settled(place)
+            return run.train(place, photographs, device=device, on_step=on_step)
+        loss = PerceptualLoss(loss_network(self.loss_network), self.style_image[1])
         with place.claim():
             resume = place.path / RESUME
             if not resume.exists():  # a refused run must not change that of the unfinished one
@@ -280,9 +306,19 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _is_style_run(config: Path) -> bool:
+def _of_today(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields under today's names: run files of before have VGG16's file, or "cached", or none."""
+    fields = dict(said)
+    if "vgg_weights" in fields:
+        old = fields.pop("vgg_weights")
+        now = EMBEDDED if old is None else VGG16 if old == "cached" else old
+        fields.setdefault("loss_network", now)
+    return fields
+
+
+def _style_run(config: Path) -> StyleRun | None:
+    """The run that a ``config.json`` says; None where it is missing, or no style network's."""
     try:
-        StyleRun.from_fields(read_run_file(config))
+        return StyleRun.from_fields(read_run_file(config))
     except (OSError, ValueError):
-        return False
-    return True
+        return None

@@ -19,9 +19,10 @@ _STYLE = (3, 8, 15, 22)  # relu1_2, relu2_2, relu3_3, relu4_3
 _CONTENT = 8
 
 
-def cached_weights() -> Path:
-    """What ``asr_core.pretrained`` fetched, or else torchvision's file in the torch hub cache."""
-    return cached("vgg16") or Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
+def cached_weights() -> Path | None:
+    """What ``asr_core.pretrained`` fetched, or torchvision's file in torch's cache, if any."""
+    theirs = Path(torch.hub.get_dir()) / "checkpoints" / _CACHED
+    return cached("vgg16") or (theirs if theirs.is_file() else None)
 
 
 class VGGLossNetwork(nn.Module):

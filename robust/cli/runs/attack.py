@@ -10,19 +10,20 @@ from click.core import ParameterSource
 
 from asr_core.errors import InputError
 from robust.cli import names, options
-from robust.cli.output import say, say_json
+from robust.cli.output import hint_to_fetch, say, say_json
 from robust.cli.values import Named
 from robust.norm_noise.severity import NOISES
 
 _STYLE = (
-    "norms", "style", "images", "train_seeds", "size", "statistics", "full", "vgg_weights",
+    "norms", "style", "images", "train_seeds", "size", "statistics", "full", "loss_network",
     "max_pixels",
 )  # fmt: skip
 NETWORK = "network.safetensors"
+OLD = {"--model": "--checkpoint", "--vgg-weights": "--loss-network"}
 _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 
 
-@click.command("attack", cls=options.Command, old={"--model": "--checkpoint"})
+@click.command("attack", cls=options.Command, old=OLD)
 @click.option(
     "--task",
     type=click.Choice(["style", "classify"]),
@@ -68,7 +69,7 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.split("Classify: images that are tested.")
 @options.precision("Classify: number format of the forward; bf16 is faster.")
 @click.option("--full", is_flag=True, help="All pictures, severities and more draws: minutes.")
-@options.vgg_weights()
+@options.loss_network()
 @options.max_pixels()
 @options.device()
 @options.out("Run folder.  [runs/attack-NOISE-TIME]")
@@ -122,6 +123,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     folder = chosen["out"] or f"runs/attack-{chosen['noise']}-{datetime.now():%Y%m%d-%H%M%S}"
     job = attack_job(**{**chosen, "out": folder}, command=["robust", *sys.argv[1:]])
     say(job.announcement, err=True)
+    hint_to_fetch(chosen["loss_network"], job.loss.network.name)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")
         outcome = job.run(

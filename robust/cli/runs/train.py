@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from asr_core import limits
 from robust.cli import names, options
-from robust.cli.output import say
+from robust.cli.output import hint_to_fetch, say
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
 from robust.cli.values import Named, Whole
@@ -58,7 +58,7 @@ def train(ctx: click.Context, **given: Any) -> None:
             )
 
 
-@train.command("style")
+@train.command("style", cls=options.Command, old={"--vgg-weights": "--loss-network"})
 @config_file
 @options.style("What to paint like.")
 @options.norm(
@@ -78,7 +78,7 @@ def train(ctx: click.Context, **given: Any) -> None:
     "--width", type=Whole(1, limits.WIDTH), help="Channels after the first convolution.  [16]"
 )
 @options.seed("Seed of the training.")
-@options.vgg_weights()
+@options.loss_network()
 @options.max_pixels()
 @options.device()
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
@@ -108,6 +108,7 @@ def style(
     from robust.device import choose_device
     from robust.report.progress import progress_bar
     from robust.training.style import StyleFolder, StyleRun
+    from styletransfer.losses.choose import name_of
     from styletransfer.train import new_network
 
     if ctx.get_parameter_source("norms") is ParameterSource.DEFAULT and "norm" in given:
@@ -126,7 +127,7 @@ def style(
             say(f"{place.network} is there already", err=True)
             continue
         place.check()
-        runs.append((run, place))
+        runs.append((run.settled(place), place))
     target = choose_device(device)
     skipped: dict[Path, str] = {}
 
@@ -135,7 +136,14 @@ def style(
             say(f"skipped {path}: {reason}", err=True)
         skipped[path] = reason
 
+    if runs:
+        hint_to_fetch(given.get("loss_network", "auto"), name_of(runs[0][0].loss_network))
     for run, place in runs:
+        say(
+            f"style {run.style_image[0]}, norm {run.recipe.norm}: {run.recipe.steps} steps, "
+            f"loss network: {name_of(run.loss_network)}",
+            err=True,
+        )
         photographs = run.photographs(max_pixels=max_pixels, on_skip=skip)
         with progress_bar(quiet=quiet) as bar:
             description = f"{run.style_image[0]}, {run.recipe.norm}"

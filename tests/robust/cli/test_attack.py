@@ -73,6 +73,8 @@ def test_a_run_writes_its_four_files_and_answers(models: list[Path], tmp_path: P
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["seed"] == 0
     assert facts["loss_network"].startswith("embedded")
+    assert f"loss network: {facts['loss_network']}" in result.stderr
+    assert "robust weights get vgg16" in result.stderr
     assert {network["sha256"] for network in facts["networks"]} == {sha256(m) for m in models}
     assert torch.__version__.startswith(facts["environment"]["versions"]["torch"])
     assert facts["images"] == ["astronaut", "astronaut-face", "cat", "coffee"]

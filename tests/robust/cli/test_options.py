@@ -71,6 +71,7 @@ def test_no_closed_set_of_words_is_shown_as_text() -> None:
     ("line", "parameter", "value"),
     [
         ("attack --model F --model=G", "models", ("F", "G")),
+        ("attack --vgg-weights F", "loss_network", "F"),
         ("stylize F --model G --out O", "model", "G"),
         ("stripes F --images 9", "max_images", 9),
         ("train --data D", "data_folder", "D"),
@@ -140,7 +141,7 @@ REFUSED = {
     "attack --device tpu": "'tpu'",
     "attack --device cpu:1": "'cpu:1'",
     "attack --device cuda:": "'cuda:'",
-    "attack --vgg-weights nowhere": "'nowhere'",
+    "attack --loss-network nowhere": "'nowhere'",
     "stylize nowhere --out o": "nowhere",
     "stylize pyproject.toml --style mosaik --out o": "Did you mean 'mosaic'?",
     "train --recipe resnet164-cifar": "Did you mean 'resnet164-cifar10'?",

@@ -91,7 +91,7 @@ def test_a_known_style_goes_to_the_default_folder(
     line = ["train", "style", *options.split(" ")]
     result = CliRunner().invoke(main, line, prog_name="robust")
     succeeded(result)
-    assert result.output == "runs/style-mosaic-in-0/network.safetensors\n"
+    assert result.stdout == "runs/style-mosaic-in-0/network.safetensors\n"
     assert load_network(result.stdout.strip())[1]["style"] == "mosaic"
 
 
@@ -127,7 +127,7 @@ def test_a_folder_with_bad_files_is_trained_on_without_them(
 ) -> None:
     result = train(style, tmp_path / "run", "--images", photos, "--steps", 6, "--quiet")
     succeeded(result)
-    lines = result.stderr.strip().splitlines()
+    lines = result.stderr.strip().splitlines()[2:]  # behind what is trained and the hint
     assert sorted(line.rpartition("/")[2].partition(":")[0] for line in lines[:-1]) == [
         "cut.png", "empty.png", "page.jpg"
     ]  # fmt: skip
@@ -149,7 +149,21 @@ def test_a_run_file_says_what_to_train_and_options_override_it(style: Path, tmp_
     succeeded(run(tmp_path / "one", "--out", tmp_path / "two"))
     assert equal(weights(tmp_path / "one"), weights(tmp_path / "two")), "a run repeats from itself"
     file.write_text('style = "mosaic"\nstepps = 3\n')
-    failed(run(file), "'stepps'", "Did you mean 'steps'", "vgg_weights")
+    failed(run(file), "'stepps'", "Did you mean 'steps'", "loss_network")
+
+
+def test_every_run_says_its_loss_network_and_how_to_get_the_real_one(
+    style: Path, tmp_path: Path
+) -> None:
+    result = train(style, tmp_path / "run", "--quiet", "--norm", "in", "--norm", "bn")
+    succeeded(result)
+    assert result.stderr.count("loss network: embedded") == 2
+    assert result.stderr.count("robust weights get vgg16") == 1
+    chosen = train(style, tmp_path / "other", "--quiet", "--loss-network", "embedded")
+    assert "loss network: embedded" in chosen.stderr
+    assert "weights get" not in chosen.stderr
+    missing = train(style, tmp_path / "third", "--quiet", "--loss-network", "vgg16")
+    failed(missing, "vgg16 has not been fetched")
 
 
 # --- interruption ---------------------------------------------------------------------------------
@@ -223,7 +237,7 @@ def test_a_mistyped_option_beside_overwrite_keeps_the_old_network(
 ) -> None:
     succeeded(train(style, tmp_path / "run", "--steps", 1, "--quiet"))
     before = weights(tmp_path / "run")
-    for wrong in (["--images", "no/such"], ["--device", "cuda:99"], ["--vgg-weights", "no/such"]):
+    for wrong in (["--images", "no/such"], ["--device", "cuda:99"], ["--loss-network", "no/such"]):
         failed(train(style, tmp_path / "run", "--overwrite", *wrong), "no")
     assert equal(weights(tmp_path / "run"), before)
 

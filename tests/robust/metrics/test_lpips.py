@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import piq.perceptual
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
 from asr_core.errors import CheckpointError, InputError
-from asr_core.pretrained import cached
 from robust.metrics.lpips import LPIPS, Backbone
 
 RELUS = {"alex": ("1", "4", "7", "9", "11"), "vgg": ("3", "8", "15", "22", "29")}
@@ -78,9 +81,9 @@ def test_unknown_backbones_and_small_images() -> None:
         LPIPS("alex", state)(torch.zeros(1, 3, 62, 63), torch.zeros(1, 3, 62, 63))
 
 
-@pytest.mark.skipif(cached("lpips-alex") is None, reason="`robust weights get lpips-alex` first")
-def test_the_published_weights_see_blur_and_noise() -> None:
+def test_the_published_weights_see_blur_and_noise(fetched: Callable[[str], Path]) -> None:
+    state = load_file(fetched("lpips-alex"))
     images, _ = pair()
     noisy = [(images + level * torch.randn(images.shape)).clamp(0, 1) for level in (0.02, 0.1, 0.3)]
-    distances = [LPIPS("alex")(each, images).mean().item() for each in noisy]
+    distances = [LPIPS("alex", state)(each, images).mean().item() for each in noisy]
     assert 0 < distances[0] < distances[1] < distances[2] < 2

@@ -16,6 +16,7 @@ from tiny_run import equal, interrupt_at, make_quick, picture, press_at, weights
 from tiny_training import QuickLossNetwork
 
 import robust.training.style
+import styletransfer.losses.choose
 from asr_core.errors import CheckpointError, InputError
 from asr_core.saving.checkpoint import load_meta
 from asr_core.saving.files import write_json
@@ -27,6 +28,7 @@ from robust.training.style import StyleFolder, StyleRun
 from styletransfer.images.embedded import held_out
 from styletransfer.losses.choose import loss_network
 from styletransfer.losses.embedded import EmbeddedLossNetwork
+from styletransfer.losses.features import Features
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.recipe import StyleRecipe
 from styletransfer.train import evaluate
@@ -145,7 +147,7 @@ def test_noise_in_training_changes_the_weights_and_is_recorded(
     [
         {},
         {"norm": "in", "size": 128, "steps": 7, "seed": 3, "images": ["a", "b"]},
-        {"noise": "constant", "severity": "0.5,0.5", "vgg_weights": "cached"},
+        {"noise": "constant", "severity": "0.5,0.5", "loss_network": "vgg16"},
         {"noise": "batch", "severity": 6, "lr": 0.5},
     ],
 )
@@ -173,6 +175,106 @@ def test_the_config_of_a_run_is_a_run_file(tmp_path: Path, fields: dict[str, Any
 def test_a_run_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         StyleRun.from_fields(fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [(None, "embedded"), ("cached", "vgg16"), ("my/vgg.pth", "my/vgg.pth")]
+)
+def test_run_files_of_before_keep_their_loss_network(before: str | None, now: str) -> None:
+    fields = {"style": "mosaic", "vgg_weights": before}
+    assert StyleRun.from_fields(fields).loss_network == now
+    assert StyleRun.from_fields({**fields, "loss_network": "auto"}).loss_network == "auto"
+
+
+# --- which loss network ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Sets whether VGG16 has been fetched; its features are stand-ins."""
+
+    class Other(QuickLossNetwork):
+        name = "VGG16"
+
+        def forward(self, images: torch.Tensor, *, style: bool = True) -> Features:
+            return super().forward(images.flip(1), style=style)
+
+    loaded = {"embedded": QuickLossNetwork, "vgg16": Other}
+    monkeypatch.setattr(robust.training.style, "loss_network", lambda choice: loaded[choice]())
+
+    def fetch(fetched: bool) -> None:
+        weights = Path("vgg16.safetensors") if fetched else None
+        monkeypatch.setattr(styletransfer.losses.choose, "cached_weights", lambda: weights)
+
+    return fetch
+
+
+def used(folder: Path) -> tuple[str, str]:
+    """The loss network in the run's config, and in the network's facts."""
+    facts = load_meta(folder / "network.safetensors")
+    return read_run_file(folder)["loss_network"], facts["loss_network"]
+
+
+def test_the_config_says_what_auto_became(
+    run: StyleRun, folder: Path, here: Callable[[bool], None]
+) -> None:
+    for fetched, expected in ((False, ("embedded", "quick")), (True, ("vgg16", "VGG16"))):
+        here(fetched)
+        train(run, folder, overwrite=True)
+        assert used(folder) == expected
+    assert StyleRun.from_fields(read_run_file(folder)).loss_network == "vgg16", "a repeated run"
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("step", [0, 2])
+def test_what_is_fetched_meanwhile_changes_no_run(
+    run: StyleRun, tmp_path: Path, here: Callable[[bool], None], first: bool, step: int
+) -> None:
+    folder = tmp_path / "run"
+    here(first)
+    train(run, tmp_path / "whole")
+    interrupted(run, folder, step)
+    here(not first)
+    train(run, folder)
+    assert used(folder) == used(tmp_path / "whole")
+    assert equal(weights(folder), weights(tmp_path / "whole"))
+
+
+def test_another_loss_network_does_not_go_on(
+    run: StyleRun, folder: Path, here: Callable[[bool], None]
+) -> None:
+    here(True)
+    interrupted(run, folder, 1)
+    other = replace(run, loss_network="embedded")
+    with pytest.raises(CheckpointError, match=r"differs in loss_network \('VGG16', now 'quick'\)"):
+        train(other, folder)
+    interrupted(other, folder, 1, overwrite=True)
+    assert other.settled(StyleFolder(folder)) == other
+    assert run.settled(StyleFolder(folder)).loss_network == "embedded"
+    assert run.settled(StyleFolder(folder, overwrite=True)).loss_network == "vgg16"
+
+
+def test_an_unfinished_run_of_before_goes_on_as_it_began(
+    run: StyleRun, folder: Path, here: Callable[[bool], None]
+) -> None:
+    here(False)
+    interrupted(run, folder, 1)
+    config = read_run_file(folder)
+    del config["loss_network"]
+    write_json(folder / "config.json", {"schema": 1, **config, "vgg_weights": None})
+    here(True)
+    assert len(train(run, folder)) == 2
+
+
+def test_a_network_of_another_loss_is_not_the_one_that_is_wanted(
+    run: StyleRun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robust.training.style, "loss_network", loss_network)
+    train(run, folder)
+    place = StyleFolder(folder)
+    assert run.is_finished(place)
+    assert replace(run, loss_network="embedded").is_finished(place)
+    assert not replace(run, loss_network="vgg16").is_finished(place)
 
 
 # --- interruption ---------------------------------------------------------------------------------

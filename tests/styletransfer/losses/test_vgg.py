@@ -1,10 +1,11 @@
-"""styletransfer.losses.vgg and choose: torchvision's VGG16, with weights from a file of the user's.
+"""styletransfer.losses.vgg: torchvision's VGG16, with weights from a file of the user's.
 
-The weights are random: no ImageNet weights are at hand, and features of random ones tell as well
-whether the layers, the order and the normalisation are right.
+The weights are random: their features tell as well whether the layers, the order and the
+normalisation are right.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,10 @@ from torchvision.models import vgg16
 from torchvision.transforms.functional import normalize
 
 from asr_core.errors import CheckpointError
-from asr_core.pretrained import fetch
-from styletransfer.losses.choose import loss_network
-from styletransfer.losses.embedded import EmbeddedLossNetwork
+from styletransfer.images.drawn import draw_style
+from styletransfer.images.embedded import held_out
 from styletransfer.losses.perceptual import PerceptualLoss
-from styletransfer.losses.vgg import VGGLossNetwork, cached_weights
+from styletransfer.losses.vgg import VGGLossNetwork
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,18 @@ def test_a_gradient_passes_through_to_the_picture(pth: Path, images: Tensor) -> 
     assert PerceptualLoss(VGGLossNetwork(pth), images[0])(images, images).style[0] < 1e-9
 
 
+def test_the_published_weights_are_a_loss_network(fetched: Callable[[str], Path]) -> None:
+    network = VGGLossNetwork(fetched("vgg16"))
+    photograph, style = held_out("cat", size=64), draw_style("mosaic", size=64)
+    noise = torch.randn(photograph.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (photograph + 0.1 * noise).clamp(0, 1)
+    outputs = torch.stack([photograph, noisy, style])
+    terms = PerceptualLoss(network, style)(outputs, photograph[None])
+    assert terms.content[0] < 1e-9
+    assert 0.01 < terms.content[1] < terms.content[2]
+    assert terms.style[2] < 1e-9 < 0.1 < terms.style[0]
+
+
 # --- files that are not its weights ---------------------------------------------------------------
 
 
@@ -172,47 +184,3 @@ def test_a_truncated_download_is_refused(pth: Path, tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(pth.read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"x\.pth: refused: it is damaged"):
         VGGLossNetwork(tmp_path / "x.pth")
-
-
-# --- which loss network a run uses ----------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def nothing_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ROBUST_CACHE", str(tmp_path / "fetched"))
-
-
-def test_what_was_fetched_comes_first(pth: Path, tmp_path: Path) -> None:
-    fetch("vgg16", source=pth)
-    assert cached_weights() == tmp_path / "fetched" / "vgg16.safetensors"
-    assert isinstance(loss_network("cached"), VGGLossNetwork)
-
-
-def test_the_other_cache_is_torchvisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    assert cached_weights() == tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
-    url = "https://download.pytorch.org/models/" + cached_weights().name
-    from torchvision.models import VGG16_Weights
-
-    assert VGG16_Weights.IMAGENET1K_V1.url == url
-
-
-def test_the_cache_is_used_when_asked_for_and_only_then(
-    monkeypatch: pytest.MonkeyPatch, pth: Path
-) -> None:
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(pth.parent.parent))
-    assert isinstance(loss_network("cached"), VGGLossNetwork)
-    assert isinstance(loss_network(None), EmbeddedLossNetwork)
-    assert isinstance(loss_network(), EmbeddedLossNetwork)
-
-
-def test_an_empty_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    with pytest.raises(CheckpointError, match=r"vgg16-397923af\.pth: no such checkpoint"):
-        loss_network("cached")
-
-
-def test_a_file_is_used_when_given(pth: Path) -> None:
-    assert isinstance(loss_network(str(pth)), VGGLossNetwork)
