@@ -1,3 +1,4 @@
+from .gatys import optimise_picture
 from .inference import fold_network, stylize
 from .losses.choose import loss_network
 from .losses.perceptual import LossTerms, PerceptualLoss
@@ -17,6 +18,7 @@ __all__ = [
     "fold_network",
     "load_network",
     "loss_network",
+    "optimise_picture",
     "save_network",
     "select",
     "shipped",

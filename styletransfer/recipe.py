@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.saving.schema import Number, Seed, Text, record
+from styletransfer.losses.perceptual import LossTerms
 from styletransfer.network import Upsample
 
 Precision = Literal["float32", "bfloat16"]
@@ -78,6 +80,14 @@ class StyleRecipe:
         rise = min(1.0, (step + 1) / max(1, self.warmup))
         fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.lr * rise * fall
+
+    def total(self, terms: LossTerms) -> Tensor:
+        """The losses together, in the weights of the training."""
+        return (
+            self.content_weight * terms.content
+            + self.style_weight * terms.style
+            + self.tv_weight * terms.total_variation
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as JSON-able data."""

@@ -20,7 +20,7 @@ from asr_core.saving.optimizer_state import load_optimizer
 from asr_core.saving.run_folder import read_state, require_same
 from asr_core.saving.schema import parse_fields, record
 from styletransfer.crops import draw_crops
-from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.losses.perceptual import LossTerms, PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
 
@@ -119,7 +119,7 @@ def train_style(
                 torch.autocast(contents.device.type, torch.bfloat16, enabled=lower),
             ):
                 terms = loss(network(contents), contents)
-            figures = _learn(recipe, step, network, optimizer, [term.mean() for term in terms])
+            figures = _learn(recipe, step, network, optimizer, LossTerms(*map(torch.mean, terms)))
             if on_step:
                 on_step(StyleStep(step, *figures, len(contents)))
             done = step + 1
@@ -141,13 +141,10 @@ def _learn(
     step: int,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    terms: list[Tensor],
+    terms: LossTerms,
 ) -> tuple[float, float, float]:
     """Take a step down the content, style and variation terms; returns total, content and style."""
-    content, style, variation = terms
-    total = (
-        recipe.content_weight * content + recipe.style_weight * style + recipe.tv_weight * variation
-    )
+    total = recipe.total(terms)
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate(step)
     optimizer.zero_grad(set_to_none=True)
@@ -159,7 +156,7 @@ def _learn(
             f"(lr {recipe.learning_rate(step):.2g}); lower the learning rate or the noise"
         )
     optimizer.step()
-    return total.item(), content.item(), style.item()
+    return total.item(), terms.content.item(), terms.style.item()
 
 
 @torch.no_grad()

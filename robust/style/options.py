@@ -118,7 +118,7 @@ def attack_job(
     if images:
         find_images(images)
     target = choose_device(device)
-    picture = _style_picture(networks[0], style)
+    picture = style_picture(networks[0], style)
     loss = PerceptualLoss(choose.loss_network(loss_network), picture)
     folder = None
     if out is not None:
@@ -149,7 +149,7 @@ def _networks(
     return tuple(sorted(networks, key=lambda found: (known.index(found.norm), found.seed)))
 
 
-def _style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
+def style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
     """The style image of a network: the drawn one, the one beside it, or the one given."""
     if style is not None:
         return style_image(style)[1]

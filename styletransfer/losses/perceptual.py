@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,13 +60,20 @@ class PerceptualLoss(nn.Module):
                 f"outputs {tuple(outputs.shape)} and contents {tuple(contents.shape)} "
                 "differ in shape"
             )
-        with torch.no_grad():
-            wanted = self.network(contents, style=False).content
+        return self.compare(outputs, self.content_features(contents))
+
+    @torch.no_grad()
+    def content_features(self, contents: Tensor) -> list[Tensor]:
+        """What :meth:`compare` takes of ``contents`` (N, 3, H, W), to be computed once."""
+        return [feature for _, feature in self.network(contents, style=False).content]
+
+    def compare(self, outputs: Tensor, wanted: Sequence[Tensor]) -> LossTerms:
+        """Losses of ``outputs``, (N, 3, H, W) in [0, 1], by the features of their contents."""
         found = self.network(outputs)
         content = torch.stack(
             [
                 weight * _relative(feature, target)
-                for (weight, feature), (_, target) in zip(found.content, wanted, strict=True)
+                for (weight, feature), target in zip(found.content, wanted, strict=True)
             ]
         ).sum(dim=0)
         style = torch.stack(
