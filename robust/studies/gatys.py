@@ -1,0 +1,362 @@
+"""How near are style networks to optimising each picture by itself? The section "gatys"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from asr_core import fuse_asr
+from asr_core.errors import InputError
+from asr_core.pretrained import cached
+from asr_core.saving.checkpoint import load_meta
+from asr_core.saving.files import write_csv, write_json
+from asr_core.saving.run_folder import require_same
+from asr_core.saving.schema import Number, Text, parse, record
+from asr_core.saving.text_files import read_json
+from robust.metrics.lpips import LPIPS
+from robust.report.progress import progress_bar
+from robust.report.table import Table
+from robust.studies.sections import put_section
+from robust.style.options import style_picture
+from robust.style.samples import NORM_TITLES
+from styletransfer.gatys import optimised_pictures
+from styletransfer.images.embedded import HELD_OUT, SEEN, held_out
+from styletransfer.images.read import write_image
+from styletransfer.losses.choose import loss_network
+from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.network import StyleNetwork
+from styletransfer.recipe import Precision, StyleRecipe
+from styletransfer.zoo import StyleCheckpoint, describe, load_network, shipped
+
+MARKS = (0, 10, 25, 50, 100, 200)
+"""Iterations whose pictures are measured and kept."""
+ANCHOR = 100
+"""Iterations that a network is held to: Johnson et al. 2016 found theirs as good as 50 to 100."""
+_WEIGHTS = ("content_weight", "style_weight", "tv_weight")
+_TIMED = 3
+
+ABOUT = """## Style networks beside Gatys' optimisation
+
+Made by `python scripts/studies/gatys.py`. A network stylises a photograph in one pass; Gatys et al.
+2016 optimise each picture by itself. Here that is L-BFGS from the photograph on, by the very loss
+that the networks were trained by ({network}, {size} px): total = {content} · content + {style} ·
+style + {tv} · total variation. "As good as" is the first iteration whose loss is not above the
+network's: of the mean over {photographs} test photographs, and for single photographs and training
+seeds; 0 is a network that does not come below the loss of the photograph itself. Losses are
+relative (0 is perfect), LPIPS is to the photograph, seconds are of one core.
+The iterations ran in {precision}; all numbers of the table are measured in float32, and no total
+differs from the one that the iterations saw by more than {error:.2g} %.
+"""
+HEAD = (
+    "", "content", "style", "total", "LPIPS", "seconds", "as good as", "single photographs",
+    "total / that of {anchor}",
+)  # fmt: skip
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One picture.
+
+    Attributes:
+        norm: of the network that made it; empty for an optimised picture.
+        seed: of the network's training.
+        iterations: of the optimisation; 0 for a network.
+        content, style, total: losses, in float32.
+        judged: the total in the precision of the iterations.
+        lpips: to the photograph; None where its weights have not been fetched.
+        seconds: of one core.
+    """
+
+    norm: str = ""
+    seed: int = 0
+    iterations: int = 0
+    content: Number
+    style: Number
+    total: Number
+    judged: Number
+    lpips: Number | None
+    seconds: Number
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A file of the study: what decides its numbers, and the loss after each iteration."""
+
+    identity: dict[str, Any]
+    pictures: list[Measured]
+    totals: list[Number] = field(default_factory=list)
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is compared.
+
+    Attributes:
+        size: side of the pictures.
+        iterations: of the optimisation, at most.
+        precision: that it runs in.
+        loss_network: of :func:`styletransfer.losses.choose.loss_network`.
+        photographs: how many of the test photographs.
+    """
+
+    size: int = 256
+    iterations: int = 200
+    precision: Precision = "bfloat16"
+    loss_network: Text = "auto"
+    photographs: int = 12
+
+    @property
+    def names(self) -> list[str]:
+        """The first of those test photographs that nobody looked at while choosing."""
+        return [name for name in HELD_OUT if name not in SEEN][: self.photographs]
+
+    @property
+    def marks(self) -> list[int]:
+        """The iterations that are measured."""
+        return [mark for mark in MARKS if mark < self.iterations] + [self.iterations]
+
+
+class Bench:
+    """Measures pictures by one style's loss, and keeps what it measured in files.
+
+    Args:
+        setting: what is compared.
+        networks: of one style, trained by equal weights of the losses.
+        style: their style image, where none is beside the network.
+        runs: folder of the files.
+
+    Raises:
+        InputError: networks of other weights, or without a recipe.
+    """
+
+    def __init__(
+        self, setting: Setting, networks: Sequence[StyleCheckpoint], style: str | None, runs: Path
+    ) -> None:
+        self.setting = setting
+        self.networks = networks
+        self.recipe = replace(_recipe(networks), precision=setting.precision)
+        self.folder = runs / networks[0].style
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture = style_picture(networks[0], style)
+        self.loss = PerceptualLoss(loss_network(setting.loss_network), picture)
+        self.loss.to(memory_format=torch.channels_last)
+        self.lpips = LPIPS("alex") if cached("lpips-alex") else None
+        self._identity = {
+            "style": networks[0].style,
+            "style_pixels": [round(v, 6) for v in (picture.mean().item(), picture.std().item())],
+            "loss_network": self.loss.network.name,
+            "weights": {name: getattr(self.recipe, name) for name in _WEIGHTS},
+            "size": setting.size,
+            "precision": setting.precision,
+        }
+
+    def optimised(self, name: str) -> Kept:
+        """The photograph ``name``, optimised; some of its pictures are kept."""
+        identity = {"photograph": name, "iterations": self.setting.iterations}
+
+        def make() -> Kept:
+            content = held_out(name, size=self.setting.size)
+            states = optimised_pictures(
+                content, self.loss, self.recipe, iterations=self.setting.iterations
+            )
+            totals: list[float] = []
+            measured = []
+            spent = 0.0  # until the picture was there; judging it is the next iteration's cost
+            started = time.process_time()
+            with progress_bar() as bar:
+                label = f"{self.networks[0].style}, {name}"
+                task = bar.add_task(label, total=self.setting.iterations, note="")
+                for state in states:
+                    totals.append(state.total)
+                    bar.update(task, completed=state.iterations, note=f"loss {state.total:.3f}")
+                    judged = time.process_time() - started
+                    if state.iterations in self.setting.marks:
+                        row = self._measure(state.picture, content, spent)
+                        measured.append(replace(row, iterations=state.iterations))
+                        self._keep(name, f"{state.iterations:03}", state.picture)
+                        started = time.process_time() - judged
+                    spent = judged
+            return Kept(identity=self._identity | identity, pictures=measured, totals=totals)
+
+        return _kept(self.folder / f"{name}.json", self._identity | identity, make)
+
+    def stylised(self, name: str, network: StyleCheckpoint) -> Kept:
+        """The photograph ``name`` by a network, on its running statistics."""
+        identity = {"photograph": name, "network": network.sha256}
+
+        def make() -> Kept:
+            content = held_out(name, size=self.setting.size)
+            loaded = cast(StyleNetwork, fuse_asr(load_network(network.path)[0], inplace=True))
+            seconds = []
+            with torch.inference_mode():
+                for _ in range(_TIMED):
+                    started = time.process_time()
+                    picture = loaded(content[None])[0]
+                    seconds.append(time.process_time() - started)
+            row = self._measure(picture, content, min(seconds))
+            self._keep(name, f"{network.norm}-{network.seed}", picture)
+            row = replace(row, norm=network.norm, seed=network.seed)
+            return Kept(identity=self._identity | identity, pictures=[row])
+
+        file = self.folder / f"{name}-{network.norm}-{network.seed}.json"
+        return _kept(file, self._identity | identity, make)
+
+    @torch.no_grad()
+    def _measure(self, picture: Tensor, content: Tensor, seconds: float) -> Measured:
+        terms = self.loss(picture[None], content[None])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            judged = self.loss(picture[None], content[None])
+        lpips = self.lpips(picture[None], content[None]).item() if self.lpips else None
+        return Measured(
+            content=terms.content.item(),
+            style=terms.style.item(),
+            total=self.recipe.total(terms).item(),
+            judged=self.recipe.total(judged).item(),
+            lpips=lpips,
+            seconds=seconds,
+        )
+
+    def _keep(self, name: str, by: str, picture: Tensor) -> None:
+        write_image(self.folder / f"{name}-{by}.png", picture)
+
+
+def _recipe(networks: Sequence[StyleCheckpoint]) -> StyleRecipe:
+    """The recipe whose weights of the losses all ``networks`` have."""
+    found = {}
+    for network in networks:
+        said = load_meta(network.path).get("recipe") or {}
+        if not set(_WEIGHTS) <= said.keys():
+            raise InputError(f"{network.path} does not say by which weights it was trained")
+        found[tuple(said[name] for name in _WEIGHTS)] = network.path
+    if len(found) > 1:
+        files = ", ".join(f"{path} {weights}" for weights, path in found.items())
+        raise InputError(f"networks of one style, trained by other weights of the losses: {files}")
+    return StyleRecipe(**dict(zip(_WEIGHTS, next(iter(found)), strict=True)))
+
+
+def _kept(file: Path, identity: Mapping[str, Any], make: Callable[[], Kept]) -> Kept:
+    """What ``file`` says, if it is of the same study; made and written where it is missing."""
+    if not file.exists():
+        made = make()
+        write_json(file, asdict(made))
+        return made
+    found = parse(Kept, read_json(file), where=str(file))
+    require_same(found.identity, identity, file)
+    return found
+
+
+def as_good_as(total: float, totals: Sequence[float]) -> int | None:
+    """The first iteration whose loss is not above ``total``; None where there is none."""
+    return next((index for index, each in enumerate(totals) if each <= total), None)
+
+
+def table(curves: Mapping[str, Kept], networks: Iterable[tuple[str, Measured]]) -> Table:
+    """Networks by norm variant, then the optimisation: means over photographs and seeds.
+
+    Args:
+        curves: the optimisation, by photograph.
+        networks: photograph and measurement of each.
+    """
+    networks = list(networks)
+    mean_curve = [fmean(at) for at in zip(*(c.totals for c in curves.values()), strict=True)]
+    last = len(mean_curve) - 1
+    marks = [row.iterations for row in next(iter(curves.values())).pictures]
+    optimised = {
+        mark: [row for kept in curves.values() for row in kept.pictures if row.iterations == mark]
+        for mark in marks
+    }
+    anchor = ANCHOR if ANCHOR in marks else last
+    reference = fmean(row.total for row in optimised[anchor])
+    rows = []
+    for norm in dict.fromkeys(row.norm for _, row in networks):
+        own = [(name, row) for name, row in networks if row.norm == norm]
+        single = [as_good_as(row.judged, curves[name].totals) for name, row in own]
+        together = as_good_as(fmean(row.judged for _, row in own), mean_curve)
+        seeds = len({row.seed for _, row in own})
+        title = f"{NORM_TITLES.get(norm, norm)} ({seeds} seed{'s' * (seeds > 1)})"
+        said = (_iterations([together], last), _iterations(single, last))
+        rows.append((title, *_means([row for _, row in own], reference, said)))
+    rows += [
+        (f"{mark} iterations" if mark else "the photograph", *_means(found, reference, ("", "")))
+        for mark, found in optimised.items()
+    ]
+    head = tuple(title.format(anchor=anchor) for title in HEAD)
+    return Table(head, rows, rules=[len(rows) - len(marks)])
+
+
+def _means(rows: Sequence[Measured], reference: float, said: tuple[str, str]) -> tuple[str, ...]:
+    lpips = [row.lpips for row in rows if row.lpips is not None]
+    total = fmean(row.total for row in rows)
+    return (
+        f"{fmean(row.content for row in rows):.3f}",
+        f"{fmean(row.style for row in rows):.3f}",
+        f"{total:.3f}",
+        f"{fmean(lpips):.3f}" if len(lpips) == len(rows) else "",
+        f"{fmean(row.seconds for row in rows):.3g}",
+        *said,
+        f"{total / reference:.2f}",
+    )
+
+
+def _iterations(found: Sequence[int | None], last: int) -> str:
+    """One number, or the range; more than there were is "over LAST"."""
+    ordered = sorted(last + 1 if each is None else each for each in found)
+    texts = [f"over {last}" if each > last else str(each) for each in ordered]
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def study(
+    docs: Path,
+    *,
+    runs: Path,
+    networks: Sequence[Path] = (),
+    style: str | None = None,
+    **setting: Any,
+) -> None:
+    """Measure what is missing of each style and photograph, and write the section.
+
+    Args:
+        docs: folder of RESULTS.md.
+        runs: folder of the measurements: a JSON file a photograph, and gatys.csv.
+        networks: files of style networks; none for those that ship.
+        style: style image of networks that have none beside them.
+        setting: fields of :class:`Setting`.
+    """
+    chosen = parse(Setting, setting)
+    found = [describe(path) for path in networks] or shipped()
+    parts, cells, errors = [], [], [0.0]
+    for name in dict.fromkeys(each.style for each in found):
+        bench = Bench(chosen, [each for each in found if each.style == name], style, runs)
+        curves = {photograph: bench.optimised(photograph) for photograph in chosen.names}
+        measured = [
+            (photograph, row)
+            for network in bench.networks
+            for photograph in chosen.names
+            for row in bench.stylised(photograph, network).pictures
+        ]
+        parts.append(f"### {name}\n\n{table(curves, measured).markdown()}")
+        every = [*measured, *((p, row) for p, kept in curves.items() for row in kept.pictures)]
+        errors += [abs(row.judged / row.total - 1) for _, row in every]
+        cells += [(name, photograph, *asdict(row).values()) for photograph, row in every]
+    columns = ("style_name", "photograph", *(each.name for each in fields(Measured)))
+    write_csv(runs / "gatys.csv", columns, cells)
+    weights = {weight.removesuffix("_weight"): getattr(bench.recipe, weight) for weight in _WEIGHTS}
+    about = ABOUT.format(
+        network=bench.loss.network.name,
+        size=chosen.size,
+        precision=chosen.precision,
+        photographs=len(chosen.names),
+        error=100 * max(errors),
+        **{name: f"{value:g}" for name, value in weights.items()},
+    )
+    put_section(docs / "RESULTS.md", "gatys", "\n".join([about, *parts]))
