@@ -23,20 +23,24 @@ class LossTerms(NamedTuple):
 
 
 class PerceptualLoss(nn.Module):
-    """Perceptual losses towards one style (Johnson et al. 2016, eq. 2-4), made relative.
+    """Perceptual losses towards one style (Johnson et al. 2016, eq. 2-4), relative to the style's.
 
-    * content: weighted mean of ‖f(y) − f(x)‖² / ‖f(x)‖² over the content features;
+    * content: weighted mean over the content features of the mean square of f(y) − f(x), over the
+      mean square of f(s);
     * style: mean over layers of half ‖μ(y) − μ(s)‖² / ‖μ(s)‖² and half ‖Σ(y) − Σ(s)‖² / ‖Σ(s)‖²;
     * total variation: mean absolute difference of neighbouring pixels.
 
     μ and Σ are the channels' means and covariances. The Gram matrix of the paper is Σ + μμᵀ; after
     a ReLU its μμᵀ is most of it, and texture goes unseen. Relative terms need no per-layer weights,
-    and 0 is perfect whatever the loss network.
+    and 0 is perfect whatever the loss network. The content is not relative to the photograph's own
+    features: the faint ones of a flat photograph would forbid it any texture.
 
     Args:
         network: where the features come from.
         style: the style image, (3, H, W) in [0, 1].
     """
+
+    scales: Tensor
 
     def __init__(self, network: LossNetwork, style: Tensor) -> None:
         super().__init__()
@@ -44,7 +48,10 @@ class PerceptualLoss(nn.Module):
             raise InputError(f"style must be (3, H, W), got {tuple(style.shape)}")
         self.network = network
         with torch.no_grad():
-            for index, feature in enumerate(network(style[None]).style):
+            features = network(style[None])
+            scales = [_precise(feature).square().mean() for _, feature in features.content]
+            self.register_buffer("scales", torch.stack(scales) + _EPS, persistent=False)
+            for index, feature in enumerate(features.style):
                 mean, covariance = statistics(feature)
                 self.register_buffer(f"mean{index}", mean, persistent=False)
                 self.register_buffer(f"covariance{index}", covariance, persistent=False)
@@ -72,8 +79,10 @@ class PerceptualLoss(nn.Module):
         found = self.network(outputs)
         content = torch.stack(
             [
-                weight * _relative(feature, target)
-                for (weight, feature), target in zip(found.content, wanted, strict=True)
+                weight * _mean_square(_precise(feature) - _precise(target)) / scale
+                for (weight, feature), target, scale in zip(
+                    found.content, wanted, self.scales, strict=True
+                )
             ]
         ).sum(dim=0)
         style = torch.stack(
@@ -105,6 +114,10 @@ def total_variation(images: Tensor) -> Tensor:
     vertical = (images[..., 1:, :] - images[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     horizontal = (images[..., 1:] - images[..., :-1]).abs().mean(dim=(1, 2, 3))
     return vertical + horizontal
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    return values.square().flatten(1).mean(dim=1)
 
 
 def _relative(found: Tensor, target: Tensor) -> Tensor:

@@ -84,13 +84,15 @@ def relative64(found: np.ndarray, target: np.ndarray) -> float:
 def test_each_term_is_the_formula_in_numpy(loss: PerceptualLoss, style: Tensor) -> None:
     outputs, contents = pictures(3, 3, 14, 18, seed=1), pictures(3, 3, 14, 18, seed=2)
     terms = loss(outputs, contents)
-    _, wanted_style = features64(style)
+    style_content, wanted_style = features64(style)
     for index in range(3):
         found_content, found_style = features64(outputs[index])
         wanted_content, _ = features64(contents[index])
         content = sum(
-            weight * relative64(feature, target)
-            for (weight, feature), (_, target) in zip(found_content, wanted_content, strict=True)
+            weight * ((feature - target) ** 2).mean() / (like**2).mean()
+            for (weight, feature), (_, target), (_, like) in zip(
+                found_content, wanted_content, style_content, strict=True
+            )
         )
         layers = []
         for feature, target in zip(found_style, wanted_style, strict=True):
