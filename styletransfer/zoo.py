@@ -75,7 +75,8 @@ class NetworkFacts:
         style_image: name of the style's picture in the same folder.
         loss_network: name of the loss network of the training.
         training_loss: at the end.
-        held_out: content and style loss on held-out pictures.
+        validation: content and style loss on the pictures on which the recipe was chosen.
+        held_out: the same on pictures on which nothing was.
         held_out_statistics: the statistics that its norms used for them.
         torch: version that trained it.
         machine: that trained it.
@@ -94,6 +95,7 @@ class NetworkFacts:
     style_image: Text | None = None
     loss_network: Text | None = None
     training_loss: Number | None = None
+    validation: dict[str, Number] | None = None
     held_out: dict[str, Number] | None = None
     held_out_statistics: Text | None = None
     torch: Text | None = None

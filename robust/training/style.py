@@ -24,7 +24,12 @@ from asr_core.training.folder import CONFIG
 from robust.norm_noise import RUNNING
 from robust.norm_noise.training import NO_NOISE, TrainNoise
 from robust.training.run_file import check_fields, read_run_file, train_noise
-from styletransfer.images.embedded import HELD_OUT, held_out, training_photographs
+from styletransfer.images.embedded import (
+    UNSEEN,
+    held_out,
+    training_photographs,
+    validation,
+)
 from styletransfer.images.lazy import LazyImages
 from styletransfer.images.read import MAX_PIXELS, find_images, write_image
 from styletransfer.images.styles import style_image
@@ -40,7 +45,7 @@ from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
 from styletransfer.train import StyleStep, evaluate, train_style
-from styletransfer.zoo import save_network
+from styletransfer.zoo import load_network, save_network
 
 NETWORK, RESUME, LOG, STYLE = "network.safetensors", "resume.pt", "log.csv", "style.png"
 DEFAULT_NORM = "bn+asr"
@@ -260,22 +265,20 @@ class StyleRun:
     def _write(self, place: StyleFolder, network: StyleNetwork, loss: PerceptualLoss) -> None:
         name, picture = self.style_image
         write_image(place.path / STYLE, picture)
-        save_network(
-            place.network,
-            network,
-            style=name,
-            seed=self.recipe.seed,
-            facts={
-                "recipe": self.recipe.as_dict(),
-                "noise": self.noise.as_dict(),
-                "images": f"{len(self._files())} files" if self.images else "embedded",
-                "style_image": STYLE,
-                "loss_network": loss.network.name,
-                "held_out": evaluate(network, loss, [held_out(name) for name in HELD_OUT]),
-                "held_out_statistics": "instance" if self.recipe.norm == "in" else RUNNING,
-                "torch": torch.__version__,
-            },
-        )
+        facts = {
+            "recipe": self.recipe.as_dict(),
+            "noise": self.noise.as_dict(),
+            "images": f"{len(self._files())} files" if self.images else "embedded",
+            "style_image": STYLE,
+            "loss_network": loss.network.name,
+            "held_out_statistics": "instance" if self.recipe.norm == "in" else RUNNING,
+            "torch": torch.__version__,
+        }
+        save_network(place.network, network, style=name, seed=self.recipe.seed, facts=facts)
+        network, _ = load_network(place.network)  # what counts is the network as it is on disk
+        facts["validation"] = evaluate(network, loss, validation())
+        facts["held_out"] = evaluate(network, loss, [held_out(name) for name in UNSEEN])
+        save_network(place.network, network, style=name, seed=self.recipe.seed, facts=facts)
 
 
 class _StepLog:

@@ -1,7 +1,8 @@
-"""Train every style network that ships with the package, from nothing, on embedded pictures.
+"""Train the style networks that ship with the package, from nothing, as ``robust train style`` does.
 
 All variants of a seed share data, steps, learning rate and initial convolutions: only the norm
-differs. Finished networks are kept, interrupted ones resumed.
+differs. The loss network is VGG16 (``robust weights get vgg16``). Finished networks are kept,
+interrupted ones resumed. Mosaic and waves have several seeds, the other styles one.
 
     python scripts/weights/style_networks.py [--jobs 2] [--seeds 3] [--styles mosaic waves]
 """
@@ -9,23 +10,23 @@ differs. Finished networks are kept, interrupted ones resumed.
 from __future__ import annotations
 
 import argparse
-import platform
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from styletransfer.images.drawn import STYLES, draw_style
-from styletransfer.images.embedded import HELD_OUT, held_out, training_photographs
-from styletransfer.losses.embedded import EmbeddedLossNetwork
-from styletransfer.losses.perceptual import PerceptualLoss
+from asr_core.saving.files import atomic_path
+from robust.training.style import StyleFolder, StyleRun
+from styletransfer.images.drawn import STYLES
+from styletransfer.images.embedded import training_photographs
+from styletransfer.losses.choose import VGG16
 from styletransfer.network import NORMS
 from styletransfer.recipe import StyleRecipe
-from styletransfer.train import StyleStep, evaluate, train_style
-from styletransfer.zoo import WEIGHTS, load_network, save_network
+from styletransfer.zoo import WEIGHTS
 
-LAST = 50
+SEVERAL_SEEDS = ("mosaic", "waves")
 
 
 def file_name(style: str, norm: str, seed: int) -> str:
@@ -35,28 +36,15 @@ def file_name(style: str, norm: str, seed: int) -> str:
 def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
     torch.set_num_threads(1)
     target = options.out / file_name(style, norm, seed)
-    recipe = StyleRecipe(norm=norm, seed=seed, steps=options.steps)
-    loss = PerceptualLoss(EmbeddedLossNetwork(), draw_style(style))
-    resume = options.work / target.with_suffix(".pt").name
-    resume.parent.mkdir(parents=True, exist_ok=True)
-    steps: list[StyleStep] = []
-    network = train_style(recipe, loss, training_photographs(), resume=resume, on_step=steps.append)
-    tail = steps[-LAST:]
-    facts = {
-        "recipe": recipe.as_dict(),
-        "loss_network": loss.network.name,
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "training_loss": sum(step.loss for step in tail) / len(tail) if tail else None,
-    }
-    draft = resume.with_name(target.name)  # what counts is the network as it comes back from disk
-    save_network(draft, network, style=style, seed=seed, facts=facts)
-    reloaded, _ = load_network(draft)
-    final = evaluate(reloaded, loss, [held_out(name) for name in HELD_OUT])
-    save_network(target, reloaded, style=style, seed=seed, facts={**facts, "held_out": final})
-    for file in (draft, resume):
-        file.unlink()
-    return f"{target.name}: content {final['content']:.3f}, style {final['style']:.3f}"
+    fields = {"style": style, "norm": norm, "seed": seed, "steps": options.steps}
+    run = StyleRun.from_fields({**fields, "loss_network": options.loss_network})
+    place = StyleFolder(options.work / target.stem)
+    network = place.network
+    if not run.is_finished(place):
+        network = run.train(place, training_photographs(), on_step=lambda step, line: None)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(network.read_bytes())
+    return target.name
 
 
 def main() -> None:
@@ -66,6 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=StyleRecipe.steps)
     parser.add_argument("--styles", nargs="+", default=STYLES.names(), choices=STYLES.names())
     parser.add_argument("--norms", nargs="+", default=NORMS.names(), choices=NORMS.names())
+    parser.add_argument("--loss-network", default=VGG16)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--work", type=Path, default=Path("runs/style-weights"))
     options = parser.parse_args()
@@ -76,10 +65,11 @@ def main() -> None:
         for seed in range(options.seeds)
         for style in options.styles
         for norm in options.norms
+        if seed == 0 or style in SEVERAL_SEEDS
     ]
     missing = [key for key in wanted if not (options.out / file_name(*key)).exists()]
     console.print(f"{len(wanted)} networks, {len(missing)} to train")
-    with ProcessPoolExecutor(options.jobs) as workers:
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as workers:
         futures = [workers.submit(make, *key, options) for key in missing]
         for future in as_completed(futures):
             console.print(future.result())

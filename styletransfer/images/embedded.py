@@ -27,6 +27,7 @@ __all__ = [
     "SEEN",
     "TEXTURED",
     "TRAINING",
+    "UNSEEN",
     "VALIDATION",
     "held_out",
     "photograph",
@@ -71,10 +72,10 @@ _SEEN = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee"}
 
 VALIDATION = tuple(_VALIDATION)
 """Names of the photographs on which choices are made."""
-SEEN = tuple(_SEEN)
-"""Those of ``HELD_OUT`` that were looked at while the recipe was found; no numbers rest on them."""
-HELD_OUT = SEEN + tuple(_UNSEEN)
-"""Names of the test pictures."""
+SEEN, UNSEEN = tuple(_SEEN), tuple(_UNSEEN)
+HELD_OUT = SEEN + UNSEEN
+"""Names of the test pictures. ``SEEN`` were looked at while the recipe was found, so that figures
+that others are to be compared with are taken on ``UNSEEN``."""
 
 
 def held_out(name: str, *, size: int = 256) -> Tensor:

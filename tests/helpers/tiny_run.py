@@ -20,8 +20,9 @@ from styletransfer.images.embedded import held_out
 
 def make_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluate on one small picture, and save after every step."""
-    monkeypatch.setattr(robust.training.style, "HELD_OUT", ("cat",))
+    monkeypatch.setattr(robust.training.style, "UNSEEN", ("beetle",))
     monkeypatch.setattr(robust.training.style, "held_out", functools.partial(held_out, size=64))
+    monkeypatch.setattr(robust.training.style, "validation", lambda: [held_out("cat", size=64)])
     monkeypatch.setattr(robust.training.style, "SAVE_EVERY", 1)
 
 
