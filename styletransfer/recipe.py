@@ -47,19 +47,19 @@ class StyleRecipe:
     seed: Seed = 0
     width: Annotated[int, Field(ge=1, le=limits.WIDTH)] = 16
     blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)] = 3
-    upsample: Upsample = "nearest"
-    steps: Annotated[int, Field(ge=1, le=limits.STEPS)] = 800
+    upsample: Upsample = "bilinear"
+    steps: Annotated[int, Field(ge=1, le=limits.STEPS)] = 1000
     size: _Side = 256
     coarse_size: _Side = 128
-    coarse_share: Annotated[Number, Field(ge=0, le=1)] = 0.75
+    coarse_share: Annotated[Number, Field(ge=0, le=1)] = 0.9
     batch_size: Annotated[int, Field(ge=1, le=limits.BATCH)] = 2
-    lr: Annotated[Number, Field(gt=0)] = 3e-3
+    lr: Annotated[Number, Field(gt=0)] = 2e-3
     warmup: Annotated[int, Field(ge=0)] = 20
     clip: Annotated[Number, Field(gt=0)] = 5.0
     precision: Precision = "float32"
     content_weight: _Weight = 1.0
-    style_weight: _Weight = 3.0
-    tv_weight: _Weight = 0.1
+    style_weight: _Weight = 0.7
+    tv_weight: _Weight = 0.05
 
     def __post_init__(self) -> None:
         limits.check_batch(self.batch_size, self.size)

@@ -1,4 +1,4 @@
-"""Train the style networks that ship with the package, from nothing, as ``robust train style`` does.
+"""Train the style networks that ship with the package as ``robust train style`` does.
 
 All variants of a seed share data, steps, learning rate and initial convolutions: only the norm
 differs. The loss network is VGG16 (``robust weights get vgg16``). Finished networks are kept,
@@ -36,8 +36,16 @@ def file_name(style: str, norm: str, seed: int) -> str:
 def make(style: str, norm: str, seed: int, options: argparse.Namespace) -> str:
     torch.set_num_threads(1)
     target = options.out / file_name(style, norm, seed)
-    fields = {"style": style, "norm": norm, "seed": seed, "steps": options.steps}
-    run = StyleRun.from_fields({**fields, "loss_network": options.loss_network})
+    run = StyleRun.from_fields(
+        {
+            "style": style,
+            "norm": norm,
+            "seed": seed,
+            "steps": options.steps,
+            "precision": "bfloat16",
+            "loss_network": options.loss_network,
+        }
+    )
     place = StyleFolder(options.work / target.stem)
     network = place.network
     if not run.is_finished(place):
