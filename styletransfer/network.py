@@ -93,8 +93,8 @@ class StyleNetwork(nn.Module):
         blocks: residual blocks; the public example has 5.
         head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which
             works on [0, 255]; the output is clamped.
-        upsample: ``nearest`` is the public example's, and that of the shipped networks.
-            ``bilinear`` leaves no grid of pixel pairs in the picture.
+        upsample: ``nearest`` is the public example's. ``bilinear``, that of the shipped networks,
+            leaves no grid of pixel pairs in the picture.
         attention: the attention module of the gates of ``bn+asr`` and ``bn+frozen``.
 
     Raises:

@@ -32,9 +32,9 @@ def test_the_learning_rate_is_positive_and_never_above_the_given(
         assert 0 < recipe.learning_rate(step) <= lr
 
 
-def test_the_first_three_quarters_are_coarse() -> None:
-    sizes = [StyleRecipe(steps=100).crop_size(step) for step in range(100)]
-    assert sizes == [128] * 75 + [256] * 25
+def test_the_first_steps_are_coarse() -> None:
+    recipe = StyleRecipe(steps=100, coarse_share=0.75)
+    assert [recipe.crop_size(step) for step in range(100)] == [128] * 75 + [256] * 25
 
 
 @pytest.mark.parametrize(("share", "coarse"), [(0.0, 0), (0.5, 5), (0.51, 6), (1.0, 10)])

@@ -96,7 +96,7 @@ def test_steps_are_reported_with_the_losses_of_the_recipe() -> None:
 
 def test_the_first_step_is_adams(fed: list[Tensor]) -> None:
     """Oracle: the first step of torch's own Adam on the clipped gradient of the weighted loss."""
-    recipe = tiny_recipe("in", steps=1, warmup=4, lr=1e-2, clip=1e-3)
+    recipe = tiny_recipe("in", steps=1, warmup=4, lr=1e-2, clip=1e-3, style_weight=3, tv_weight=0.1)
     found = trained(recipe)
     # In the same layout: gradients that cancel out are rounding errors, and Adam takes their sign.
     network, loss = (

@@ -102,7 +102,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"lr": 1e-4}, r"lr \(0.003, now 0.0001\)"),
+        ({"lr": 1e-4}, r"lr \(0.002, now 0.0001\)"),
         ({"seed": 7, "steps": 9}, r"seed \(0, now 7\); steps \(1, now 9\)"),
         ({"norm": "bn"}, "norm"),
         ({"width": 8}, "width"),
