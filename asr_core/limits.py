@@ -29,6 +29,8 @@ WIDTH = 512
 """Channels after a style network's first convolution."""
 BLOCKS = 64
 """Residual blocks of a style network."""
+STROKE_SIZES = (1 / 8, 2)
+"""A style picture's shorter side over 512 pixels."""
 REPEATS = 1000
 ROUNDS = 10_000
 WORKERS = 256

@@ -36,13 +36,14 @@ _PUBLIC_FIRST_LAYER = "conv1.conv2d.weight"
 
 @dataclass(frozen=True)
 class StyleCheckpoint:
-    """A style network on disk: which style, norm variant and training seed, and where."""
+    """A style network on disk: which style (its picture's size, too), norm and seed, and where."""
 
     style: str
     norm: str
     seed: int
     path: Path
     sha256: str
+    stroke_size: float = 1.0
 
 
 @record
@@ -73,6 +74,7 @@ class NetworkFacts:
         noise: of the training.
         images: the training images.
         style_image: name of the style's picture in the same folder.
+        stroke_size: of the style's picture (:func:`styletransfer.images.styles.style_side`).
         loss_network: name of the loss network of the training.
         training_loss: at the end.
         validation: content and style loss on the pictures on which the recipe was chosen.
@@ -93,6 +95,7 @@ class NetworkFacts:
     noise: dict[str, Text] | None = None
     images: Text | None = None
     style_image: Text | None = None
+    stroke_size: Number | None = None
     loss_network: Text | None = None
     training_loss: Number | None = None
     validation: dict[str, Number] | None = None
@@ -226,7 +229,10 @@ def _facts(path: Path, meta: Mapping[str, Any]) -> NetworkFacts:
 
 def _describe(path: Path, meta: Mapping[str, Any]) -> StyleCheckpoint:
     facts = _facts(path, meta)
-    return StyleCheckpoint(facts.style, facts.model.norm, facts.seed, path, sha256(path))
+    stroke_size = 1.0 if facts.stroke_size is None else facts.stroke_size
+    return StyleCheckpoint(
+        facts.style, facts.model.norm, facts.seed, path, sha256(path), stroke_size
+    )
 
 
 def _load_public(path: Path) -> tuple[StyleNetwork, dict[str, Any]]:

@@ -25,8 +25,8 @@ REGISTRIES: Mapping[str, tuple[str, ...]] = {
     "robust.suites.suite:SUITES": (
         "adversarial", "adversarial-strong", "corruptions", "norm-noise", "norm-statistics",
     ),
-    "styletransfer.images.drawn:STYLES": ("mosaic", "waves"),
-    "styletransfer.network:NORMS": ("in", "bn", "bn+asr", "bn+const"),
+    "styletransfer.images.drawn:STYLES": ("mosaic", "waves", "hatching", "points"),
+    "styletransfer.network:NORMS": ("in", "bn", "bn+asr", "bn+frozen", "bn+const"),
 }  # fmt: skip
 GRANULARITIES = ("layer", "channel", "sample")
 STATISTICS = ("running", "batch", "re-estimated")

@@ -114,6 +114,24 @@ class Whole(click.ParamType[int]):
         return number
 
 
+class Real(click.ParamType[float]):
+    """A number from ``least`` to ``most``."""
+
+    name = "number"
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """``value`` as a number; one out of range, or none, fails."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not self.least <= number <= self.most:
+            self.fail(f"it is {value}; it must be from {self.least} to {self.most}", param, ctx)
+        return float(number)
+
+
 class Device(click.ParamType[str]):
     """The name of a device; whether the machine has it is asked later."""
 

@@ -41,3 +41,11 @@ def progress_bar(*, quiet: bool = False) -> Progress:
 def say_above(bar: Progress, line: str) -> None:
     """Print ``line``, as :func:`robust.cli.output.say` would, above the bar."""
     bar.console.print(Text(escape.line(line)), soft_wrap=True)
+
+
+def in_words(seconds: float) -> str:
+    """A time that is an estimate: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

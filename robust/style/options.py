@@ -24,7 +24,7 @@ from robust.style.job import AttackJob
 from robust.style.plan import AttackPlan
 from styletransfer.images.drawn import STYLES, draw_style
 from styletransfer.images.read import MAX_PIXELS, PathLike, find_images, read_image
-from styletransfer.images.styles import style_image
+from styletransfer.images.styles import style_image, style_side
 from styletransfer.losses import choose
 from styletransfer.losses.choose import AUTO
 from styletransfer.losses.perceptual import PerceptualLoss
@@ -150,13 +150,18 @@ def _networks(
 
 
 def style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:
-    """The style image of a network: the drawn one, the one beside it, or the one given."""
+    """The style image of a network: the one given, the one beside it, or the drawn one.
+
+    Raises:
+        InputError: none of them is there.
+    """
+    size = style_side(network.stroke_size)
     if style is not None:
-        return style_image(style)[1]
-    if network.style in STYLES:
-        return draw_style(network.style)
+        return style_image(style, size=size)[1]
     if network.path.suffix == ".safetensors":
         name = load_meta(network.path).get("style_image")
         if isinstance(name, str) and (network.path.parent / Path(name).name).is_file():
             return read_image(network.path.parent / Path(name).name)
+    if network.style in STYLES:
+        return draw_style(network.style, size=size)
     raise InputError(f"{network.path}: which style image was it trained on? Give it as the style")

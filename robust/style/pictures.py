@@ -26,6 +26,8 @@ from styletransfer.zoo import load_network, new_twin, select, shipped
 
 MAX_PIXELS = 16_000_000
 """Of a picture; so many take 1 GB beside the network."""
+_MUCH_LARGER = 3
+"""Times the side of the training crops, from which on strokes look small."""
 OnSkip = Callable[[Path, str], None]
 """Called with an unreadable file in a folder, and why."""
 _TIMED_SIDE = 512
@@ -116,7 +118,7 @@ def stylize(
     in_memory = any(isinstance(each, Tensor | Image.Image) for each in listed)
     if size is not None and in_memory:
         raise InputError(f"size {size} is for files; resize pictures in memory beforehand")
-    network, target = _opened(style, norm, train_seed, model, fused, device)
+    network, target, _ = _opened(style, norm, train_seed, model, fused, device)
     if isinstance(images, Tensor):
         return inference.stylize(network, images.to(target))
     found = []
@@ -140,6 +142,7 @@ def stylize_files(
     overwrite: bool = False,
     on_written: Callable[[Path], None] = lambda path: None,
     on_skip: OnSkip = lambda path, reason: None,
+    on_large: Callable[[str, int, int], None] = lambda name, side, learned: None,
     size: int | None = None,
     max_pixels: int = MAX_PIXELS,
     **options: Unpack[NetworkOptions],
@@ -152,6 +155,8 @@ def stylize_files(
         suffix: "png" or "jpg".
         overwrite: whether pictures that exist are replaced.
         on_written: called with each picture's file.
+        on_large: called with the name of a picture in which strokes will look small, with its
+            shorter side, and with that of the pictures that the network learned on.
         on_skip, size, max_pixels, options: as in :func:`stylize`; with ``fused`` the speed is
             measured, too.
 
@@ -169,7 +174,7 @@ def stylize_files(
     if existing and not overwrite:
         exist = "exists" if len(existing) == 1 else f"and {len(existing) - 1} more exist"
         raise InputError(f"{existing[0]} {exist} already; choose another folder, or overwrite")
-    network, device = _opened(**options)
+    network, device, learned = _opened(**options)
     instance = new_twin(network, norm="in").to(device) if options.get("fused") else None
     written: list[str] = []
     skipped: dict[str, str] = {}
@@ -183,6 +188,8 @@ def stylize_files(
         try:
             for name, image in read_images(images, on_skip=skip, max_pixels=max_pixels, size=size):
                 file = folder / f"{name}.{suffix}"
+                if learned and (side := min(image.shape[1:])) > _MUCH_LARGER * learned:
+                    on_large(name, side, learned)
                 batch = image[None].to(device)
                 write_image(file, inference.stylize(network, batch)[0])
                 written.append(str(file))
@@ -202,12 +209,17 @@ def _opened(
     model: PathLike | None = None,
     fused: bool = False,
     device: str = "cpu",
-) -> tuple[StyleNetwork, torch.device]:
+) -> tuple[StyleNetwork, torch.device, int | None]:
+    """The network, its device, and the side of the crops that it was trained on, if it says so."""
     target = choose_device(device)
     if model is None:
         model = select(shipped(), style=style, norm=norm, seed=train_seed)[0].path
-    network = load_network(Path(model))[0].to(target)
-    return (inference.fold_network(network) if fused else network), target
+    network, facts = load_network(Path(model))
+    network = network.to(target)
+    learned = (facts.get("recipe") or {}).get("size")
+    if not isinstance(learned, int):
+        learned = None
+    return (inference.fold_network(network) if fused else network), target, learned
 
 
 def _speed(instance: StyleNetwork, fused: StyleNetwork, images: Tensor) -> dict[str, float]:

@@ -66,6 +66,10 @@ class AttackPlan:
             raise InputError(
                 f"one run attacks one style, got {', '.join(styles)}; choose one of them"
             )
+        if len(sizes := {network.stroke_size for network in self.networks}) > 1:
+            raise InputError(
+                f"one run attacks one stroke size, got {', '.join(map(str, sorted(sizes)))}"
+            )
 
     @property
     def norms(self) -> list[str]:

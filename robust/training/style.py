@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_core.errors import InputError
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.files import write_csv, write_json
+from asr_core.saving.files import write_json
 from asr_core.saving.run_folder import RunFolder
-from asr_core.saving.schema import Name, Several, Text, parse, record
 from asr_core.training.folder import CONFIG
 from robust.norm_noise import RUNNING
 from robust.norm_noise.training import NO_NOISE, TrainNoise
-from robust.training.run_file import check_fields, read_run_file, train_noise
+from robust.training.progress import Clock, StepLog
+from robust.training.run_file import read_run_file
+from robust.training.style_fields import OWN, read_fields
 from styletransfer.images.embedded import (
     UNSEEN,
     held_out,
@@ -32,15 +31,8 @@ from styletransfer.images.embedded import (
 )
 from styletransfer.images.lazy import LazyImages
 from styletransfer.images.read import MAX_PIXELS, find_images, write_image
-from styletransfer.images.styles import style_image
-from styletransfer.losses.choose import (
-    AUTO,
-    EMBEDDED,
-    VGG16,
-    loss_network,
-    name_of,
-    settled,
-)
+from styletransfer.images.styles import style_image, style_side
+from styletransfer.losses.choose import AUTO, loss_network, name_of, settled
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
@@ -48,24 +40,7 @@ from styletransfer.train import StyleStep, evaluate, train_style
 from styletransfer.zoo import load_network, save_network
 
 NETWORK, RESUME, LOG, STYLE = "network.safetensors", "resume.pt", "log.csv", "style.png"
-DEFAULT_NORM = "bn+asr"
 SAVE_EVERY = 25
-
-
-@record
-@dataclass(frozen=True, kw_only=True)
-class _Own:
-    """Fields of a run file beside those of the recipe and the noise."""
-
-    style: Name
-    images: Several[Text] = ()
-    loss_network: Text = AUTO
-
-
-_OWN = tuple(each.name for each in fields(_Own))
-_RECIPE = tuple(each.name for each in fields(StyleRecipe))
-FIELDS = (*_OWN, "noise", "severity", *_RECIPE)
-"""What a run file of a style network may say."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +80,8 @@ class StyleRun:
         noise: that it trains under.
         images: the user's files and folders to train on; none for the embedded photographs.
         loss_network: of the loss (:func:`styletransfer.losses.choose.loss_network`).
+        stroke_size: 1 for a style picture whose shorter side has 512 pixels; 0.5 makes its strokes
+            half as large.
     """
 
     recipe: StyleRecipe
@@ -112,53 +89,40 @@ class StyleRun:
     noise: TrainNoise = NO_NOISE
     images: tuple[str, ...] = ()
     loss_network: str = AUTO
+    stroke_size: float = 1.0
 
     @classmethod
     def from_fields(cls, said: Mapping[str, Any]) -> StyleRun:
         """The run that a run file or options say.
 
         Args:
-            said: values by names in :data:`FIELDS`. Of ``size`` follows ``coarse_size``, and of
-                batch noise the batch size.
+            said: values by names in :data:`robust.training.style_fields.FIELDS`.
 
         Raises:
             InputError: an unknown field, or a value that no run can have.
         """
-        said = _of_today(said)
-        check_fields(said, FIELDS)
-        own = parse(_Own, {name: said[name] for name in _OWN if name in said})
-        noise = train_noise(said)
-        recipe = {name: said[name] for name in _RECIPE if name in said}
-        recipe |= noise.batch_size(recipe.pop("batch_size", None))
-        if "size" in recipe and "coarse_size" not in recipe:
-            recipe["coarse_size"] = StyleRecipe.coarse_size_for(recipe["size"])
-        return cls(
-            StyleRecipe(**{"norm": DEFAULT_NORM, **recipe}),
-            own.style,
-            noise,
-            own.images,
-            own.loss_network,
-        )
+        own, noise, recipe = read_fields(said)
+        return cls(recipe, noise=noise, **vars(own))
 
     def as_fields(self) -> dict[str, Any]:
         """What :meth:`from_fields` takes, as JSON-able data."""
-        own = {"style": self.style, "images": list(self.images)}
-        own["loss_network"] = self.loss_network
+        own = {name: getattr(self, name) for name in OWN} | {"images": list(self.images)}
         return {**own, **(self.noise.as_dict() or {}), **self.recipe.as_dict()}
 
     @property
     def name(self) -> str:
         """Of its folder, unless another is chosen."""
-        return f"style-{self.style_image[0]}-{self.recipe.norm}-{self.recipe.seed}"
+        strokes = "" if self.stroke_size == 1 else f"-strokes{self.stroke_size:g}"
+        return f"style-{self.style_image[0]}{strokes}-{self.recipe.norm}-{self.recipe.seed}"
 
     @cached_property
     def style_image(self) -> tuple[str, Tensor]:
         """Name and picture (3, H, W) of the style.
 
         Raises:
-            InputError: neither a known name nor a readable image.
+            InputError: neither a known name nor a readable image, or a stroke size out of range.
         """
-        return style_image(self.style)
+        return style_image(self.style, size=style_side(self.stroke_size))
 
     def photographs(
         self, *, max_pixels: int = MAX_PIXELS, on_skip: Callable[[Path, str], None]
@@ -173,8 +137,14 @@ class StyleRun:
         """Whether ``place`` holds the network that this run would train."""
         if not place.finished:
             return False
-        facts, name = load_meta(place.network), self.style_image[0]
-        own = {"style": name, "recipe": self.recipe.as_dict(), "noise": self.noise.as_dict()}
+        # Networks from before there was a choice don't name their stroke size.
+        facts, name = {"stroke_size": 1.0, **load_meta(place.network)}, self.style_image[0]
+        own = {
+            "style": name,
+            "recipe": self.recipe.as_dict(),
+            "noise": self.noise.as_dict(),
+            "stroke_size": self.stroke_size,
+        }
         if self.loss_network != AUTO:
             own["loss_network"] = name_of(self.loss_network)
         return all(facts.get(field) == value for field, value in own.items())
@@ -198,6 +168,7 @@ class StyleRun:
         *,
         device: torch.device | str = "cpu",
         on_step: Callable[[int, str], None],
+        on_estimate: Callable[[float], None] = lambda seconds: None,
     ) -> Path:
         """Train to the end and write the network; returns its path.
 
@@ -207,6 +178,7 @@ class StyleRun:
             place: folder of the run.
             photographs: of :meth:`photographs`.
             on_step: called with the number of finished steps and a line on loss and speed.
+            on_estimate: called once, after the first steps, with the seconds that are left.
 
         Raises:
             InputError: the folder is in use.
@@ -215,21 +187,25 @@ class StyleRun:
         """
         if self.loss_network == AUTO:
             run = self.settled(place)
-            return run.train(place, photographs, device=device, on_step=on_step)
+            return run.train(
+                place, photographs, device=device, on_step=on_step, on_estimate=on_estimate
+            )
         loss = PerceptualLoss(loss_network(self.loss_network), self.style_image[1])
         with place.claim():
             resume = place.path / RESUME
             if not resume.exists():  # a refused run must not change that of the unfinished one
                 write_json(place.path / CONFIG, {"schema": 1, **self.as_fields()})
-            log = _StepLog(place.path / LOG, resumed=resume.exists())
+            log = StepLog(place.path / LOG, resumed=resume.exists())
             started = time.perf_counter()
             images = 0
+            clock = Clock(self.recipe, on_estimate)
 
             def told(step: StyleStep) -> None:
                 nonlocal images
                 images += step.images
                 speed = images / (time.perf_counter() - started)
                 log.add(step)
+                clock.step(step.step)
                 on_step(step.step + 1, f"loss {step.loss:.3f}, {speed:.1f} images/s")
 
             network = train_style(
@@ -251,12 +227,14 @@ class StyleRun:
     def _setting(self, loss: PerceptualLoss) -> dict[str, Any]:
         """What decides the run beside its recipe; files go by name and size."""
         name, picture = self.style_image
+        strokes = {} if self.stroke_size == 1 else {"stroke_size": self.stroke_size}
         files = [f"{path.name} {path.stat().st_size}" for path in self._files()]
         return {
             "noise": self.noise.text,
             "style": f"{name} {_digest(picture.numpy().tobytes())}",
             "images": _digest(os.fsencode("\n".join(files))) if files else "embedded",
             "loss_network": loss.network.name,
+            **strokes,
         }
 
     def _files(self) -> list[Path]:
@@ -270,6 +248,7 @@ class StyleRun:
             "noise": self.noise.as_dict(),
             "images": f"{len(self._files())} files" if self.images else "embedded",
             "style_image": STYLE,
+            "stroke_size": self.stroke_size,
             "loss_network": loss.network.name,
             "held_out_statistics": "instance" if self.recipe.norm == "in" else RUNNING,
             "torch": torch.__version__,
@@ -281,42 +260,8 @@ class StyleRun:
         save_network(place.network, network, style=name, seed=self.recipe.seed, facts=facts)
 
 
-class _StepLog:
-    """Losses by step, as CSV; a resumed run continues the file of the interrupted one."""
-
-    COLUMNS = ("step", "loss", "content", "style")
-
-    def __init__(self, path: Path, *, resumed: bool) -> None:
-        self._path = path
-        self._rows: dict[int, list[str]] = {}
-        if resumed and path.is_file():
-            try:
-                with path.open(newline="", encoding="utf-8") as file:
-                    rows = list(csv.reader(file))[1:]
-                self._rows = {int(step): values for step, *values in rows}
-            except (ValueError, csv.Error):  # not UTF-8, or no numbers
-                raise InputError(f"{path}: not the log of this run; remove it") from None
-
-    def add(self, step: StyleStep) -> None:
-        self._rows[step.step] = [f"{v:.6g}" for v in (step.loss, step.content, step.style)]
-
-    def write(self) -> None:
-        rows = [[step, *values] for step, values in sorted(self._rows.items())]
-        write_csv(self._path, self.COLUMNS, rows)
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _of_today(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields under today's names: run files of before have VGG16's file, or "cached", or none."""
-    fields = dict(said)
-    if "vgg_weights" in fields:
-        old = fields.pop("vgg_weights")
-        now = EMBEDDED if old is None else VGG16 if old == "cached" else old
-        fields.setdefault("loss_network", now)
-    return fields
 
 
 def _style_run(config: Path) -> StyleRun | None:

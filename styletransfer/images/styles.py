@@ -6,9 +6,24 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asr_core import limits
 from asr_core.errors import InputError
 from styletransfer.images.drawn import STYLE_SIZE, STYLES, draw_style
 from styletransfer.images.read import read_image
+
+
+def style_side(stroke_size: float) -> int:
+    """Pixels of a style picture's shorter side, whose strokes are ``stroke_size`` times as large.
+
+    Networks and losses see strokes as large as they are in the picture.
+
+    Raises:
+        InputError: it is out of its range.
+    """
+    least, most = limits.STROKE_SIZES
+    if not least <= stroke_size <= most:
+        raise InputError(f"stroke size is {stroke_size}; it must be from {least} to {most}")
+    return round(STYLE_SIZE * stroke_size)
 
 
 def style_image(name_or_path: str, *, size: int = STYLE_SIZE) -> tuple[str, Tensor]:

@@ -55,6 +55,17 @@ def stylize(
         if not as_json:
             say(str(file))
 
+    large: list[str] = []
+
+    def said_of_large(name: str, side: int, learned: int) -> None:
+        if not large:
+            say(
+                f"robust: hint: {name} has {side} pixels on its shorter side; the network saw "
+                f"{learned}: strokes will look small; --size {2 * learned} makes them larger",
+                err=True,
+            )
+        large.append(name)
+
     done = stylize_files(
         images,
         out,
@@ -69,8 +80,11 @@ def stylize(
         device=device,
         overwrite=overwrite,
         on_written=written,
+        on_large=said_of_large,
         on_skip=lambda file, reason: say(f"skipped {file}: {reason}", err=True),
     )
+    if len(large) > 1:
+        say(f"pictures as large as that: {len(large)}", err=True)
     if done.skipped:
         say(f"files skipped: {len(done.skipped)}", err=True)
     if as_json:

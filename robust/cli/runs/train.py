@@ -12,7 +12,7 @@ from robust.cli import names, options
 from robust.cli.output import hint_to_fetch, say
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
-from robust.cli.values import Named, Whole
+from robust.cli.values import Named, Real, Whole
 
 
 class TrainGroup(options.Command, click.Group):
@@ -60,7 +60,18 @@ def train(ctx: click.Context, **given: Any) -> None:
 
 @train.command("style", cls=options.Command, old={"--vgg-weights": "--loss-network"})
 @config_file
-@options.style("What to paint like.")
+@click.argument(
+    "picture",
+    metavar="[STYLE]",
+    required=False,
+    type=Named("style", names.styles, or_path="file"),
+)
+@options.style("What to paint like; the same as STYLE.")
+@click.option(
+    "--stroke-size",
+    type=Real(*limits.STROKE_SIZES),
+    help="Size of the strokes; 1: the style's shorter side is taken as 512 pixels.  [1]",
+)
 @options.norm(
     "Repeatable norm variant, or all.",
     "norms",
@@ -79,6 +90,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 )
 @options.seed("Seed of the training.")
 @options.loss_network()
+@options.precision("Number format of the networks; bf16 is faster.  [no]", default=None)
 @options.max_pixels()
 @options.device()
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
@@ -88,6 +100,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 def style(
     ctx: click.Context,
     config_file: str | None,
+    picture: str | None,
     norms: tuple[str, ...],
     max_pixels: int,
     device: str,
@@ -96,17 +109,22 @@ def style(
     quiet: bool,
     **fields: Any,
 ) -> None:
-    """Train a style network, or one of each --norm. The same command resumes an interrupted run.
+    """Train a network that paints like STYLE, a picture of yours or the name of a drawn style.
 
-    With several variants each gets a folder in --out; those that are finished are kept.
+    The same command resumes an interrupted run. After the first steps it says how long it will
+    take. With several variants each gets a folder in --out; those that are finished are kept.
     """
     given = run_fields(ctx, config_file, fields)
+    if picture is not None:
+        if ctx.get_parameter_source("style") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"STYLE is given twice: {picture!r} and by --style", ctx)
+        given["style"] = picture
     if "style" not in given:
-        raise click.UsageError("missing option '--style'", ctx)
+        raise click.UsageError("missing STYLE: a picture, or --style with a known name", ctx)
     from pathlib import Path
 
     from robust.device import choose_device
-    from robust.report.progress import progress_bar
+    from robust.report.progress import in_words, progress_bar, say_above
     from robust.training.style import StyleFolder, StyleRun
     from styletransfer.losses.choose import name_of
     from styletransfer.train import new_network
@@ -152,7 +170,11 @@ def style(
             def show(step: int, note: str) -> None:
                 bar.update(task, completed=step, note=note)  # noqa: B023
 
-            run.train(place, photographs, device=target, on_step=show)
+            def estimated(seconds: float) -> None:
+                if not quiet:
+                    say_above(bar, f"about {in_words(seconds)} to go on this machine")
+
+            run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
         say(str(place.network))
     if skipped:
         say(f"files skipped: {len(skipped)}", err=True)

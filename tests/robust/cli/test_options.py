@@ -151,7 +151,11 @@ REFUSED = {
     "train --precision fp8": "'fp8'",
     "train --batch-size 0": "0",
     "train style --style cubism": "'cubism'",
-    "train style": "--style",
+    "train style": "STYLE",
+    "train style waves --style waves": "twice",
+    "train style cubism": "'cubism'",
+    "train style waves --stroke-size 0": "0",
+    "train style waves --stroke-size nan": "nan",
     "train style --style waves --steps many": "'many'",
     "train style --style waves --width 0": "0",
     "train style --style waves --norm ln": "'ln'",
@@ -212,7 +216,7 @@ def test_lists_and_refusals_import_nothing_heavy() -> None:
     [
         ("--noise", "c", ["constant"]),
         ("--style", "wa", ["waves", "wa"]),
-        ("--norm", "bn+", ["bn+asr", "bn+const"]),
+        ("--norm", "bn+", ["bn+asr", "bn+frozen", "bn+const"]),
     ],
 )
 def test_names_are_completed(option: str, begun: str, expected: list[str]) -> None:

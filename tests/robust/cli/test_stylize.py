@@ -19,7 +19,9 @@ import styletransfer.zoo
 from robust.cli import main
 from styletransfer.images.read import read_image
 from styletransfer.inference import stylize
-from styletransfer.zoo import load_network
+from styletransfer.recipe import StyleRecipe
+from styletransfer.train import new_network
+from styletransfer.zoo import load_network, save_network
 
 
 @pytest.fixture(scope="module")
@@ -287,3 +289,22 @@ def test_a_folder_without_images_is_an_error(photos: Path, tmp_path: Path) -> No
     failed(run(tmp_path / "out", photos), "none of the 1 files is a usable image")
     (photos / "notes.txt").unlink()
     failed(run(tmp_path / "out", photos), "the folder holds no files")
+
+
+def test_a_large_photograph_gets_a_hint(tmp_path: Path, photo: Path) -> None:
+    small = StyleRecipe(norm="in", width=4, blocks=1, size=64, coarse_size=64)
+    model = tmp_path / "own.safetensors"
+    save_network(model, new_network(small), style="x", seed=0, facts={"recipe": small.as_dict()})
+    large = picture(tmp_path / "large.png", size=(200, 300))
+    other = picture(tmp_path / "other.png", size=(300, 193))
+    edge = picture(tmp_path / "edge.png", size=(192, 300))
+    pictures = [photo, edge, large, other]
+    result = run(tmp_path / "out", *pictures, "--checkpoint", model)
+    assert result.exit_code == 0, result.output
+    (hint,) = [line for line in result.stderr.splitlines() if "hint" in line]
+    assert all(word in hint for word in ("large", "200", "64", "--size 128"))
+    assert "pictures as large as that: 2" in result.stderr
+    again = run(tmp_path / "again", *pictures, "--checkpoint", model, "--size", 128)
+    assert again.stderr == ""
+    public = save_tiny(tmp_path, "in", 0, style="y")
+    assert run(tmp_path / "third", large, "--checkpoint", public).stderr == "", "it does not say"

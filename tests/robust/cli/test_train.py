@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tiny_run import equal, interrupt_at, make_quick, picture, press_at, weights
 import styletransfer.train
 from asr_core.saving.checkpoint import load_meta
 from robust.cli import main
+from styletransfer.images.read import read_image
 from styletransfer.zoo import load_network
 
 
@@ -164,6 +166,24 @@ def test_every_run_says_its_loss_network_and_how_to_get_the_real_one(
     assert "weights get" not in chosen.stderr
     missing = train(style, tmp_path / "third", "--quiet", "--loss-network", "vgg16")
     failed(missing, "vgg16 has not been fetched")
+
+
+def test_ones_own_style_in_one_command(
+    style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the README has it: the picture's name alone says what to train."""
+    monkeypatch.chdir(tmp_path)
+    line = ["train", "style", style.name, "--stroke-size", "0.5", "--precision", "bf16"]
+    tiny = ["--width", "4", "--size", "64", "--steps", "8"]
+    result = CliRunner().invoke(main, [*line, *tiny], prog_name="robust")
+    succeeded(result)
+    network = Path(result.stdout.strip())
+    assert network.parent.name == "style-blocks-strokes0.5-bn+asr-0"
+    facts = load_meta(network)
+    assert (facts["style"], facts["stroke_size"]) == ("blocks", 0.5)
+    assert facts["recipe"]["precision"] == "bfloat16"
+    assert min(read_image(network.parent / "style.png").shape[1:]) == 256
+    assert re.search(r"about \d+ s to go on this machine", result.stderr)
 
 
 # --- interruption ---------------------------------------------------------------------------------

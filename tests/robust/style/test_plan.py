@@ -1,5 +1,6 @@
 """robust.style.plan: options out of range are refused by name, and statistics are named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def test_networks_of_two_styles_are_refused() -> None:
     other = StyleCheckpoint("waves", "bn", 0, Path("w.safetensors"), "0")
     with pytest.raises(InputError, match="mosaic, waves"):
         plan(networks=(BN, other))
+
+
+def test_networks_of_two_stroke_sizes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"0\.5, 1\.0"):
+        plan(networks=(IN, replace(BN, stroke_size=0.5)))
 
 
 def test_chance_takes_draws_and_certainty_one() -> None:

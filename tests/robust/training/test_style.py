@@ -23,8 +23,10 @@ from asr_core.saving.files import write_json
 from asr_core.saving.interrupt import Interrupted
 from robust.norm_noise import BatchNoise, RandomNoise
 from robust.norm_noise.training import TrainNoise
+from robust.style.options import style_picture
 from robust.training.run_file import read_run_file
 from robust.training.style import StyleFolder, StyleRun
+from styletransfer.images.drawn import draw_style
 from styletransfer.images.embedded import held_out
 from styletransfer.losses.choose import loss_network
 from styletransfer.losses.embedded import EmbeddedLossNetwork
@@ -149,6 +151,7 @@ def test_noise_in_training_changes_the_weights_and_is_recorded(
         {"norm": "in", "size": 128, "steps": 7, "seed": 3, "images": ["a", "b"]},
         {"noise": "constant", "severity": "0.5,0.5", "loss_network": "vgg16"},
         {"noise": "batch", "severity": 6, "lr": 0.5},
+        {"stroke_size": 0.5, "precision": "bf16"},
     ],
 )
 def test_the_config_of_a_run_is_a_run_file(tmp_path: Path, fields: dict[str, Any]) -> None:
@@ -156,6 +159,8 @@ def test_the_config_of_a_run_is_a_run_file(tmp_path: Path, fields: dict[str, Any
     write_json(tmp_path / "config.json", {"schema": 1, **run.as_fields()})
     assert StyleRun.from_fields(read_run_file(tmp_path)) == run
     assert run.recipe.norm == fields.get("norm", "bn+asr")
+    assert run.stroke_size == fields.get("stroke_size", 1)
+    assert run.recipe.precision == ("bfloat16" if "precision" in fields else "float32")
     assert run.recipe.coarse_size == run.recipe.size / 2
     assert run.recipe.batch_size == (6 if fields.get("noise") == "batch" else 2)
 
@@ -169,6 +174,9 @@ def test_the_config_of_a_run_is_a_run_file(tmp_path: Path, fields: dict[str, Any
         ({"style": "mosaic", "steps": 0}, "steps is 0"),
         ({"style": "mosaic", "images": 3}, "images is 3"),
         ({"style": "mosaic", "noise": "thermal"}, "thermal"),
+        ({"style": "mosaic", "stroke_size": 3}, "stroke_size is 3"),
+        ({"style": "mosaic", "stroke_size": 0.1}, r"stroke_size is 0\.1"),
+        ({"style": "mosaic", "precision": "fp8"}, "'fp8'"),
         ({"style": "mosaic", "noise": "batch", "severity": 4, "batch_size": 2}, "batch size 2"),
     ],
 )
@@ -275,6 +283,42 @@ def test_a_network_of_another_loss_is_not_the_one_that_is_wanted(
     assert run.is_finished(place)
     assert replace(run, loss_network="embedded").is_finished(place)
     assert not replace(run, loss_network="vgg16").is_finished(place)
+
+
+# --- strokes --------------------------------------------------------------------------------------
+
+
+def test_strokes_are_as_large_as_the_style_picture_is_small(
+    run: StyleRun, folder: Path, tmp_path: Path
+) -> None:
+    half = replace(run, stroke_size=0.25)
+    assert min(run.style_image[1].shape[1:]) == 512
+    assert min(half.style_image[1].shape[1:]) == 128
+    assert half.name == "style-noise-strokes0.25-bn+asr-0" != run.name
+    train(half, folder)
+    network = describe(folder / "network.safetensors")
+    assert load_meta(network.path)["stroke_size"] == network.stroke_size == 0.25
+    assert torch.equal(style_picture(network, None), half.style_image[1].mul(255).round() / 255)
+    assert torch.equal(style_picture(network, half.style), half.style_image[1])
+    assert half.is_finished(StyleFolder(folder))
+    assert not run.is_finished(StyleFolder(folder))
+    train(run, tmp_path / "other")
+    assert not equal(weights(folder), weights(tmp_path / "other"))
+
+
+def test_a_drawn_style_is_read_as_it_was_used(folder: Path) -> None:
+    drawn = StyleRun(RECIPE, "mosaic", stroke_size=0.125)
+    train(drawn, folder)
+    network = describe(folder / "network.safetensors")
+    assert torch.equal(style_picture(network, None), draw_style("mosaic", size=64))
+    (folder / "style.png").unlink()
+    assert torch.equal(style_picture(network, None), draw_style("mosaic", size=64))
+
+
+def test_another_stroke_size_does_not_go_on(run: StyleRun, folder: Path) -> None:
+    interrupted(run, folder, 1)
+    with pytest.raises(CheckpointError, match=r"stroke_size \(None, now 0\.5\)"):
+        train(replace(run, stroke_size=0.5), folder)
 
 
 # --- interruption ---------------------------------------------------------------------------------

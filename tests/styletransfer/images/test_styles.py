@@ -9,7 +9,7 @@ from pictures import PHOTO, save
 from asr_core.errors import InputError
 from styletransfer.images.drawn import draw_style
 from styletransfer.images.read import read_image
-from styletransfer.images.styles import style_image
+from styletransfer.images.styles import style_image, style_side
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -17,6 +17,14 @@ def test_a_known_name_is_drawn(size: int) -> None:
     name, image = style_image("waves", size=size)
     assert name == "waves"
     assert torch.equal(image, draw_style("waves", size=size))
+
+
+def test_the_side_of_a_style_picture() -> None:
+    assert [style_side(factor) for factor in (1, 0.5, 0.125, 2)] == [512, 256, 64, 1024]
+    assert style_image("waves")[1].shape[1:] == (512, 512)
+    for wrong in (0, 0.12, 2.1, float("nan")):
+        with pytest.raises(InputError, match=f"stroke size is {wrong}"):
+            style_side(wrong)
 
 
 def test_a_file_is_read_and_named_by_its_stem(tmp_path: Path) -> None:
