@@ -153,12 +153,18 @@ class Bench:
         self.lpips = LPIPS("alex") if cached("lpips-alex") else None
         self._identity = {
             "style": networks[0].style,
-            "style_pixels": [round(v, 6) for v in (picture.mean().item(), picture.std().item())],
+            "probe": self._probe(),
             "loss_network": self.loss.network.name,
             "weights": {name: getattr(self.recipe, name) for name in _WEIGHTS},
             "size": setting.size,
             "precision": setting.precision,
         }
+
+    @torch.no_grad()
+    def _probe(self) -> list[float]:
+        """Losses of one picture: another style picture or another definition shows in them."""
+        picture = held_out(HELD_OUT[0], size=128)[None]
+        return [float(f"{term.item():.3g}") for term in self.loss(picture.flip(-1), picture)]
 
     def optimised(self, name: str) -> Kept:
         """The photograph ``name``, optimised; some of its pictures are kept."""

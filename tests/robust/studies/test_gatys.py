@@ -16,7 +16,7 @@ from robust.studies.gatys import Kept, Measured, as_good_as, table
 from styletransfer.images.embedded import HELD_OUT, SEEN, held_out
 from styletransfer.images.styles import style_image
 from styletransfer.losses.embedded import EmbeddedLossNetwork
-from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.losses.perceptual import LossTerms, PerceptualLoss
 from styletransfer.recipe import StyleRecipe
 from styletransfer.train import new_network
 from styletransfer.zoo import load_network, save_network
@@ -88,6 +88,22 @@ def test_other_options_do_not_take_what_is_there(tmp_path: Path, networks: list[
     for changed, named in (({"iterations": 2}, "iterations"), ({"size": 68}, "size")):
         with pytest.raises(CheckpointError, match=f"differs in .*{named}"):
             run(tmp_path, networks, photographs=1, **changed)
+
+
+def test_another_style_picture_or_loss_is_another_study(
+    tmp_path: Path, networks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, networks, photographs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "style_picture", lambda network, style: held_out("cat", size=64))
+        with pytest.raises(CheckpointError, match="differs in probe"):
+            run(tmp_path, networks, photographs=1)
+    compare = PerceptualLoss.compare
+    monkeypatch.setattr(
+        PerceptualLoss, "compare", lambda *a: LossTerms(*(2 * term for term in compare(*a)))
+    )
+    with pytest.raises(CheckpointError, match="differs in probe"):
+        run(tmp_path, networks, photographs=1)
 
 
 def test_networks_of_other_weights_are_not_compared(tmp_path: Path, networks: list[Path]) -> None:
