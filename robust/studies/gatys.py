@@ -27,7 +27,7 @@ from robust.studies.sections import put_section
 from robust.style.options import style_picture
 from robust.style.samples import NORM_TITLES
 from styletransfer.gatys import optimised_pictures
-from styletransfer.images.embedded import HELD_OUT, SEEN, held_out
+from styletransfer.images.embedded import HELD_OUT, UNSEEN, held_out
 from styletransfer.images.read import write_image
 from styletransfer.losses.choose import loss_network
 from styletransfer.losses.perceptual import PerceptualLoss
@@ -118,7 +118,7 @@ class Setting:
     @property
     def names(self) -> list[str]:
         """The first of those test photographs that nobody looked at while choosing."""
-        return [name for name in HELD_OUT if name not in SEEN][: self.photographs]
+        return list(UNSEEN[: self.photographs])
 
     @property
     def marks(self) -> list[int]:

@@ -13,7 +13,7 @@ from tiny_run import picture
 from asr_core.errors import CheckpointError, InputError
 from robust.studies import gatys as study
 from robust.studies.gatys import Kept, Measured, as_good_as, table
-from styletransfer.images.embedded import HELD_OUT, SEEN, held_out
+from styletransfer.images.embedded import UNSEEN, held_out
 from styletransfer.images.styles import style_image
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.losses.perceptual import LossTerms, PerceptualLoss
@@ -48,7 +48,7 @@ def run(tmp_path: Path, networks: list[Path], **setting: object) -> list[dict[st
 
 def test_what_is_measured(tmp_path: Path, networks: list[Path]) -> None:
     rows = run(tmp_path, networks)
-    names = [name for name in HELD_OUT if name not in SEEN][:2]
+    names = UNSEEN[:2]
     of_networks = [(n, norm, seed) for norm, seed in (("in", "0"), ("bn", "1")) for n in names]
     optimised = [(n, "", "0") for n in names for _ in (0, 3)]
     assert [(r["photograph"], r["norm"], r["seed"]) for r in rows] == [*of_networks, *optimised]
