@@ -58,11 +58,6 @@ class Split(ABC):
         moved.device = torch.device(device)
         return moved
 
-    def train_batch(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The images at ``indices`` (n,), augmented by draws from ``generator`` (on the CPU)."""
-        draws = sample_draws(len(indices), generator)
-        return next(self.train_stream([(indices, draws)]))
-
     def test_batch(self, indices: Tensor) -> Tensor:
         """The images at ``indices`` (n,), as they are for tests."""
         return next(self.test_stream([indices]))

@@ -14,7 +14,7 @@ from asr_core.data.folder.class_files import Skip
 from asr_core.data.folder.decode import Sample, check, square
 from asr_core.data.folder.workers import check_workers, in_workers
 from asr_core.data.images import ImageError
-from asr_core.data.split import Split, sample_draws
+from asr_core.data.split import Split
 from asr_core.errors import InputError
 
 _CHECKED_AT_ONCE = 64
@@ -50,11 +50,6 @@ class FolderSplit(Split):
         self.paths = paths
         self.image_size = image_size
         self.workers = check_workers(workers)
-
-    def train_batch(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """The images at ``indices``, augmented, decoded in this process."""
-        draws = sample_draws(len(indices), generator)
-        return next(self._decoded([self._training(indices, draws)], workers=0))
 
     def test_batch(self, indices: Tensor) -> Tensor:
         """The images at ``indices``, decoded in this process."""

@@ -38,7 +38,7 @@ def test_a_batch_is_the_decoded_squares(files: list[str]) -> None:
         pixels = square(Sample(files[index]), 24)
         assert np.array_equal((image * 255).round().byte().permute(1, 2, 0).numpy(), pixels)
     draws = torch.randint(1 << 62, (2,), generator=torch.Generator().manual_seed(3))
-    augmented = data.train_batch(indices, torch.Generator().manual_seed(3))
+    (augmented,) = data.train_stream([(indices, draws)])
     for image, index, draw in zip(augmented, indices.tolist(), draws.tolist(), strict=True):
         pixels = square(Sample(files[index], draw), 24)
         assert np.array_equal((image * 255).round().byte().permute(1, 2, 0).numpy(), pixels)
@@ -86,7 +86,7 @@ def test_an_unreadable_file_stops_with_its_name(files: list[str], workers: int) 
     assert 'on_unreadable="skip"' in str(caught.value)
     assert "\n" not in str(caught.value), "no traceback of a worker's"
     with pytest.raises(InputError, match=r"a_3\.JPEG: unreadable"):
-        data.train_batch(torch.tensor([3]), torch.Generator())
+        next(data.train_stream([(torch.tensor([3]), torch.tensor([0]))]))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

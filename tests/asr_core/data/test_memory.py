@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from asr_core.data import MemorySplit
+from asr_core.data.split import sample_draws
 from asr_core.errors import InputError
 
 
@@ -17,6 +18,11 @@ def split(**options: object) -> MemorySplit:
     return MemorySplit(images(), torch.arange(6), **options)  # type: ignore[arg-type]
 
 
+def augmented(data: MemorySplit, indices: Tensor, seed: int = 0) -> Tensor:
+    draws = sample_draws(len(indices), torch.Generator().manual_seed(seed))
+    return next(data.train_stream([(indices, draws)]))
+
+
 def test_a_test_batch_is_the_images_in_the_unit_interval() -> None:
     batch = split().test_batch(torch.tensor([4, 0, 4]))
     assert batch.dtype == torch.float32
@@ -24,12 +30,12 @@ def test_a_test_batch_is_the_images_in_the_unit_interval() -> None:
     assert batch.is_contiguous()
 
 
-def test_a_training_batch_comes_from_its_generator_alone() -> None:
+def test_a_training_batch_comes_from_its_draws_alone() -> None:
     state = torch.get_rng_state()
     indices = torch.arange(6)
-    first = split().train_batch(indices, torch.Generator().manual_seed(5))
-    again = split().train_batch(indices, torch.Generator().manual_seed(5))
-    other = split().train_batch(indices, torch.Generator().manual_seed(6))
+    first = augmented(split(), indices, 5)
+    again = augmented(split(), indices, 5)
+    other = augmented(split(), indices, 6)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not torch.equal(first, split().test_batch(indices))
@@ -40,13 +46,13 @@ def test_a_training_batch_comes_from_its_generator_alone() -> None:
 
 def test_a_training_batch_without_augmentation_is_a_test_batch() -> None:
     plain, indices = split(padding=0, flip=False), torch.tensor([5, 1])
-    assert torch.equal(plain.train_batch(indices, torch.Generator()), plain.test_batch(indices))
+    assert torch.equal(augmented(plain, indices), plain.test_batch(indices))
 
 
 def test_memory_is_left_as_it_was() -> None:
     given = images()
     held = MemorySplit(given, torch.arange(6))
-    held.train_batch(torch.arange(6), torch.Generator())
+    augmented(held, torch.arange(6))
     held.test_batch(torch.arange(6)).zero_()
     assert torch.equal(given, images())
 
@@ -56,7 +62,7 @@ def test_moving_gives_another_split() -> None:
     there = here.to("meta")
     assert there.device == torch.device("meta")
     assert there.images.device == torch.device("meta")
-    assert there.train_batch(torch.arange(2), torch.Generator()).device.type == "meta"
+    assert augmented(there, torch.arange(2)).device.type == "meta"
     assert here.device == here.images.device == torch.device("cpu")
     assert there.labels.device == torch.device("cpu")
     assert len(there) == 6

@@ -82,7 +82,7 @@ def test_re_estimated_statistics_of_a_clean_trained_network_are_its_running_ones
     for twin, batch in zip(
         twins,
         (
-            lambda: DATA.train.train_batch(everything, chance),
+            lambda: next(DATA.train.train_stream([(everything, sample_draws(40, chance))])),
             lambda: DATA.train.test_batch(everything),
         ),
         strict=True,
