@@ -51,13 +51,13 @@ def whole(name: str, value: object, least: int, most: int) -> int:
     return value
 
 
-def check_batch(batch_size: int, side: int, *, name: str = "batch size") -> None:
+def check_batch(batch_size: int, side: int) -> None:
     """Refuse batches of images (``batch_size``, 3, ``side``, ``side``) that no memory holds.
 
     Raises:
         InputError: ``batch_size`` or ``side`` is out of range, or their product.
     """
-    whole(name, batch_size, 1, BATCH)
+    whole("batch size", batch_size, 1, BATCH)
     whole("image size", side, 1, SIDE)
     if (numbers := math.prod((batch_size, 3, side, side))) > BATCH_NUMBERS:
         raise InputError(
