@@ -8,7 +8,7 @@ from typing import cast
 from torch import fx, nn
 
 from asr_core.asr.layers import LayerKind, gated_layer, kind_of
-from asr_core.attention import ATTENTIONS, Attended, Attention
+from asr_core.attention import ATTENTIONS, Attended
 from asr_core.errors import InputError, TargetError
 from asr_core.graph.forward import Forward
 from asr_core.graph.trace import trace
@@ -16,9 +16,7 @@ from asr_core.graph.trace import trace
 CHILD = "attention"
 
 
-def add_attention(
-    model: nn.Module, names: Iterable[str], attention: str = "se", *, activation: str = "sigmoid"
-) -> fx.GraphModule:
+def add_attention(model: nn.Module, names: Iterable[str], attention: str) -> fx.GraphModule:
     """A model that multiplies the named layers' outputs by live attention on them.
 
     The attention modules are added behind the layers in the traced forward, under the child
@@ -30,7 +28,6 @@ def add_attention(
         names: dotted names of layers with outputs (N, C, H, W), or (N, T, C) where the channels
             are the last axis; the ``out_proj`` of a MultiheadAttention stands for its output.
         attention: name in :data:`asr_core.attention.ATTENTIONS`.
-        activation: what ends each attention module.
 
     Raises:
         InputError: an unknown attention module; "dia", which needs one cell per stage.
@@ -54,7 +51,8 @@ def add_attention(
             continue
         del missing[name]
         key = name.replace(".", "_")
-        added[key] = _attended(forward.modules[name], make, activation)
+        kind = cast(LayerKind, kind_of(forward.modules[name]))
+        added[key] = Attended(make(kind.channels(forward.modules[name])), kind.axis)
         output = node
         if name != layer:  # of attention's outputs, the first
             output = next(user for user in node.users if user.args[1] == 0)
@@ -66,8 +64,3 @@ def add_attention(
         raise TargetError(f"no layer {next(iter(missing))!r} is called in the model's forward")
     attended.recompile()
     return attended
-
-
-def _attended(layer: nn.Module, make: type[Attention], activation: str) -> Attended:
-    kind = cast(LayerKind, kind_of(layer))
-    return Attended(make(kind.channels(layer), activation=activation), kind.axis)
