@@ -30,11 +30,11 @@ def read_json(path: Path | str, *, error: type[InputError] = InputError) -> Any:
     return parse_json(_read(Path(path), JSON_BYTES, error), str(path), error=error)
 
 
-def read_toml(path: Path | str, *, error: type[InputError] = InputError) -> dict[str, Any]:
-    """What a TOML file says; the limits and errors are those of :func:`read_json`."""
-    text = _read(Path(path), TOML_BYTES, error)
-    found: dict[str, Any] = _parsed(tomllib.loads, text, f"{path}: not TOML", error)
-    check_plain(found, str(path), error=error)
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """What a TOML file says; the errors are those of :func:`read_json`."""
+    text = _read(Path(path), TOML_BYTES, InputError)
+    found: dict[str, Any] = _parsed(tomllib.loads, text, f"{path}: not TOML", InputError)
+    check_plain(found, str(path))
     return found
 
 
