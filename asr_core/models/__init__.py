@@ -7,7 +7,7 @@ from asr_core.models.named import build_named
 from asr_core.models.networks.acnet import AsymmetricConv, resnet_acnet
 from asr_core.models.networks.mobilenet_v1 import MobileNetV1, mobilenet_v1
 from asr_core.models.networks.repvgg import RepVGG, repvgg_a0
-from asr_core.models.networks.resnet_cifar import ResNetCIFAR, resnet83, resnet164, resnet_cifar
+from asr_core.models.networks.resnet_cifar import ResNetCIFAR, resnet_cifar
 from asr_core.models.networks.shufflenet_v2 import shufflenet_v2
 from asr_core.models.networks.vgg import vgg19_bn
 from asr_core.models.networks.vit import vit_b_16, vit_s_16
@@ -27,8 +27,6 @@ __all__ = [
     "build_named",
     "mobilenet_v1",
     "repvgg_a0",
-    "resnet83",
-    "resnet164",
     "resnet_acnet",
     "resnet_cifar",
     "shufflenet_v2",

@@ -19,7 +19,7 @@ from asr_core.asr.shared import PARENTS
 from asr_core.models.networks.acnet import resnet_acnet
 from asr_core.models.networks.mobilenet_v1 import mobilenet_v1
 from asr_core.models.networks.repvgg import repvgg_a0
-from asr_core.models.networks.resnet_cifar import resnet83, resnet164, resnet_cifar
+from asr_core.models.networks.resnet_cifar import resnet_cifar
 from asr_core.models.networks.shufflenet_v2 import shufflenet_v2
 from asr_core.models.networks.vgg import vgg19_bn
 from asr_core.models.networks.vit import vit_b_16, vit_s_16
@@ -79,10 +79,8 @@ def _stock(make: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:
     return lambda num_classes: make(weights=None, num_classes=num_classes)
 
 
-_resnet_cifar("resnet11", partial(resnet_cifar, 11))
-_resnet_cifar("resnet29", partial(resnet_cifar, 29))
-_resnet_cifar("resnet83", resnet83)
-_resnet_cifar("resnet164", resnet164)
+for _depth in (11, 29, 83, 164):
+    _resnet_cifar(f"resnet{_depth}", partial(resnet_cifar, _depth))
 _resnet_cifar("resnet83_acnet", partial(resnet_acnet, 83))
 _resnet("resnet34", models.resnet34, "bn2")
 _resnet("resnet50", models.resnet50, "bn3")

@@ -114,6 +114,8 @@ def _stage(
 def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:
     """A bottleneck ResNet with the CIFAR stem (3×3, 16 channels, no pooling).
 
+    ResNet164 has 1,727,284 parameters at 100 classes.
+
     Args:
         depth: layers, 9n + 2 for n blocks in each of three stages of width 64, 128, 256.
         num_classes: width of the last layer.
@@ -128,13 +130,3 @@ def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) 
     if rest or blocks < 1:
         raise InputError(f"depth is 9n + 2 (11, 20, 29, …, 83, 164), got {depth}")
     return ResNetCIFAR(blocks, num_classes, attention=attention)
-
-
-def resnet83(num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:
-    """ResNet83 (n = 9), the paper's smaller CIFAR backbone."""
-    return resnet_cifar(83, num_classes, attention=attention)
-
-
-def resnet164(num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:
-    """ResNet164 (n = 18): 1,727,284 parameters at 100 classes, 1,704,154 at 10."""
-    return resnet_cifar(164, num_classes, attention=attention)

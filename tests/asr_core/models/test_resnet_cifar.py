@@ -6,7 +6,7 @@ from torch import nn
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.errors import InputError
-from asr_core.models import resnet83, resnet164, resnet_cifar
+from asr_core.models import resnet_cifar
 
 # The paper's Table 1 in millions of parameters, at 100 classes (CIFAR100) and 10 (STL10).
 TABLE_1 = {
@@ -29,29 +29,29 @@ def count(model):
 
 @pytest.mark.parametrize(("name", "num_classes", "millions"), CELLS)
 def test_parameters_of_table_1(name, num_classes, millions):
-    model = resnet164(num_classes, attention=None if name == "plain" else name)
+    model = resnet_cifar(164, num_classes, attention=None if name == "plain" else name)
     assert round(count(model) / 1e6, 2) == millions
 
 
 def test_parameters_exactly():
-    assert count(resnet164(100)) == 1_727_284
-    assert count(resnet164(10)) == 1_704_154
+    assert count(resnet_cifar(164, 100)) == 1_727_284
+    assert count(resnet_cifar(164, 10)) == 1_704_154
 
 
 @pytest.mark.parametrize("attention", some_of(["se", "spa"], ["se"]))
 @pytest.mark.parametrize("num_classes", some_of([100, 10], [10]))
 @pytest.mark.filterwarnings("ignore:no gate has changed")
 def test_asr_adds_nothing_once_fused(attention, num_classes):
-    model = resnet164(num_classes)
+    model = resnet_cifar(164, num_classes)
     plain = count(model)
     report = insert_asr(model, attention, targets="layer*.bn3")
     assert len(report.positions) == 54
-    live = resnet164(num_classes, attention=attention)
+    live = resnet_cifar(164, num_classes, attention=attention)
     psi = sum(position.channels for position in report.positions)
     assert count(model) == count(live) + psi  # in training ASR has the module and ψ
     fused = fuse_asr(model, inplace=True)
     assert count(fused) == plain
-    resnet164(num_classes).load_state_dict(fused.state_dict())
+    resnet_cifar(164, num_classes).load_state_dict(fused.state_dict())
 
 
 @pytest.mark.parametrize(("width", "planes", "stride"), [(64, 16, 1), (16, 16, 1), (64, 32, 2)])
@@ -107,8 +107,8 @@ def test_dia_has_one_cell_per_stage_and_starts_afresh_each_forward():
 
 
 def test_depths():
-    assert len(resnet83(10).layer1) == 9
-    assert len(resnet164(10).layer3) == 18
+    assert len(resnet_cifar(83, 10).layer1) == 9
+    assert len(resnet_cifar(164, 10).layer3) == 18
     for depth in (2, 10, 50, 163):
         with pytest.raises(InputError, match=rf"9n \+ 2 .*got {depth}"):
             resnet_cifar(depth, 10)
