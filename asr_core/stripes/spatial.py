@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from asr_core.attention import CBAM
 from asr_core.models import Normalized
 from asr_core.verify.parity import evaluating
+from asr_core.verify.watch import watching
 
 
 @torch.no_grad()
@@ -25,21 +24,18 @@ def spatial_attention(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         :class:`Normalized` gives), in the model's order; nothing where there is no CBAM.
     """
     inner = model.model if isinstance(model, Normalized) else model
-    found: dict[str, Tensor] = {}
-
-    def listen(name: str, cbam: CBAM, _: nn.Module, __: object, logits: Tensor) -> None:
-        found[name] = cbam.activate(logits)[:, 0].float().cpu()
-
-    handles = [
-        module.spatial.register_forward_hook(partial(listen, name, module))
+    halves = {
+        f"{name}.spatial".lstrip("."): (name, module)
         for name, module in inner.named_modules()
         if isinstance(module, CBAM) and module.spatial is not None
-    ]
-    try:
-        with evaluating(model):
-            if handles:
-                model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    }
+    maps: dict[str, Tensor] = {}
+
+    def listen(half: str, logits: Tensor) -> None:
+        name, cbam = halves[half]
+        maps[name] = cbam.activate(logits)[:, 0].float().cpu()
+
+    if halves:
+        with evaluating(model), watching(inner, halves, listen):
+            model(images)
+    return maps
