@@ -60,6 +60,18 @@ def top(logits: Tensor) -> Tensor:
     return best.masked_fill(~(logits < torch.inf).all(1, keepdim=True), -1)
 
 
+def check_labels(labels: Tensor, logits: Tensor) -> None:
+    """Refuse labels (N,) that the model, with ``logits`` (N, K), does not know.
+
+    Raises:
+        InputError: naming the label.
+    """
+    if labels.max() >= logits.shape[1]:
+        raise InputError(
+            f"label {labels.max().item()} is none of the model's {logits.shape[1]} classes"
+        )
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -99,10 +111,7 @@ def evaluate(
         ):
             images, labels, indices = (t.to(device) for t in (images, labels, indices))
             logits = model(images).float()
-            if labels.max() >= logits.shape[1]:
-                raise InputError(
-                    f"label {labels.max().item()} is none of the model's {logits.shape[1]} classes"
-                )
+            check_labels(labels, logits)
             best = top(logits)
             seen[indices] += 1
             losses[indices] = nn.functional.cross_entropy(logits, labels, reduction="none")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_core.errors import InputError
+from asr_core.training.evaluate import check_labels
 
 MARGIN = 10.0
 """Logit margin above which 1 - p, below 4.5e-5, loses its digits in float32."""
@@ -116,18 +117,6 @@ def _gradient(
     # Each image's gradient is its own: a sum, not a mean.
     (gradient,) = torch.autograd.grad(losses, images, scale.to(losses.dtype), allow_unused=True)
     return torch.zeros_like(images) if gradient is None else gradient.detach()
-
-
-def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """Refuse labels that the model does not know.
-
-    Raises:
-        InputError: naming the label.
-    """
-    if labels.max() >= logits.shape[1]:
-        raise InputError(
-            f"label {labels.max().item()} is none of the model's {logits.shape[1]} classes"
-        )
 
 
 def tell(missing: Tensor, on_missing: OnMissing | None) -> None:
