@@ -13,7 +13,7 @@ from robust.corruptions.blur import defocus_blur, glass_blur, motion_blur, zoom_
 from robust.corruptions.digital import contrast, elastic_transform, jpeg_compression, pixelate
 from robust.corruptions.kinds import Corruption, from_bytes, to_bytes
 from robust.corruptions.noise import gaussian_noise, impulse_noise, shot_noise
-from robust.corruptions.tables import check_severity, strength, table_for
+from robust.corruptions.tables import strength, table_for
 from robust.corruptions.weather import brightness, fog, frost, snow
 
 KINDS: dict[str, Corruption] = {
@@ -83,7 +83,6 @@ def corrupt(
             indices than images, or an index or seed that is no whole number.
     """
     _check_images(images)
-    severity = check_severity(severity)
     figures = strength(kind, severity, table or table_for(*images.shape[2:]))
     change = KINDS[kind]
     keys = indices.tolist() if isinstance(indices, Tensor) else list(indices)

@@ -106,20 +106,9 @@ def strength(kind: str, severity: object, table: str) -> Any:
         raise unknown_name("table of severities", table, list(TABLES))
     if kind not in TABLES[table]:
         raise unknown_name("corruption", kind, list(TABLES[table]))
-    return TABLES[table][kind][check_severity(severity) - 1]
-
-
-def check_severity(severity: object) -> int:
-    """``severity`` itself.
-
-    Raises:
-        InputError: it is not 1, 2, 3, 4 or 5.
-    """
-    if type(severity) is int and severity in SEVERITIES:
-        return severity
-    hint = (
-        " 0 is no severity: leave the image as it is (published code reads 0 as the strongest)."
-        if type(severity) is int and severity == 0
-        else ""
-    )
-    raise InputError(f"severity {severity!r} is not one of 1, 2, 3, 4, 5.{hint}")
+    if type(severity) is not int or severity not in SEVERITIES:
+        hint = ""
+        if severity == 0:
+            hint = " Leave the image as it is (published code reads 0 as the strongest)."
+        raise InputError(f"severity {severity!r} is not one of 1, 2, 3, 4, 5.{hint}")
+    return TABLES[table][kind][severity - 1]
