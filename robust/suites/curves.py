@@ -26,7 +26,7 @@ _COLUMNS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
 """Of as many panels; of more, five."""
 
 
-def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
+def draw_curves(groups: Sequence[Cohort]) -> Figure:
     """One panel a kind and noise of the training: top-1 over severities, one line a variant.
 
     Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
@@ -66,8 +66,6 @@ def draw_curves(groups: Sequence[Cohort], *, title: str = "") -> Figure:
     figure.legend(
         handles=list(handles.values()), loc="outside lower center", ncols=min(len(handles), 6)
     )
-    if title:
-        figure.suptitle(escape.picture(title))
     return figure
 
 

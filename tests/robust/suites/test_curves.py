@@ -128,7 +128,7 @@ def test_colours_differ_in_brightness_or_in_the_blue_yellow_direction() -> None:
 
 
 def test_files_are_a_png_and_an_svg(tmp_path: Path) -> None:
-    written = save_curves(draw_curves(GROUPS, title="noise"), tmp_path / "curves.png")
+    written = save_curves(draw_curves(GROUPS), tmp_path / "curves.png")
     assert [path.name for path in written] == ["curves.png", "curves.svg"]
     assert Image.open(written[0]).width > 400
     assert ElementTree.parse(written[1]).getroot().tag.endswith("svg")
