@@ -1,5 +1,6 @@
 """All kinds alike: form, draws that are an image's own, severities, refusals."""
 
+import re
 import pytest
 import torch
 from corrupted import error, pictures
@@ -135,13 +136,8 @@ def test_the_table_in_use_follows_the_size():
 
 @pytest.mark.parametrize("severity", [0, 6, -1, 1.0, True, "1", None])
 def test_other_severities_are_refused(severity):
-    with pytest.raises(InputError, match=r"not one of 1, 2, 3, 4, 5"):
+    with pytest.raises(InputError, match=re.escape(repr(severity))):
         corrupt(pictures(32, 1), "fog", severity, indices=[0], seed=0)
-
-
-def test_severity_0_is_refused_with_the_reason():
-    with pytest.raises(InputError, match=r"0 is no severity: leave the image as it is"):
-        corrupt(pictures(32, 1), "fog", 0, indices=[0], seed=0)
 
 
 @pytest.mark.parametrize(
