@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from asr_core import FoldReport, fold_report, fuse_asr
 from asr_core.asr.parametrization import gated_layers
+from asr_core.data import ImageSet
 from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_meta, load_torch, save_checkpoint
@@ -26,7 +27,7 @@ from asr_core.saving.model_facts import KIND, StockModel, facts_of, stock_of
 from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training.folder import open_run
 from asr_core.verify.divergence import require_agreement
-from asr_core.verify.parity import ParityReport
+from asr_core.verify.parity import ParityReport, evaluating
 from robust.models.names import build_model, names_code
 from styletransfer import zoo
 from styletransfer.network import StyleNetwork
@@ -205,6 +206,21 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         raise CheckpointError(f"{path}: of kind {kind!r}; known: {KIND!r}, {zoo.KIND!r}")
     _no_builder(path, "a style network", builder)
     return StyleFile(path)
+
+
+def check_classes(what: Path | str, model: nn.Module, data: ImageSet) -> None:
+    """Refuse a data set with another number of classes than ``model`` gives logits.
+
+    Raises:
+        InputError: naming the model as ``what``.
+    """
+    with torch.no_grad(), evaluating(model):
+        logits = model(data.test.test_batch(torch.arange(1)))
+    if logits.ndim != 2 or logits.shape[1] != data.num_classes:
+        raise InputError(
+            f"{what} gives outputs of shape {tuple(logits.shape)} for an image, but "
+            f"{data.name!r} has {data.num_classes} classes; name the set that it was trained on"
+        )
 
 
 def _is_run(path: Path) -> bool:

@@ -19,7 +19,7 @@ from asr_core.freeze import FreezeReport, freeze_attention
 from asr_core.models import Normalized
 from asr_core.training.evaluate import evaluate
 from asr_core.verify.divergence import require_agreement
-from robust.models.files import Folds, ModelFile, SavedModel
+from robust.models.files import Folds, ModelFile, SavedModel, check_classes
 from robust.models.names import build_model
 from robust.stats.accuracy_change import AccuracyChange, accuracy_change
 
@@ -71,7 +71,7 @@ def freeze_classifier(
     if max_images is not None:  # a gate's variance needs two
         limits.whole("max_images", max_images, 2, limits.STEPS)
     chosen: Split = getattr(data, split)
-    _check_classes(model, data)
+    check_classes("the model", model, data)
     batches = _images(data.train, max_images, batch_size)
     if isinstance(model, Normalized):
         normalise = Normalized(nn.Identity(), *model.statistics).to(model.mean)
@@ -127,16 +127,6 @@ def _images(split: Split, count: int | None, batch_size: int) -> Iterator[Tensor
     generator = torch.Generator().manual_seed(0)
     indices = torch.randperm(len(split), generator=generator)[:count]
     return split.test_stream(indices.sort().values.split(batch_size))
-
-
-def _check_classes(model: nn.Module, data: ImageSet) -> None:
-    with torch.no_grad():
-        logits = model(next(_images(data.train, 2, 2)))
-    if logits.ndim != 2 or logits.shape[1] != data.num_classes:
-        raise InputError(
-            f"the model gives outputs of shape {tuple(logits.shape)} for 2 images, but "
-            f"{data.name!r} has {data.num_classes} classes: is it the set that it was trained on?"
-        )
 
 
 def _fits(name: str, arguments: Any, model: nn.Module, examples: list[Tensor]) -> bool:

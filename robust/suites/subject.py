@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,7 +18,7 @@ from asr_core.saving.files import in_utf8
 from asr_core.saving.schema import Text, parse, record
 from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
-from robust.models.files import SavedModel, open_model
+from robust.models.files import SavedModel, check_classes, open_model
 from robust.norm_noise import norm_layers
 from robust.norm_noise.training import parse_train_noise
 
@@ -166,7 +165,7 @@ def shared_data(
             folder = Path(config.data_folder)
     data = open_data(name, folder=folder, image_size=sizes.pop())
     for subject in subjects:
-        check_classes(subject, data)
+        check_classes(subject.file, subject.model, data)
     return data
 
 
@@ -196,21 +195,6 @@ def variant(config: TrainConfig) -> str:
     if not config.zero_gamma:
         return said
     return "zero γ" if config.mode == "plain" else f"{said}, zero γ"
-
-
-def check_classes(subject: Subject, data: ImageSet) -> None:
-    """Refuse a data set with another number of classes than the model gives logits.
-
-    Raises:
-        InputError: it is so.
-    """
-    with torch.no_grad():
-        logits = subject.model(data.test.test_batch(torch.arange(1)).cpu())
-    if logits.ndim != 2 or logits.shape[1] != data.num_classes:
-        raise InputError(
-            f"{subject.file} gives outputs of shape {tuple(logits.shape)} for an image, but "
-            f"{data.name!r} has {data.num_classes} classes; name the set that it was trained on"
-        )
 
 
 def _origin(file: Path) -> tuple[TrainConfig, str]:
