@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections.abc import Sequence
 from typing import SupportsIndex
 
 import torch
+from torch import Tensor
 
 from asr_core import limits
 from asr_core.errors import InputError
@@ -27,6 +29,18 @@ def check_seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex):
         raise InputError(f"seed {seed!r} is not a whole number")
     return limits.whole("seed", operator.index(seed), -limits.SEED, limits.SEED)
+
+
+def keys_of(indices: Tensor | Sequence[Key], count: int) -> list[Key]:
+    """The whole numbers or names in ``indices`` that the draws of ``count`` images follow.
+
+    Raises:
+        InputError: not one for each image, or one that is neither.
+    """
+    keys = indices.tolist() if isinstance(indices, Tensor) else list(indices)
+    if len(keys) != count:
+        raise InputError(f"{count} images have {len(keys)} indices; give each one")
+    return [key if isinstance(key, str) else check_seed(key) for key in keys]
 
 
 def generator(*parts: Key) -> torch.Generator:

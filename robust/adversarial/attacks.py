@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_core import limits
-from asr_core.draws import Key, check_seed, generator
+from asr_core.draws import Key, check_seed, generator, keys_of
 from asr_core.errors import InputError
 from asr_core.verify.parity import evaluating
 from robust.adversarial.budget import DTYPES, Budget, narrowed, widened
@@ -144,7 +144,4 @@ def _check(images: Tensor, labels: Tensor) -> None:
 def _starts(seed: int, indices: Tensor | Sequence[Key] | None, count: int) -> list[torch.Generator]:
     if indices is None:
         raise InputError("a random start needs indices that name the images; or give no seed")
-    keys = indices.tolist() if isinstance(indices, Tensor) else list(indices)
-    if len(keys) != count:
-        raise InputError(f"{count} images have {len(keys)} indices; give each one")
-    return [generator(check_seed(seed), "pgd", key) for key in keys]
+    return [generator(check_seed(seed), "pgd", key) for key in keys_of(indices, count)]

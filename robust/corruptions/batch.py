@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from asr_core.draws import Key, check_seed, generator
+from asr_core.draws import Key, check_seed, generator, keys_of
 from asr_core.errors import InputError
 from robust.corruptions.blur import defocus_blur, glass_blur, motion_blur, zoom_blur
 from robust.corruptions.digital import contrast, elastic_transform, jpeg_compression, pixelate
@@ -85,17 +85,14 @@ def corrupt(
     _check_images(images)
     figures = strength(kind, severity, table or table_for(*images.shape[2:]))
     change = KINDS[kind]
-    keys = indices.tolist() if isinstance(indices, Tensor) else list(indices)
-    if len(keys) != len(images):
-        raise InputError(f"{len(images)} images have {len(keys)} indices; give each one")
-    seed = check_seed(seed)
+    keys, seed, draw = keys_of(indices, len(images)), check_seed(seed), check_seed(draw)
     at_once = max(1, _AT_ONCE // images[0].numel())
     parts = []
     with torch.no_grad():
         for start in range(0, len(images), at_once):
             part = images[start : start + at_once].cpu()
             draws = [
-                generator(seed, "corruption", kind, severity, check_seed(draw), _key(key))
+                generator(seed, "corruption", kind, severity, draw, key)
                 for key in keys[start : start + at_once]
             ]
             parts.append(to_bytes(change(from_bytes(part), figures, draws)))
@@ -112,7 +109,3 @@ def _check_images(images: Tensor) -> None:
             f"images {tuple(images.shape)}: expected at least one, and {SMALLEST}×{SMALLEST} "
             "pixels or more"
         )
-
-
-def _key(key: Key) -> Key:
-    return key if isinstance(key, str) else check_seed(key)
