@@ -10,7 +10,7 @@ from torch import Tensor
 from asr_core.stripes import chosen, stripe_score
 from robust.report import escape
 from robust.stripes.measure import Gates
-from robust.stripes.page import grid_of, heat, panels, save, styled
+from robust.stripes.page import heat, panels, save, styled
 
 _COLUMNS = 4
 _BLOCKS = 5
@@ -41,8 +41,8 @@ def draw_stripes(
     }
     low = min(gate.min().item() for gate in shown.values())
     high = max(gate.max().item() for gate in shown.values())
-    rows, columns = grid_of(len(shown), columns=_COLUMNS)
-    figure, axes = panels(rows, columns, title=title)
+    columns = min(len(shown), _COLUMNS)
+    figure, axes = panels(-(-len(shown) // columns), columns, title=title)
     cells = [cell for row in axes for cell in row]
     for place, (name, gate) in enumerate(shown.items()):
         score = stripe_score(values[name])

@@ -123,13 +123,12 @@ def convergence(
     )
 
 
-def finite(value: float) -> float | None:
-    """``value`` for JSON, which knows no infinity: images differ, channels do not."""
-    return value if math.isfinite(value) else None
-
-
 def figures(gates: Gates) -> list[dict[str, Any]]:
-    """A line per layer, JSON-able: name, channels, mean, standard deviations, stripe score."""
+    """A line per layer, JSON-able: name, channels, mean, standard deviations, stripe score.
+
+    An infinite score, where images differ and channels do not, is None.
+    """
+    stripes = scores(gates.values)
     return [
         {
             "name": name,
@@ -137,7 +136,7 @@ def figures(gates: Gates) -> list[dict[str, Any]]:
             "mean": values.mean().item(),
             "std_between_images": values.std(0, correction=0).mean().item(),
             "std_between_channels": values.mean(0).std(correction=0).item(),
-            "stripe": finite(stripe_score(values)),
+            "stripe": stripes[name] if math.isfinite(stripes[name]) else None,
         }
         for name, values in gates.values.items()
     ]

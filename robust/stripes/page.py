@@ -32,12 +32,6 @@ def panels(
     return figure, [list(row) for row in axes]
 
 
-def grid_of(count: int, *, columns: int) -> tuple[int, int]:
-    """Rows and columns for ``count`` panels."""
-    columns = min(count, columns)
-    return -(-count // columns), columns
-
-
 def heat(axes: Axes, values: Tensor, low: float, high: float, **options: Any) -> Any:
     """``values`` (rows, columns) as colours from ``low`` to ``high``."""
     return axes.imshow(
