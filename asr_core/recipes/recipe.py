@@ -88,7 +88,7 @@ class Recipe:
     def _check_milestones(self) -> None:
         if self.schedule == "cosine":
             if self.milestones:
-                raise InputError(f"a cosine has no milestones, got {_listed(self.milestones)}")
+                raise InputError(f"a cosine has no milestones, got {self.milestones}")
             return
         if not self.milestones or self.gamma is None:
             raise InputError("schedule 'multistep' needs milestones and gamma")
@@ -99,7 +99,7 @@ class Recipe:
                     f"{self.epochs}: choose other milestones, or more epochs"
                 )
         if list(self.milestones) != sorted(set(self.milestones)):
-            raise InputError(f"milestones {_listed(self.milestones)} must grow")
+            raise InputError(f"milestones {self.milestones} must grow")
 
     def learning_rate(self, progress: float) -> float:
         """The learning rate at ``progress``, in epochs: 3.25 is a quarter into the fourth.
@@ -177,7 +177,3 @@ def _times(value: float, stretch: Fraction) -> float:
     """Exact where the result is whole, so that no decay slips by an epoch."""
     product = Fraction(value) * stretch
     return product.numerator if product.denominator == 1 else float(product)
-
-
-def _listed(values: tuple[Any, ...]) -> str:
-    return ", ".join(map(str, values))

@@ -166,8 +166,8 @@ def draw_scales(
         widths = [[v.shape[1] for v in side.values()] for side in (asr.asr, means)]
         if widths[0] != widths[1]:
             raise InputError(
-                f"ASR has gates of {_listed(widths[0])} channels, live attention of "
-                f"{_listed(widths[1])}: the two runs are not of one backbone"
+                f"ASR has gates of {widths[0]} channels, live attention of "
+                f"{widths[1]}: the two runs are not of one backbone"
             )
         sides.append(("live gate, mean over images", means))
     names = [list(side) for _, side in sides]
@@ -222,7 +222,3 @@ def _rounded_up(value: float) -> float:
         return 1.0
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
