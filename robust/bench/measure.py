@@ -47,14 +47,14 @@ class Subject:
 
     Attributes:
         data: name of the data set; None, like ``num_classes``, for what the model's builder says.
-        build: (mode, attention) -> the untrained model, in the modes "plain", "live" and "asr".
+        build: ``build(mode=, attention=)`` makes the untrained model, "plain", "live" or "asr".
     """
 
     model: str
     data: str | None
     num_classes: int | None
     image_size: int
-    build: Callable[[str, str], nn.Module]
+    build: Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ def subject(model: str, data: str | None = None) -> Subject:
         num_classes, sides = DATA_SHAPES[known]
         for side in sides:
             if side in takes:
-                return Subject(
-                    name, known, num_classes, side, partial(_backbone, name, num_classes)
-                )
+                return Subject(name, known, num_classes, side, partial(build, name, num_classes))
     fitting = [known for known, shape in DATA_SHAPES.items() if set(shape.sides) & set(takes)]
     raise InputError(
         f"{name} takes images of side {' or '.join(map(str, takes))}, not those of {data}; "
@@ -124,17 +122,13 @@ def _placed(name: str, data: str | None) -> Subject:
         num_classes, (side, *_) = DATA_SHAPES[data]
     arguments = {} if num_classes is None else {"num_classes": num_classes}
 
-    def built(mode: str, attention: str) -> nn.Module:
+    def built(mode: str, attention: str = "se") -> nn.Module:
         model = build_model(name, arguments)
         if mode == "asr":
             insert_asr(model, attention)
         return add_attention(model, place(model).names, attention) if mode == "live" else model
 
     return Subject(name, data, num_classes, side, built)
-
-
-def _backbone(name: str, num_classes: int, mode: str, attention: str) -> nn.Module:
-    return build(name, num_classes, mode=mode, attention=attention)
 
 
 def variants(what: Subject) -> tuple[dict[str, nn.Module], dict[str, str]]:
@@ -148,14 +142,14 @@ def variants(what: Subject) -> tuple[dict[str, nn.Module], dict[str, str]]:
     models: dict[str, nn.Module] = {}
     left_out: dict[str, str] = {}
     with torch.random.fork_rng(devices=[]):
-        models["plain"] = what.build("plain", "se").eval()
+        models["plain"] = what.build(mode="plain").eval()
         for attention in LIVE:
             try:
-                models[attention.upper()] = what.build("live", attention).eval()
+                models[attention.upper()] = what.build(mode="live", attention=attention).eval()
             except InputError as error:
                 left_out[attention.upper()] = str(error)
         for attention in FUSED:
-            gated = what.build("asr", attention).eval()
+            gated = what.build(mode="asr", attention=attention).eval()
             with warnings.catch_warnings():
                 # Nothing here was trained, and speed does not depend on it.
                 warnings.filterwarnings("ignore", "no gate has changed", UserWarning)
