@@ -140,6 +140,12 @@ class Forward:
             node = source
         return node
 
+    def is_attentions_output(self, node: fx.Node) -> bool:
+        """Whether ``node`` takes the output of a MultiheadAttention out of its pair with weights."""
+        if self.op(node) != "getitem" or node.args[1] != 0:
+            return False
+        return any(map(self._is_attention, self.data(node)))
+
     def escapes(self, node: fx.Node, target: fx.Node) -> bool:
         """Whether a path leads from ``node`` to the model's output around ``target``."""
         seen = {target}
@@ -161,9 +167,9 @@ class Forward:
             return data[0] if data else None
         if name == "getitem" and len(data) == 1:
             index = node.args[1]
-            first = self._is_attention(data[0]) and index == 0
             # A number alone may pick one of several tensors.
-            return data[0] if first or isinstance(index, tuple | slice | EllipsisType) else None
+            of_one = isinstance(index, tuple | slice | EllipsisType)
+            return data[0] if of_one or self.is_attentions_output(node) else None
         if name in ADDITION | PRODUCT and len(data) == 1:
             return data[0]
         if name in PRODUCT and len(data) == 2:  # x * gate(x) is x, rescaled

@@ -116,7 +116,7 @@ class Seeker:
         elif op in _SUM and (len(data) == 2 or _adds_zero(node)):
             for term in data:
                 self._before(term, node, reach)
-        elif len(data) == 1 and (self._lets_through(op) or self._is_attentions_output(node)):
+        elif len(data) == 1 and (self._lets_through(op) or forward.is_attentions_output(node)):
             self._pass(node, reach)
             self._before(data[0], node, reach)
         else:
@@ -169,12 +169,6 @@ class Seeker:
         always = _LINEAR + (_SPATIAL if self.axis == 1 else ())
         if_positive = _POSITIVE + (_SPATIAL_POSITIVE if self.axis == 1 else ())
         return op in always or (self.positive and op in if_positive)
-
-    def _is_attentions_output(self, node: fx.Node) -> bool:
-        (attention,) = self.forward.data(node)
-        module = self.modules.get(str(attention.target)) if attention.op == "call_module" else None
-        first = self.forward.op(node) == "getitem" and node.args[1] == 0
-        return bool(first) and isinstance(module, nn.MultiheadAttention)
 
     def _pass(self, node: fx.Node, reach: Reach) -> None:
         if node.op == "call_module":
