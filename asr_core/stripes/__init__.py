@@ -8,19 +8,12 @@
 
 from asr_core.stripes.convergence import differences, settled_epoch, settled_share
 from asr_core.stripes.order import chosen
-from asr_core.stripes.record import RECORD, AttentionRecord, load_record, save_record
+from asr_core.stripes.record import AttentionRecord, load_record, save_record
 from asr_core.stripes.recorder import RECORDED_IMAGES, AttentionRecorder
 from asr_core.stripes.spatial import spatial_attention
-from asr_core.stripes.values import (
-    gate_values,
-    gate_vectors,
-    live_gates,
-    require_gates,
-    stripe_score,
-)
+from asr_core.stripes.values import gate_values, gate_vectors, require_gates, stripe_score
 
 __all__ = [
-    "RECORD",
     "RECORDED_IMAGES",
     "AttentionRecord",
     "AttentionRecorder",
@@ -28,7 +21,6 @@ __all__ = [
     "differences",
     "gate_values",
     "gate_vectors",
-    "live_gates",
     "load_record",
     "require_gates",
     "save_record",

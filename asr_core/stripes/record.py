@@ -14,9 +14,7 @@ from torch import Tensor
 from asr_core.errors import CheckpointError
 from asr_core.saving.checkpoint import check_tensors
 from asr_core.saving.files import atomic_path
-from asr_core.training.folder import ATTENTION
 
-RECORD = ATTENTION
 _LARGEST = 2**31
 _LIVE, _ASR, _IMAGES = "live/", "asr/", "images"
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from asr_core.data.split import Split
 from asr_core.errors import CheckpointError
-from asr_core.stripes.record import RECORD, AttentionRecord, load_record, save_record
+from asr_core.stripes.record import AttentionRecord, load_record, save_record
 from asr_core.stripes.values import gate_values, gate_vectors
+from asr_core.training.folder import ATTENTION
 from asr_core.training.loop import EpochEnd
 
 RECORDED_IMAGES = 8
@@ -32,7 +33,7 @@ class AttentionRecorder:
     def __init__(self, folder: Path, split: Split, *, images: int = RECORDED_IMAGES) -> None:
         count = min(images, len(split))
         self.indices = torch.arange(count) * len(split) // count
-        self._path = folder / RECORD
+        self._path = folder / ATTENTION
         self._images = split.test_batch(self.indices)
 
     def __call__(self, end: EpochEnd) -> None:

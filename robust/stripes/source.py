@@ -10,9 +10,9 @@ from torch import nn
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
 from asr_core.recipes import Recipe
-from asr_core.stripes import RECORD, AttentionRecord, load_record
+from asr_core.stripes import AttentionRecord, load_record
 from asr_core.training import TrainConfig, is_run
-from asr_core.training.folder import CONFIG, read_config
+from asr_core.training.folder import ATTENTION, CONFIG, read_config
 from robust.models.files import SavedModel, open_model
 
 
@@ -98,7 +98,8 @@ def open_source(
         if data_folder is None and config.data_folder is not None:
             data_folder = Path(config.data_folder)
     images = open_data(str(data), folder=data_folder, image_size=opened.input_shape[-1])
-    record = load_record(folder / RECORD) if folder and (folder / RECORD).exists() else None
+    kept = folder and folder / ATTENTION
+    record = load_record(kept) if kept and kept.exists() else None
     return Source(path, opened.model, images, config, record)
 
 
