@@ -123,10 +123,6 @@ class Gate(nn.Module):
             for now, start in zip(self.parameters(), self._start, strict=True)
         )
 
-    def forward(self) -> Tensor:
-        """The same as :meth:`scale`."""
-        return self.scale()
-
     def _replicate_for_data_parallel(self) -> NoReturn:
         # A replica's layers would read this gate, which is on another device than they are.
         raise InputError(
