@@ -1,7 +1,7 @@
 """Attention modules: features (N, C, H, W) -> gate (N, C, 1, 1), never ``x * gate``."""
 
 from asr_core.attention.attended import Attended
-from asr_core.attention.base import ACTIVATIONS, ATTENTIONS, Attention
+from asr_core.attention.base import ATTENTIONS, Attention
 from asr_core.attention.cbam import CBAM
 from asr_core.attention.const import Const
 from asr_core.attention.dia import DIA
@@ -12,7 +12,6 @@ from asr_core.attention.spa import SPA
 from asr_core.attention.srm import SRM
 
 __all__ = [
-    "ACTIVATIONS",
     "ATTENTIONS",
     "CBAM",
     "DIA",

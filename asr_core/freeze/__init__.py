@@ -7,14 +7,13 @@
     plain = report.plain
 """
 
-from asr_core.freeze.constant import Constant, restore_frozen
+from asr_core.freeze.constant import restore_frozen
 from asr_core.freeze.freeze import freeze_attention
 from asr_core.freeze.gates import GateSite, find_gates
 from asr_core.freeze.report import FreezeReport, FrozenGate
 from asr_core.freeze.statistics import GateStatistics, measure_gates
 
 __all__ = [
-    "Constant",
     "FreezeReport",
     "FrozenGate",
     "GateSite",
