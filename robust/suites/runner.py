@@ -54,7 +54,7 @@ def run_suite(
     ]
     if on_batch:
         on_batch(CLEAN, clean.n)
-    with evaluating(model), torch.set_grad_enabled(suite.gradient):
+    with evaluating(model), torch.no_grad():
         for condition in suite.conditions():
             outcomes.append(_outcome(model, split, suite, condition, batch_size, on_batch))
     return SuiteResult(suite.name, dict(meta or {}), suite.settings(), tuple(outcomes))

@@ -45,11 +45,9 @@ class Suite(ABC):
 
     Attributes:
         name: in :data:`SUITES`.
-        gradient: whether :meth:`apply` takes gradients with respect to images.
     """
 
     name: ClassVar[str]
-    gradient: ClassVar[bool] = False
 
     @abstractmethod
     def conditions(self) -> Sequence[Condition]:
@@ -67,7 +65,8 @@ class Suite(ABC):
     ) -> Tensor | Answers:
         """The model's logits (N, K) for ``images`` under ``condition``, or :class:`Answers`.
 
-        The model is in eval mode, and must be left as it was, also by an exception.
+        The model is in eval mode, and must be left as it was, also by an exception. Autograd is
+        off; an attack by gradients turns it on.
 
         Args:
             condition: one of :meth:`conditions`.

@@ -132,7 +132,7 @@ def test_fused_and_unfused_give_the_same_bits_under_every_condition(name):
     for condition in chosen.conditions():
         logits = []
         for network in (model, plain):
-            with torch.set_grad_enabled(chosen.gradient), chosen.context(condition, network):
+            with torch.no_grad(), chosen.context(condition, network):
                 found = chosen.apply(condition, network, images, indices=indices, labels=labels)
                 logits.append(found.logits if isinstance(found, Answers) else found)
         assert torch.equal(*logits), condition

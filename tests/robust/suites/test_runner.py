@@ -125,8 +125,7 @@ def test_the_mode_is_kept_and_no_gradient_is_taken() -> None:
 
 def test_a_suite_with_gradients_gets_them() -> None:
     class Slope(Darker):
-        gradient = True
-
+        @torch.enable_grad()
         def apply(
             self, condition: Condition, model: nn.Module, images: Tensor, **_: Tensor
         ) -> Tensor:
