@@ -123,7 +123,7 @@ class TestSubject:
         assert (what.data, what.num_classes, what.image_size) == (None, None, 224)
         small = subject("resnet18", "cifar10")
         assert (small.num_classes, small.image_size) == (10, 32)
-        assert small.build("plain", "se").fc.out_features == 10  # type: ignore[union-attr]
+        assert small.build(mode="plain").fc.out_features == 10  # type: ignore[union-attr]
 
     @pytest.mark.parametrize(
         ("model", "data", "message"),
@@ -175,7 +175,7 @@ class TestBench:
 
     def test_every_forward_is_told(self) -> None:
         what = subject("resnet11", "cifar10")
-        plain = what.build("plain", "se").eval()
+        plain = what.build(mode="plain").eval()
         told: list[None] = []
         rows = bench(
             what,
