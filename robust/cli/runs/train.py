@@ -82,7 +82,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 @options.attention("Gate of bn+asr.")
 @options.images("Repeatable: photographs to train on.  [those that ship]")
 @options.training_noise
-@click.option("--steps", type=Whole(1, limits.STEPS), help="Training steps.  [800]")
+@click.option("--steps", type=Whole(1, limits.STEPS), help="Training steps.  [1000]")
 @options.size("Side of the square crops, half of it at first.  [256]")
 @options.batch_size("Images a step.  [2]")
 @click.option(
