@@ -141,7 +141,7 @@ class Forward:
         return node
 
     def is_attentions_output(self, node: fx.Node) -> bool:
-        """Whether ``node`` takes the output of a MultiheadAttention out of its pair with weights."""
+        """Whether ``node`` is the first of the two outputs of a MultiheadAttention."""
         if self.op(node) != "getitem" or node.args[1] != 0:
             return False
         return any(map(self._is_attention, self.data(node)))

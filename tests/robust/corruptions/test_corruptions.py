@@ -1,6 +1,7 @@
 """All kinds alike: form, draws that are an image's own, severities, refusals."""
 
 import re
+
 import pytest
 import torch
 from corrupted import error, pictures
