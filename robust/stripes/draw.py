@@ -25,9 +25,9 @@ class Drawn:
     """What was measured and drawn.
 
     Attributes:
-        gates: its attention on the images.
-        convergence: of its live gates over epochs; None without a record of two epochs.
-        files: what was written.
+        gates: the attention on the images.
+        convergence: of the live gates over epochs; None without a record of two epochs.
+        files: the files written.
         report: all figures, JSON-able, as in ``stripes.json``.
     """
 
@@ -42,26 +42,26 @@ def draw(
     split: Split,
     folder: Path,
     *,
-    images: int = 100,
-    channels: int = 100,
+    images: int,
+    channels: int,
     seed: int = 0,
     threshold: float,
     beside: Source | None = None,
 ) -> Drawn:
-    """Draw what there is: stripes, spatial attention, changes, scores and v over epochs.
+    """Draw what the source has: stripes, spatial attention, changes, scores and v over epochs.
 
     Args:
-        source: the model, and its run's record where it has one.
-        split: where the images are from, on the model's device.
-        folder: to write the pictures and ``stripes.json`` to.
-        images: in the heat maps, at least 2.
-        channels: a layer, in the heat maps; in all, in the pictures over epochs.
-        seed: of the choice of images and channels.
-        threshold: a change by less in an epoch counts as none.
-        beside: another run: of an ASR and a live one, v is drawn beside the mean gates.
+        source: the model, and its run's record if there is one.
+        split: the images, on the model's device.
+        folder: takes the pictures and ``stripes.json``.
+        images: number of images in the heat maps, at least 2.
+        channels: per layer in the heat maps, in all in the pictures over epochs.
+        seed: draws the images and channels.
+        threshold: a smaller change in an epoch counts as none.
+        beside: a second run; of an ASR run and a live one, v is drawn beside the mean gates.
 
     Raises:
-        InputError: numbers out of range, no attention that could be drawn, or another process
+        InputError: a number is out of range, there is no attention to draw, or another process
             writes to ``folder``.
     """
     limits.whole("images", images, 2, limits.PICTURED)
@@ -104,24 +104,24 @@ def draw(
 def _pair(
     source: Source, beside: Source | None
 ) -> tuple[AttentionRecord | None, AttentionRecord | None, tuple[float, ...]]:
-    """The record with ASR and the live one, each if there is one, and the decays of the first."""
+    """The record with ASR and the live one, where there are such, and the first one's decays."""
     both = [
         (each.record, each.decays)
         for each in (source, beside)
         if each is not None and each.record is not None
     ]
     if beside is not None and len(both) < 2:
-        raise InputError("both runs need a record: train them with --record-attention")
+        raise InputError("both runs need a record: train them with their attention recorded")
     asr, decays = next(((r, at) for r, at in both if r.asr), (None, ()))
     live = next((record for record, _ in both if record is not asr and record.live), None)
     if beside is not None and (asr is None or live is None):
-        raise InputError("beside each other are drawn a run with ASR and one with live attention")
+        raise InputError("to draw v beside live gates give one run with ASR and one with live ones")
     return asr, live, decays
 
 
 def _nothing(source: Source, gates: Gates) -> str:
     why = f": {listed(gates.refusals)}" if gates.refusals else ""
     return (
-        f"{source.path} has no live channel gates{why}. Train with --mode live; of ASR, v over "
-        "epochs is drawn for runs with --record-attention"
+        f"{source.path} has no live channel gates{why}. Train in mode 'live', or record the "
+        "attention of an ASR run to draw v over epochs"
     )

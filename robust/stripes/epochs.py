@@ -1,4 +1,9 @@
-"""Gates over a run's epochs: changes (Fig. 6-13), stripe scores, and ASR's v beside live gates."""
+"""Gates over a run's epochs: changes (Fig. 6-13), stripe scores, and ASR's v beside live gates.
+
+Each function draws ``channels`` random channels, chosen by ``seed``, and marks the epochs after
+which the learning rate fell, ``decays``. It writes PNG, SVG, and NPZ with the arrays into
+``folder``, and returns the files.
+"""
 
 from __future__ import annotations
 
@@ -29,32 +34,18 @@ def draw_differences(
     *,
     title: str,
     threshold: float,
-    decays: Sequence[float] = (),
-    channels: int = 100,
-    seed: int = 0,
+    decays: Sequence[float],
+    channels: int,
+    seed: int,
 ) -> list[Path]:
-    """``differences``: |v_{t+1} − v_t| of random channels of all layers over epochs, by image.
+    """``differences``: |v_{t+1} − v_t| of channels of all layers over epochs, by image.
 
-    Decays of the learning rate are dashed lines; each of the four images says from when on 95 %
-    of *all* its channels change by less than ``threshold``. Colours end at the 99th percentile.
-
-    Args:
-        record: of a run with live gates, at least two epochs.
-        folder: to write to.
-        title: over the figure.
-        threshold: of :func:`asr_core.stripes.settled_epoch`.
-        decays: epochs after which the learning rate fell.
-        channels: how many to show, at most.
-        seed: of their choice.
-
-    Returns:
-        The files: PNG, SVG, and NPZ with the differences of all layers and the channels shown.
+    Each of the four images is labelled with the epoch from which 95 % of *all* its channels change
+    by less than ``threshold``. Colours end at the 99th percentile.
 
     Raises:
-        InputError: no live gates or fewer than two epochs in the record.
+        InputError: fewer than two epochs.
     """
-    if not record.live:
-        raise InputError("the record has no live gates, whose changes could be drawn")
     steps = torch.cat([differences(values) for values in record.live.values()], dim=-1)
     picked = chosen("channels", steps.shape[-1], channels, seed=seed)
     top = _rounded_up(steps[..., picked].flatten().quantile(0.99).item())
@@ -66,7 +57,7 @@ def draw_differences(
         settled = settled_epoch(steps[:, number], threshold=threshold)
         when = "not settled" if settled is None else f"settled after {settled}"
         cell.set_title(f"image {int(record.images[number])}: {when}")
-        _epoch_axis(cell, 1, record.epochs, decays)
+        _epoch_axis(cell, record.epochs, decays)
     axes[0][0].set_ylabel("channel (random order)")
     figure.colorbar(image, ax=axes[0], label="|v(t+1) − v(t)|", extend="max", aspect=30, shrink=0.9)
     arrays = {name: differences(values) for name, values in record.live.items()}
@@ -75,32 +66,19 @@ def draw_differences(
 
 @styled
 def draw_scores(
-    record: AttentionRecord, folder: Path, *, title: str, decays: Sequence[float] = ()
+    record: AttentionRecord, folder: Path, *, title: str, decays: Sequence[float]
 ) -> list[Path]:
     """``stripe-scores``: the stripe score of each layer after each epoch, from dark to light.
 
-    Do gates become stripes in training? Decays of the learning rate are dashed lines.
-
-    Args:
-        record: of a run with live gates.
-        folder: to write to.
-        title: over the figure.
-        decays: epochs after which the learning rate fell.
-
-    Returns:
-        The files: PNG, SVG, and NPZ with the scores of all layers.
-
     Raises:
-        InputError: no live gates in the record, or fewer than two images.
+        InputError: fewer than two images.
     """
-    if not record.live:
-        raise InputError("the record has no live gates, whose stripes could be scored")
-    found = scores_over_epochs(record)
+    scores = scores_over_epochs(record)
     figure, axes = panels(1, 1, width=4.2, height=2.8, title=title)
     cell, epochs = axes[0][0], range(1, record.epochs + 1)
-    for number, (name, values) in enumerate(found.items()):
-        depth = 0.85 * number / max(1, len(found) - 1)  # the end of the map is too pale for lines
-        shown = escape.picture(name) if len(found) <= 8 or number in (0, len(found) - 1) else None
+    for number, (name, values) in enumerate(scores.items()):
+        depth = 0.85 * number / max(1, len(scores) - 1)  # the end of the map is too pale for lines
+        shown = escape.picture(name) if len(scores) <= 8 or number in (0, len(scores) - 1) else None
         cell.plot(epochs, values, color=colormaps[COLOURS](depth), marker=".", label=shown)
     cell.set_yscale("symlog", linthresh=_TICKS[1])  # a perfect stripe has its place, too
     cell.yaxis.set_minor_locator(NullLocator())
@@ -109,17 +87,13 @@ def draw_scores(
     cell.set_ylim(max(0, low), high)
     cell.grid(axis="y", linewidth=0.4, alpha=0.6)
     cell.set_ylabel("stripe score (0: perfect stripe)")
-    _epoch_axis(cell, 1, record.epochs, [at + 0.5 for at in decays], at=decays, colour="black")
+    _epoch_axis(cell, record.epochs, decays, shift=0.5, colour="black")
     cell.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize="small", title="layer")
-    return save(figure, folder, "stripe-scores", found)
+    return save(figure, folder, "stripe-scores", scores)
 
 
 def scores_over_epochs(record: AttentionRecord) -> dict[str, Tensor]:
-    """The stripe score of each layer's live gates after each epoch, float64 (T,).
-
-    Raises:
-        InputError: fewer than two images.
-    """
+    """The stripe score of each layer's live gates after each epoch, float64 (T,)."""
     return {
         name: torch.tensor([stripe_score(gates) for gates in values], dtype=torch.float64)
         for name, values in record.live.items()
@@ -133,33 +107,18 @@ def draw_scales(
     folder: Path,
     *,
     title: str,
-    decays: Sequence[float] = (),
-    channels: int = 100,
-    seed: int = 0,
+    decays: Sequence[float],
+    channels: int,
+    seed: int,
 ) -> list[Path]:
-    """``scales``: v of ASR over epochs, beside the live network's gates (mean over images).
+    """``scales``: v of ASR over epochs, beside a live network's gates (mean over images).
 
-    The layers are paired by their order; at most four are shown, evenly spread. Both sides show
-    the same channels and have one scale of colours; a channel of one network has no counterpart
-    in the other.
-
-    Args:
-        asr: record of a run with ASR.
-        live: record of one with live attention in the same backbone; None for ASR alone.
-        folder: to write to.
-        title: over the figure.
-        decays: epochs after which the learning rate of the ASR run fell.
-        channels: how many to show, at most.
-        seed: of their choice.
-
-    Returns:
-        The files: PNG, SVG, and NPZ with the values of all layers.
+    Layers are paired by their order; at most four are shown, evenly spread. Both sides share one
+    colour scale and show channels of the same numbers, which do not correspond to each other.
 
     Raises:
-        InputError: no ASR in the one, or other gates in the other.
+        InputError: the two runs have gates of different widths.
     """
-    if not asr.asr:
-        raise InputError("the record has no ASR gates, whose v could be drawn")
     sides: list[tuple[str, Mapping[str, Tensor]]] = [("v of ASR", asr.asr)]
     if live is not None:
         means = {name: values.mean(1) for name, values in live.live.items()}
@@ -182,7 +141,7 @@ def draw_scales(
             extent = (0.5, len(values) + 0.5, len(picked) + 0.5, 0.5)
             image = heat(cell, values[:, picked].T, low, high, extent=extent)
             cell.set_title(escape.picture(names[row][layer]))
-            _epoch_axis(cell, 1, len(values), [decay + 0.5 for decay in decays], at=decays)
+            _epoch_axis(cell, len(values), decays, shift=0.5)
         axes[row][0].set_ylabel(f"{said}\nchannel (random order)")
     every = [cell for row in axes for cell in row]
     figure.colorbar(image, ax=every, label="attention value", aspect=30, shrink=0.9)
@@ -193,20 +152,13 @@ def draw_scales(
 
 
 def _epoch_axis(
-    cell: Axes,
-    first: int,
-    last: int,
-    lines: Sequence[float],
-    *,
-    at: Sequence[float] | None = None,
-    colour: str = "white",
+    cell: Axes, last: int, decays: Sequence[float], *, shift: float = 0, colour: str = "white"
 ) -> None:
     cell.set_xlabel("epoch")
-    step = max(1, math.ceil((last - first) / 8))
-    cell.set_xticks(range(first, last + 1, step))
-    for line, epoch in zip(lines, lines if at is None else at, strict=True):
-        if first <= epoch < last:
-            cell.axvline(line, color=colour, linestyle="--", linewidth=1.2)
+    cell.set_xticks(range(1, last + 1, max(1, math.ceil((last - 1) / 8))))
+    for epoch in decays:
+        if 1 <= epoch < last:
+            cell.axvline(epoch + shift, color=colour, linestyle="--", linewidth=1.2)
 
 
 def _spread(count: int, most: int) -> list[int]:

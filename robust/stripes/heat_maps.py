@@ -18,22 +18,13 @@ _BLOCKS = 5
 
 @styled
 def draw_stripes(
-    values: Mapping[str, Tensor], folder: Path, *, title: str, channels: int = 100, seed: int = 0
+    values: Mapping[str, Tensor], folder: Path, *, title: str, channels: int, seed: int
 ) -> list[Path]:
-    """``stripes``: a heat map per layer, images down, random channels across.
+    """``stripes``: a heat map per layer of ``values``, (N, C): images down, random channels across.
 
-    All layers share one scale of colours; a layer's title has its stripe score, over all its
-    channels.
-
-    Args:
-        values: (N, C) by layer, images in the order to be shown.
-        folder: to write to.
-        title: over the figure.
-        channels: how many of each layer, at most; the same for all layers of one width.
-        seed: of their choice.
-
-    Returns:
-        The files: PNG, SVG, and the values that are shown as NPZ.
+    All layers share one colour scale; layers of one width show the same channels. A layer's title
+    has its stripe score, over all its channels. Returns the files: PNG, SVG, and the values shown
+    as NPZ.
     """
     shown = {
         name: gate[:, chosen("channels", gate.shape[1], channels, seed=seed)]
@@ -61,7 +52,7 @@ def draw_stripes(
 
 @styled
 def draw_spatial(gates: Gates, folder: Path, *, title: str) -> list[Path]:
-    """``spatial``: images down, blocks across, beside each image itself (Fig. 24)."""
+    """``spatial``: each image, and its spatial attention block by block (Fig. 24)."""
     names = list(gates.spatial)
     step = max(1.0, (len(names) - 1) / (_BLOCKS - 1))
     picked = [names[round(i * step)] for i in range(min(_BLOCKS, len(names)))]

@@ -29,14 +29,14 @@ _SPATIAL_IMAGES = 6
 
 @dataclass(frozen=True)
 class Gates:
-    """What a model's attention gives on images of a split.
+    """A model's attention on images of a split.
 
     Attributes:
         values: live channel gates, float32 (N, C), by the name of the attention module.
         refusals: attention without a gate per image and channel.
-        images: which of the split, int64 (N,), in the order of the pictures.
+        images: their indices in the split, int64 (N,), in the order of the pictures.
         spatial: CBAM's spatial attention on the first six of them, (n, H, W) by name.
-        shown: those six, float32 (n, 3, H, W).
+        shown: those six images, float32 (n, 3, H, W).
     """
 
     values: Mapping[str, Tensor]
@@ -47,13 +47,7 @@ class Gates:
 
 
 def measure(model: nn.Module, split: Split, *, images: int = 100, seed: int = 0) -> Gates:
-    """Run ``model`` over random images of ``split``, the same for every model.
-
-    Args:
-        model: on the device of the split's batches.
-        split: images in [0, 1].
-        images: how many, at most.
-        seed: of the choice.
+    """Run ``model`` over at most ``images`` random images of ``split``, the same for every model.
 
     Raises:
         InputError: fewer than one image, or a gate that is not finite.
@@ -75,14 +69,14 @@ class Convergence:
     """When the live gates of a run stopped moving, all recorded images and channels together.
 
     Attributes:
-        epochs: that were recorded.
-        threshold: a change by less in an epoch counts as none.
+        epochs: number of epochs recorded.
+        threshold: a smaller change in an epoch counts as none.
         settled: epochs after which 95 % of the gates stay put; None if not before the last.
-        layers: the same of each layer alone.
-        at_decay: share that stays put from the first decay of the learning rate on; None
-            without one among the recorded epochs.
-        before_decay: median change in an epoch before that decay; None likewise.
-        after_decay: median change from it on; None likewise.
+        layers: the same for each layer.
+        at_decay: share that stays put from the first decay of the learning rate on; None, like
+            the next two, if no recorded epoch saw one.
+        before_decay: median change in an epoch before that decay.
+        after_decay: median change after it.
     """
 
     epochs: int
@@ -97,11 +91,11 @@ class Convergence:
 def convergence(
     record: AttentionRecord, *, threshold: float, decay: float | None = None
 ) -> Convergence:
-    """When the live gates of ``record`` settled.
+    """When the live gates of ``record`` settled (:func:`asr_core.stripes.settled_epoch`).
 
     Args:
-        record: of a run, with live gates.
-        threshold: of :func:`asr_core.stripes.settled_epoch`.
+        record: with live gates.
+        threshold: a smaller change in an epoch counts as none.
         decay: the epoch of the first decay of the learning rate, if there was one.
 
     Raises:
@@ -111,7 +105,7 @@ def convergence(
     together = torch.cat(list(steps.values()), dim=1)
     first = None if decay is None else math.ceil(decay)
     if first is not None and not 1 < first < record.epochs:
-        first = None  # nothing was recorded on one of its sides
+        first = None  # nothing was recorded before or after it
     return Convergence(
         epochs=record.epochs,
         threshold=threshold,

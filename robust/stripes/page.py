@@ -18,7 +18,7 @@ from robust.report import escape
 
 COLOURS = "viridis"
 styled = matplotlib.rc_context({"font.size": 8, "axes.titlesize": 8, "svg.hashsalt": "robust"})
-"""Decorator: what is drawn inside has our sizes, and the same SVG each time."""
+"""Decorator: sets our font sizes, and makes the SVG the same each time."""
 
 
 def panels(
@@ -53,6 +53,6 @@ def save(figure: Figure, folder: Path, name: str, arrays: Mapping[str, Tensor]) 
         with atomic_path(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, dpi=110, metadata=metadata)
         written.append(folder / f"{name}{suffix}")
-        figure.set_layout_engine("none")  # the places stay: finding them again takes most of it
+        figure.set_layout_engine("none")  # keep the layout: computing it takes most of the time
     save_arrays(folder / f"{name}.npz", arrays)
     return [*written, folder / f"{name}.npz"]

@@ -1,4 +1,4 @@
-"""What stripes are looked for in: a training run with its record, or a model on its own."""
+"""Where stripes are measured: a training run with its record, or a model without one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from robust.models.files import SavedModel, open_model
 
 @dataclass(frozen=True)
 class Source:
-    """A model and what is known of its training.
+    """A model and what is known about its training.
 
     Attributes:
         path: the folder or file.
-        model: in eval mode, on images in [0, 1] where it is one of ours.
-        data: what its images come from.
-        config: of the run that it is from, if any.
-        record: of that run's gates, if any.
+        model: in eval mode; a model of ours takes images in [0, 1].
+        data: the data set of its images.
+        config: that of its run, if it has one.
+        record: the gates that the run recorded, if it did.
     """
 
     path: Path
@@ -36,22 +36,22 @@ class Source:
 
     @property
     def folder(self) -> Path:
-        """Where its pictures go unless one says otherwise."""
+        """Where its pictures go by default."""
         return (self.path if self.path.is_dir() else self.path.parent) / "stripes"
 
     @property
     def decays(self) -> tuple[float, ...]:
-        """The epochs after which the learning rate fell; none of a cosine, or unknown."""
+        """The epochs after which the learning rate fell; empty for a cosine, or if unknown."""
         return () if self.config is None else self.config.recipe.milestones
 
     @property
     def title(self) -> str:
-        """What was trained, in a line."""
+        """What was trained, in one line."""
         return self.path.stem if self.config is None else describe(self.config)
 
 
 def describe(config: TrainConfig) -> str:
-    """A run in a line: "resnet11-SE, embedded, decays at 4, 6, weight decay 0.0001"."""
+    """A run in one line: "resnet11-SE, embedded, decays at 4, 6, weight decay 0.0001"."""
     recipe, attention = config.recipe, config.attention.upper()
     kinds = {"plain": "", "live": f"-{attention}", "asr": f"-ASR({attention})"}
     kind = kinds.get(config.mode, f"-ASR({attention})+{attention}")
@@ -78,7 +78,7 @@ def open_source(
 
     Args:
         path: what :func:`robust.models.files.open_model` takes.
-        data: name of the data set, or a folder of class folders; a run's is known.
+        data: name of the data set, or a folder of class folders; None for the run's.
         data_folder: where the named set's files are.
         builder: as in :func:`robust.models.files.open_model`.
 
@@ -92,7 +92,7 @@ def open_source(
     if not isinstance(opened, SavedModel):
         raise InputError(f"{path} is a style network, which has no live attention")
     if data is None and config is None:
-        raise InputError(f"{path} is not from a run, so that its data is not known: give --data")
+        raise InputError(f"{path} is not from a run, so its data is not known: name a data set")
     if data is None and config is not None:
         data = config.recipe.data
         if data_folder is None and config.data_folder is not None:
