@@ -72,11 +72,11 @@ def test_what_cannot_be_attended():
     with pytest.raises(InputError, match="'dia' shares one cell"):
         add_attention(small_net(), ["1"], "dia")
     with pytest.raises(TargetError, match=r"no layer '1\.bn' is called"):
-        add_attention(small_net(), ["1", "1.bn"])
+        add_attention(small_net(), ["1", "1.bn"], "se")
     net = small_net()
     net.attention = nn.Identity()
     with pytest.raises(TargetError, match="'attention' of its own"):
-        add_attention(net, ["1"])
+        add_attention(net, ["1"], "se")
 
 
 LIGHT = ("repvgg_a0", "resnet83_acnet", "shufflenet_v2", "mobilenet_v1")

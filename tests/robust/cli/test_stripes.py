@@ -171,8 +171,8 @@ def test_models_without_anything_to_show(tmp_path: Path) -> None:
     path = tmp_path / "plain.safetensors"
     plain = Normalized(build("resnet11", CLASSES), MEAN, STD)
     save_model(path, plain, StockModel("asr:resnet11", {"num_classes": CLASSES}, (3, 32, 32)))
-    failed(invoke("stripes", path, "--data", "small"), "no live channel gates", "--mode live")
-    failed(invoke("stripes", path), "not from a run", "give --data")
+    failed(invoke("stripes", path, "--data", "small"), "no live channel gates", "mode 'live'")
+    failed(invoke("stripes", path), "not from a run", "name a data set")
     failed(invoke("stripes", save_tiny(tmp_path, "bn+asr", 0)), "a style network")
 
 
@@ -231,7 +231,7 @@ def test_v_of_asr_beside_the_live_gates(tmp_path: Path) -> None:
 
     bare = train(tmp_path / "bare", "--mode", "live", "--epochs", 1)
     assert not (bare / "attention.npz").exists()
-    failed(invoke("stripes", asr, "--beside", bare), "--record-attention")
+    failed(invoke("stripes", asr, "--beside", bare), "both runs need a record")
     failed(invoke("stripes", live, "--beside", live), "a run with ASR and one with live attention")
 
 
