@@ -60,7 +60,7 @@ def corrupt(
     """One of the 15 standard corruptions of images (Hendrycks and Dietterich, arXiv 1903.12261).
 
     An image's draws depend only on seed, kind, severity, draw and its index, whatever the batch.
-    The work is done on the CPU in double precision, so that every device gets the same bits.
+    All is computed on the CPU in double precision, so that every device gets the same bits.
     Results are close to the published sets, not equal: grey levels are rounded, which the published
     generator truncates; ImageNet-C was saved as JPEG of quality 85; frost textures are drawn
     (:func:`robust.corruptions.weather.frost`).
@@ -79,8 +79,8 @@ def corrupt(
         uint8 (N, 3, H, W), on the images' device.
 
     Raises:
-        InputError: another dtype, shape or severity, an unknown kind or table, another number of
-            indices than images, or an index or seed that is no whole number.
+        InputError: the dtype, shape, severity, kind or table is another one, an image has no
+            index, or an index or seed is no whole number.
     """
     _check_images(images)
     figures = strength(kind, severity, table or table_for(*images.shape[2:]))

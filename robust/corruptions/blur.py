@@ -1,4 +1,4 @@
-"""Defocus, glass, motion and zoom blur."""
+"""Defocus, glass, motion and zoom blur (:data:`robust.corruptions.kinds.Corruption`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ from robust.corruptions.sparse_filters import disk, filtered, streak
 def defocus_blur(images: Tensor, figures: tuple[float, float], draws: Draws) -> Tensor:
     """A mean over a disk.
 
-    Args:
-        images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
-        figures: the disk's radius and σ of the Gaussian that softens its edge, in pixels.
-        draws: not used.
+    ``figures``: its radius, and σ of the Gaussian that softens its edge, in pixels.
     """
     return filtered(images, _disk(*figures), border="reflect")
 
@@ -31,14 +28,10 @@ _disk = functools.cache(disk)
 def glass_blur(images: Tensor, figures: tuple[float, int, int], draws: Draws) -> Tensor:
     """A Gaussian blur, pixels scattered over their neighbourhood, and the blur again.
 
+    ``figures``: σ of the blur and the reach of the scattering, in pixels, and number of rounds.
     Pixels are visited from the last to the first. Each takes the value of a pixel up to ``reach``
     before it or ``reach`` - 1 after it in either direction. The published code intends a swap but
     writes the same value twice; its data sets were made like this.
-
-    Args:
-        images: see above.
-        figures: σ of the blur in pixels, ``reach`` in pixels, number of rounds.
-        draws: of the scattering.
     """
     sigma, reach, rounds = figures
     count, channels, height, width = images.shape
@@ -64,26 +57,15 @@ def _gaussian(images: Tensor, sigma: float) -> Tensor:
 def motion_blur(images: Tensor, figures: tuple[int, float], draws: Draws) -> Tensor:
     """Half of a Gaussian along a line, in a direction drawn from -45° to 45° off the right.
 
-    The published generator calls ImageMagick; this filter has the same definition
-    (:func:`robust.corruptions.sparse_filters.streak`) in double precision instead of 16 bits.
-
-    Args:
-        images: see above.
-        figures: radius and σ in pixels.
-        draws: of the direction.
+    ``figures``: radius and σ in pixels. The published generator calls ImageMagick; this filter has
+    the same definition (:func:`robust.corruptions.sparse_filters.streak`) in double precision
+    instead of 16 bits.
     """
     return streaked(images, *figures, angles=90 * uniform((), draws) - 45)
 
 
 def streaked(images: Tensor, radius: int, sigma: float, *, angles: Tensor) -> Tensor:
-    """Each image blurred along its own direction.
-
-    Args:
-        images: (N, C, H, W).
-        radius: in pixels.
-        sigma: of the half Gaussian, in pixels.
-        angles: (N,), in degrees from right (0) to down (90).
-    """
+    """Each image blurred along its own of ``angles`` (N,), in degrees from right to down (90)."""
     return torch.cat(
         [
             filtered(image[None], streak(radius, sigma, angle), border="replicate")
@@ -95,10 +77,7 @@ def streaked(images: Tensor, radius: int, sigma: float, *, angles: Tensor) -> Te
 def zoom_blur(images: Tensor, figures: tuple[float, int], draws: Draws) -> Tensor:
     """The mean of the image and of itself enlarged by 1, 1 + step, 1 + 2 · step, …
 
-    Args:
-        images: see above.
-        figures: the step, and the number of enlargements.
-        draws: not used.
+    ``figures``: the step, and the number of enlargements.
     """
     step, count = figures
     total = images.clone()
@@ -113,7 +92,7 @@ def enlarged(images: Tensor, factor: float) -> Tensor:
     Like ``scipy.ndimage.zoom`` of order 1 on the cropped middle, then cropped to size.
     """
     size = images.shape[2:]
-    # Rounded: 1.1 * 10 is 11.000000000000002, whose ceiling is not meant.
+    # Rounded, because 1.1 * 10 is 11.000000000000002, whose ceiling is 12.
     inner = [min(side, math.ceil(round(side / factor, 9))) for side in size]
     outer = [round(side * factor) for side in inner]
     big = torch.nn.functional.interpolate(

@@ -23,15 +23,10 @@ def contrast(images: Tensor, kept: float, draws: Draws) -> Tensor:
 def elastic_transform(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> Tensor:
     """An affine warp, then a smooth random displacement of each pixel, both bilinear.
 
-    The warp moves three corners of a square, two thirds of the shorter side large, by up to
-    ``shift`` in each direction; outside, images are reflected about their outermost pixels, and in
-    the displacement about their edges.
-
-    Args:
-        images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
-        figures: size and smoothness σ of the displacement, and ``shift``, in fractions of the
-            shorter side.
-        draws: of the warp and the displacement.
+    ``figures``: size and smoothness σ of the displacement, and ``shift`` of the warp, in fractions
+    of the shorter side. The warp moves three corners of a square of two thirds of that side by up
+    to ``shift`` in each direction. Outside, images are reflected about their outermost pixels, and
+    in the displacement about their edges.
 
     Source: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks applied
     to visual document analysis" (2003).

@@ -14,7 +14,7 @@ TEXTURES = 5
 """How many frost textures there are."""
 
 _DRAWN = 1024
-"""Side in pixels at which a frost texture is drawn; it is then scaled."""
+"""Side in pixels of a frost texture before it is scaled."""
 
 
 def plasma(side: int, decay: float, draws: Draws) -> Tensor:
@@ -26,7 +26,7 @@ def plasma(side: int, decay: float, draws: Draws) -> Tensor:
     Args:
         side: a power of two.
         decay: 1 for rough, 3 for smooth.
-        draws: one a field.
+        draws: one for each field.
 
     Source: Fournier, Fussell and Carpenter, "Computer rendering of stochastic models" (1982).
     """
@@ -56,17 +56,11 @@ def plasma(side: int, decay: float, draws: Draws) -> Tensor:
 
 @functools.lru_cache(maxsize=2 * TEXTURES)
 def frost_texture(number: int, side: int) -> Tensor:
-    """One of the textures like frost on a window, drawn by code: float64 (3, side, side) in [0, 1].
+    """A texture like frost on a window, float64 (3, side, side) in [0, 1], drawn by code.
 
-    Veins (where a cloud crosses its middle level) over a haze, bluish white, of mean about 0.6 and
-    standard deviation about 0.13, as photographs of frost have. The published corruption uses such
-    photographs, which are not part of this project.
-
-    The result is cached: do not change it in place.
-
-    Args:
-        number: from 0 to TEXTURES - 1.
-        side: in pixels.
+    Bluish white veins (where a cloud crosses its middle level) over a haze. Mean (0.6) and standard
+    deviation (0.13) are about those of photographs of frost, which the published corruption uses.
+    ``number`` is below TEXTURES. The result is cached: do not change it in place.
     """
     haze = plasma(_DRAWN, 1.5, [generator("frost", number, "haze")])[0]
     clouds = plasma(_DRAWN // 4, 1.4, [generator("frost", number, "veins", k) for k in range(3)])

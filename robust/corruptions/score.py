@@ -37,19 +37,16 @@ def mean_error(errors: Errors) -> float:
     Raises:
         InputError: no kinds, or a kind without severities.
     """
-    return _mean([_mean(row) for row in errors.values()])
+    return mean([mean(row) for row in errors.values()])
 
 
 def corruption_errors(errors: Errors, reference: Errors) -> dict[str, float]:
-    """CE of each kind: the sum of its errors over the reference's, 1 for a model as good as that.
+    """CE of each kind: the sum of its errors over that of ``reference``.
 
-    Args:
-        errors: of the model.
-        reference: of what it is compared with, for the same severities: its plain twin, or of
-            AlexNet the means (:func:`alexnet`).
+    The reference is the model's plain twin, or AlexNet (:func:`alexnet`).
 
     Raises:
-        InputError: the two have not the same kinds and severities, or the reference makes no error.
+        InputError: the two differ in kinds or severities, or the reference makes no error.
     """
     if {k: len(row) for k, row in errors.items()} != {k: len(row) for k, row in reference.items()}:
         raise InputError(
@@ -65,21 +62,17 @@ def corruption_errors(errors: Errors, reference: Errors) -> dict[str, float]:
 def mean_corruption_error(errors: Errors, reference: Errors) -> float:
     """mCE: the mean of :func:`corruption_errors` over kinds; 1 for a model like the reference.
 
-    Published figures are relative to AlexNet, in percent. Against any other reference say so: "mCE
-    relative to the plain twin". (The "relative mCE" of the paper is another figure, of the increase
-    over the clean error.)
-
-    Raises:
-        InputError: as :func:`corruption_errors`.
+    Published figures are relative to AlexNet, in percent. (The "relative mCE" of the paper is
+    another figure, of the increase over the clean error.)
     """
-    return _mean(list(corruption_errors(errors, reference).values()))
+    return mean(list(corruption_errors(errors, reference).values()))
 
 
 def alexnet(errors: Errors) -> dict[str, list[float]]:
-    """AlexNet's errors as a reference for ``errors``, which must be of ImageNet at severities 1-5.
+    """AlexNet's errors as a reference for ``errors`` on ImageNet.
 
     Raises:
-        InputError: not all 15 kinds at five severities: the published figures are for those.
+        InputError: not all 15 kinds at five severities, for which alone figures are published.
     """
     if set(errors) != set(ALEXNET) or any(len(row) != 5 for row in errors.values()):
         raise InputError(
@@ -89,7 +82,12 @@ def alexnet(errors: Errors) -> dict[str, list[float]]:
     return {kind: [ALEXNET[kind]] * 5 for kind in errors}
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The mean of ``values``.
+
+    Raises:
+        InputError: there are none.
+    """
     if not values:
         raise InputError("there are no errors to take the mean of")
     return sum(values) / len(values)

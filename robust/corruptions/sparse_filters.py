@@ -18,12 +18,9 @@ Weight = tuple[int, int, float]
 
 
 def filtered(images: Tensor, weights: Sequence[Weight], *, border: str) -> Tensor:
-    """Each pixel is the weighted sum of the pixels that the weights point to.
+    """Each pixel of ``images`` (N, C, H, W) becomes the weighted sum of those the weights point to.
 
-    Args:
-        images: (N, C, H, W).
-        border: what lies outside, as in :func:`torch.nn.functional.pad`: "replicate", or "reflect"
-            (about the outermost pixels, for filters that reach less far than the images).
+    ``border`` is "replicate" or "reflect", as in :func:`torch.nn.functional.pad`.
     """
     height, width = images.shape[2:]
     rows, columns = [0, *(each[0] for each in weights)], [0, *(each[1] for each in weights)]
@@ -63,13 +60,9 @@ def disk(radius: float, softening: float) -> list[Weight]:
 def streak(radius: int, sigma: float, degrees: float) -> list[Weight]:
     """The weights of a motion blur: half of a Gaussian along a line, of sum 1.
 
-    2 · radius + 1 weights, a pixel apart, each at the nearest whole pixel, the first and heaviest
-    one at the pixel itself: the definition of ImageMagick's motion blur.
-
-    Args:
-        radius: in pixels.
-        sigma: of the Gaussian, in pixels.
-        degrees: direction in which the weights lie, from right (0) to down (90).
+    2 · radius + 1 weights, a pixel apart in the direction ``degrees``, from right (0) to down (90),
+    each at the nearest whole pixel, the first and heaviest one at the pixel itself: the definition
+    of ImageMagick's motion blur.
     """
     down, right = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     steps = range(2 * radius + 1)

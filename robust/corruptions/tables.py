@@ -2,7 +2,7 @@
 
 Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations" (ICLR 2019, arXiv 1903.12261), as in the generators of ImageNet-C and CIFAR-10-C.
-Each row holds the severities 1 to 5. What the figures stand for is said where each kind is defined
+Each row holds the severities 1 to 5. The functions of the kinds say what the figures mean
 (:mod:`robust.corruptions.noise`, ``blur``, ``weather``, ``digital``).
 """
 
@@ -89,10 +89,7 @@ TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def table_for(height: int, width: int) -> str:
-    """The table whose side is the nearer one, by ratio, to an image's shorter side: "224" or "32".
-
-    Only for these two sides were figures published.
-    """
+    """The published table, "224" or "32", whose side is nearer, by ratio, to the shorter side."""
     return "32" if min(height, width) < math.sqrt(32 * 224) else "224"
 
 

@@ -12,8 +12,7 @@ from robust.corruptions.fields import TEXTURES, frost_texture, plasma
 from robust.corruptions.kinds import Draws, from_bytes, normal, to_bytes, uniform
 
 TEXTURE_SIDE = 768
-"""Side of a frost texture in pixels, where images are not larger than half of it."""
-
+"""Side of a frost texture in pixels, for images of up to half of it."""
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -23,15 +22,9 @@ def snow(
 ) -> Tensor:
     """Flakes blown downwards, and once more upside down, on a paler picture.
 
-    The motion blur is that of :func:`robust.corruptions.blur.motion_blur`; the published generator
-    calls ImageMagick.
-
-    Args:
-        images: as in :data:`robust.corruptions.kinds.Corruption`, and for all kinds.
-        figures: mean and standard deviation of the flakes' brightness; their enlargement; the
-            brightness from which they show; radius and σ of their motion blur in pixels; the share
-            of the picture that does not pale.
-        draws: of the flakes and of the wind.
+    ``figures``: mean and standard deviation of the flakes' brightness; their enlargement; the
+    brightness from which they show; radius and σ of their motion blur in pixels
+    (:func:`robust.corruptions.blur.motion_blur`); the share of the picture that does not pale.
     """
     mean, deviation, zoom, threshold, radius, sigma, kept = figures
     angles = 90 * uniform((), draws) - 135
@@ -46,14 +39,9 @@ def snow(
 def frost(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> Tensor:
     """A piece of a frost texture laid over the picture: kept · x + added · texture.
 
-    The textures are drawn by code (:func:`robust.corruptions.fields.frost_texture`), not the
-    published photographs, so results of this kind cannot be compared with published ones. Tables
-    say "frost: drawn".
-
-    Args:
-        images: see above.
-        figures: ``kept``, ``added``, and the scale of the texture.
-        draws: of the texture and the piece.
+    ``figures``: ``kept``, ``added``, and the scale of the texture. The textures are drawn by code
+    (:func:`robust.corruptions.fields.frost_texture`), not the published photographs, so results
+    of this kind cannot be compared with published ones. Tables say "frost: drawn".
     """
     kept, added, scale = figures
     height, width = images.shape[2:]
@@ -69,10 +57,7 @@ def frost(images: Tensor, figures: tuple[float, float, float], draws: Draws) -> 
 def fog(images: Tensor, figures: tuple[float, float], draws: Draws) -> Tensor:
     """A cloud added to the picture, the sum scaled back to the picture's greatest value.
 
-    Args:
-        images: see above.
-        figures: thickness, and smoothness (:func:`robust.corruptions.fields.plasma`).
-        draws: of the cloud.
+    ``figures``: thickness, and smoothness (:func:`robust.corruptions.fields.plasma`).
     """
     thickness, decay = figures
     height, width = images.shape[2:]

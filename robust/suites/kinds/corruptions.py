@@ -14,6 +14,7 @@ from robust.corruptions.score import (
     Errors,
     alexnet,
     corruption_errors,
+    mean,
     mean_corruption_error,
     mean_error,
 )
@@ -139,8 +140,8 @@ def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
     rows: dict[str, list[float]] = {}
     for condition in results[0].cells():
         if condition.kind != CLEAN_KIND:
-            found = [_mean([o.error for o in result.of(condition)]) for result in results]
-            rows.setdefault(condition.kind, []).append(_mean(found))
+            each = [mean([o.error for o in result.of(condition)]) for result in results]
+            rows.setdefault(condition.kind, []).append(mean(each))
     return rows
 
 
@@ -178,10 +179,6 @@ def _published(table: str) -> str:
 def _relative(name: str, found: Errors, reference: Errors) -> Score:
     kinds = corruption_errors(found, reference)
     return Score(name, mean_corruption_error(found, reference), kinds)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _check_alike(results: Sequence[SuiteResult]) -> None:
