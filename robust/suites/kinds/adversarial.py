@@ -54,8 +54,6 @@ ATTACKS = {
 STRONG = {"pgd+fmn-linf": Kind("linf", _LINF), "pgd+ddn-l2": Kind("l2", _L2)}
 """The attacks of the stronger suite."""
 
-STRONG_STEPS = 100
-
 
 class _Attacks(Suite):
     """Attacks with full knowledge of the model, at the bounds customary for the images' size.
@@ -71,6 +69,8 @@ class _Attacks(Suite):
 
     attacks: ClassVar[dict[str, Kind]]
     shares: ClassVar[tuple[Fraction, ...]]
+    second_steps: ClassVar[int] = 0
+    """Of a second attack, on what withstands the first."""
 
     def __init__(self, options: SuiteOptions) -> None:
         if options.severities:
@@ -106,32 +106,31 @@ class _Attacks(Suite):
         if kind.by_chance:
             named = [f"{index}/{condition.repeat}" for index in indices.tolist()]
         missing = torch.zeros_like(labels, dtype=torch.bool)
-        moved = self._moved(condition, model, images, labels, budget, named, missing)
-        return Answers(model(moved), missing)
-
-    def _moved(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        budget: Budget,
-        indices: Tensor | list[str],
-        missing: Tensor,
-    ) -> Tensor:
-        """The attacked images; ``missing`` takes those for which there was no gradient."""
         if condition.kind.startswith("fgsm"):
-            return fgsm(model, images, labels, budget=budget, on_missing=missing.copy_)
-        return pgd(
-            model,
-            images,
-            labels,
-            budget=budget,
-            steps=STEPS,
-            indices=indices,
-            seed=self._options.seed,
-            on_missing=missing.copy_,
-        )
+            moved = fgsm(model, images, labels, budget=budget, on_missing=missing.copy_)
+        else:
+            moved = pgd(
+                model,
+                images,
+                labels,
+                budget=budget,
+                steps=STEPS,
+                indices=named,
+                seed=self._options.seed,
+                on_missing=missing.copy_,
+            )
+        if self.second_steps and (withstood := model(moved).argmax(1) == labels).any():
+            second: list[Tensor] = []
+            moved[withstood] = minimum_norm(
+                model,
+                images[withstood],
+                labels[withstood],
+                budget=budget,
+                steps=self.second_steps,
+                on_missing=second.append,
+            )
+            missing[withstood] |= second[0]
+        return Answers(model(moved), missing)
 
     def settings(self) -> dict[str, Any]:
         """Seed, data, the loss and PGD's steps."""
@@ -188,42 +187,18 @@ class AdversarialStrong(_Attacks):
     name = "adversarial-strong"
     attacks = STRONG
     shares = (Fraction(1),)
-
-    def _moved(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        budget: Budget,
-        indices: Tensor | list[str],
-        missing: Tensor,
-    ) -> Tensor:
-        moved = super()._moved(condition, model, images, labels, budget, indices, missing)
-        withstood = model(moved).argmax(1) == labels
-        if withstood.any():
-            second: list[Tensor] = []
-            moved[withstood] = minimum_norm(
-                model,
-                images[withstood],
-                labels[withstood],
-                budget=budget,
-                steps=STRONG_STEPS,
-                on_missing=second.append,
-            )
-            missing[withstood] |= second[0]
-        return moved
+    second_steps = 100
 
     def settings(self) -> dict[str, Any]:
         """Also the steps of the second attack."""
-        return {**super().settings(), "second_steps": STRONG_STEPS}
+        return {**super().settings(), "second_steps": self.second_steps}
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
         """What severity means."""
         return [
             f"severity: the bound ε, for images in [0, 1]; an image counts as right if PGD "
-            f"({STEPS} steps) fails, and then FMN or DDN ({STRONG_STEPS} steps, by foolbox) fails "
-            "too; with full knowledge of the model"
+            f"({STEPS} steps) fails, and then FMN or DDN ({self.second_steps} steps, by foolbox) "
+            "fails too; with full knowledge of the model"
         ]
 
 

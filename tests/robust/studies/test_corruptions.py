@@ -51,7 +51,7 @@ def pictures() -> ImageSet:
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study on tiny networks."""
     register(monkeypatch)
-    monkeypatch.setattr(adversarial, "STRONG_STEPS", 10)
+    monkeypatch.setattr(adversarial.AdversarialStrong, "second_steps", 10)
     monkeypatch.setattr(runs, "EPOCHS", 2)
     monkeypatch.setattr(runs, "VARIANTS", {name: runs.VARIANTS[name] for name in VARIANTS})
     for module in (runs, study):
