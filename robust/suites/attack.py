@@ -36,31 +36,30 @@ def classifier_job(
     overwrite: bool,
     command: Sequence[str],
 ) -> SuiteJob:
-    """Check every option before anything is written.
+    """The job of these options, all checked before anything is written.
 
-    In phase "test" the models are attacked. In phase "train" they are what ``robust train
-    --noise`` made, tested clean on running, batch and re-estimated statistics; clean-trained ones
-    may stand beside them.
+    In phase "test" the models are attacked. In phase "train" models trained under noise, and
+    clean-trained ones for comparison, are tested clean on running, batch and re-estimated
+    statistics.
 
     Raises:
-        InputError: an option that cannot be used, with the way out.
+        InputError: an option cannot be used.
     """
     if phase not in PHASES:
         raise unknown_name("phase", phase, list(PHASES))
     if not models:
         raise InputError(
-            "classifiers do not ship; name some that `robust train` made (--checkpoint)"
+            "no classifier ships with the package; name some that `robust train` made"
         )
-    severe = choose_severities(noise, severities)  # what is unknown shows before files are read
+    severe = choose_severities(noise, severities)  # refuses unknown ones before files are read
     if phase == "test":
         check_used(severe, granularity=granularity, repeats=repeats)
     subjects = open_subjects(models)
     if phase == "train":
         if severities or granularity is not None:
-            given = "--severity" if severities else "--granularity"
+            given = "severity" if severities else "granularity"
             raise InputError(
-                f"{given} is of phase test; in phase train the noise was in the training "
-                "(robust train --noise)"
+                f"{given} is an option of phase test; phase train takes what the training had"
             )
         _check_training(subjects, noise)
     images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
@@ -88,16 +87,16 @@ def classifier_job(
 
 
 def _check_training(subjects: Sequence[Subject], noise: str) -> None:
-    """Refuse networks of another noise than ``noise``, or none that was trained under any."""
+    """Refuse models trained under another noise than ``noise``, or all under none."""
     trained = [subject for subject in subjects if subject.trained_under]
     if not trained:
         raise InputError(
-            f"{subjects[0].file} was not trained under noise, and nor was any other; phase train "
-            "takes what `robust train --noise` made"
+            f"{subjects[0].file} was not trained under noise, nor was any other model; phase train "
+            "takes what `robust train` made under noise"
         )
     for subject in trained:
         if noise not in ("all", subject.trained_under.partition(" ")[0]):
             raise InputError(
                 f"{subject.file} was trained under {subject.trained_under} noise, not {noise}; "
-                "give that --noise, or --noise all"
+                "choose that noise, or 'all'"
             )

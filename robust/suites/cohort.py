@@ -19,10 +19,10 @@ class Cohort:
     """Networks that differ in nothing but the training seed, under one suite.
 
     Attributes:
-        label: what tables call them.
+        label: their name in tables.
         trained_under: the noise of their training; "" for none.
         seeds: training seeds, ascending; a network of unknown origin counts as seed 0.
-        results: one a seed.
+        results: one for each seed.
     """
 
     label: str
@@ -39,38 +39,32 @@ class Cohort:
     def right(
         self, conditions: Sequence[Condition], seeds: Sequence[int] | None = None
     ) -> np.ndarray:
-        """How right each network is about each sample, mean over ``conditions``: (S, n).
+        """The share of ``conditions`` under which each network has each sample right, (S, n).
 
-        Args:
-            conditions: of the suite, without regard to their repeats, which are averaged first.
-            seeds: which, in this order; None for all.
+        Repeats of a condition are averaged first. ``seeds`` selects networks; None for all.
         """
         wanted = self.seeds if seeds is None else seeds
         return np.stack(
             [
-                np.mean([self._of(seed).share_right(each) for each in conditions], axis=0)
-                for seed in wanted
+                np.mean([result.share_right(each) for each in conditions], axis=0)
+                for result in (self.results[self.seeds.index(seed)] for seed in wanted)
             ]
         )
 
     def no_gradient(self, conditions: Sequence[Condition]) -> int:
-        """How many right answers to ``conditions`` are of samples that were not attacked."""
-        found = [o for r in self.results for each in conditions for o in r.of(each)]
-        return sum(o.no_gradient or 0 for o in found)
-
-    def _of(self, seed: int) -> SuiteResult:
-        return self.results[self.seeds.index(seed)]
+        """How many right answers to ``conditions`` are those of samples that were not attacked."""
+        outcomes = [o for r in self.results for each in conditions for o in r.of(each)]
+        return sum(o.no_gradient or 0 for o in outcomes)
 
 
 def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
-    """Put results of one suite together by variant and noise of the training.
+    """Group results of one suite by variant and noise of the training.
 
-    Networks that would share both with another of the same seed, and such of unknown origin, stand
-    alone under their own names. Where there are several recipes labels begin with them.
+    Networks that share both with another of the same seed, and those of unknown origin, stand alone
+    under their names. If there are several recipes, labels begin with them.
 
     Raises:
-        InputError: no results, of several suites, on other samples, under other conditions or
-            other settings.
+        InputError: there are no results, or they differ in suite, samples, conditions or settings.
     """
     listed = list(results)
     _check_alike(listed)

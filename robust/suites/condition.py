@@ -11,14 +11,13 @@ CLEAN_KIND = "clean"
 
 @dataclass(frozen=True)
 class Condition:
-    """What the images, or the model, of one pass over a split undergo.
+    """What happens to the images or the model in one pass over a split.
 
     Attributes:
-        kind: what is done: "clean", a noise, a corruption, an attack.
-        severity: how much of it, as the kind writes it ("0.8,0.5", 3); "" where there is no more
-            and no less.
-        repeat: index of the draw, 0, 1, 2, …, where chance has a part.
-        statistics: what batch norms normalise by, for tables (:mod:`robust.norm_noise.statistics`).
+        kind: "clean", a noise, a corruption or an attack.
+        severity: as the kind writes it ("0.8,0.5", 3); "" for kinds without severities.
+        repeat: index of the draw, 0, 1, 2, …, for kinds that depend on chance.
+        statistics: those of batch norms, for tables (:mod:`robust.norm_noise.statistics`).
     """
 
     kind: str
@@ -39,7 +38,7 @@ class Condition:
 
     @property
     def is_control(self) -> bool:
-        """Whether it disturbs nothing by construction, or is clean."""
+        """Whether it is clean, or disturbs nothing by construction."""
         if self.kind in NOISES:
             return parse_severity(self.kind, str(self.severity)).is_control
         return self.kind == CLEAN_KIND

@@ -10,8 +10,7 @@ from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition
 
 RIVALS = ("plain", "const")
-"""Variants that the others are compared with: without attention, and with a gate that learns
-nothing."""
+"""Variants that the others are compared with: no attention, and a gate that learns nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Contrast:
     Attributes:
         situation: "clean", "constant, attacked", …
         trained_under: the noise of both networks' training; "" for none.
-        a: label of the one.
+        a: label of one variant.
         b: label of the other.
         comparison: of their accuracies.
     """
@@ -34,10 +33,7 @@ class Contrast:
 
 
 def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
-    """Group conditions: clean, then all severities of a kind, without controls.
-
-    Clean images on other statistics than running ones are situations of their own.
-    """
+    """Group conditions: clean ones by statistics, then all severities of a kind, without controls."""
     groups: dict[str, list[Condition]] = {}
     for condition in conditions:
         if condition.kind == CLEAN.kind:
@@ -54,8 +50,8 @@ def contrasts(
 ) -> list[Contrast]:
     """Each variant against each of :data:`RIVALS` of the same training, by situation.
 
-    Where there is no rival but several variants, all are compared with the first. What an attack
-    without gradients left right is not compared.
+    Without a rival, all are compared with the first variant. Accuracies that are only upper bounds,
+    for lack of gradients, are not compared.
 
     Args:
         groups: cohorts of one suite.

@@ -18,19 +18,19 @@ from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.tables import accuracy
 
-# Okabe and Ito (2008), Color Universal Design: told apart with any colour vision; black first.
+# Okabe and Ito (2008), Color Universal Design: distinct to any colour vision; black first.
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")
 _MARKERS = "osD^vPX*"
 _WIDTH, _HEIGHT = 4.6, 3.4
 _COLUMNS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
-"""Of as many panels; of more, five."""
+"""By the number of panels; five for more."""
 
 
 def draw_curves(groups: Sequence[Cohort]) -> Figure:
-    """One panel a kind and noise of the training: top-1 over severities, one line a variant.
+    """One panel for each kind and noise of the training: top-1 over severities, a line a variant.
 
     Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
-    samples; the line goes through clean and the attacks, not to controls. Clean images on other
+    samples; the line joins clean and the attacks, but not controls. Clean images on other
     statistics make the panel "clean images". A variant has one colour and marker in all panels.
     """
     conditions = groups[0].results[0].cells()
@@ -48,12 +48,12 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
     for axis, (under, kind) in zip(axes.flat, panels, strict=False):
         alike = [group for group in groups if group.trained_under == under]
         _panel(axis, alike, labels, [c for c in conditions if c.kind == kind])
-        said = "clean images" if kind == CLEAN.kind else escape.picture(kind)
-        said += " noise" if kind in NOISES else ""
+        title = "clean images" if kind == CLEAN.kind else escape.picture(kind)
+        title += " noise" if kind in NOISES else ""
         if len(trainings) > 1:
-            said += f"\ntrained under {escape.picture(under) or 'no noise'}"
-        axis.set_title(said, fontsize="medium")
-    # the axis is shared, and a limit ends its scaling: not before all panels are drawn
+            title += f"\ntrained under {escape.picture(under) or 'no noise'}"
+        axis.set_title(title, fontsize="medium")
+    # Last: the axis is shared, and a limit ends its scaling.
     axes[0, 0].set_ylim(0, min(100, axes[0, 0].get_ylim()[1]))
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
@@ -87,7 +87,7 @@ def _panel(
     for group in groups:
         index = labels.index(group.label)
         intervals = [accuracy(group, condition) for condition in points]
-        # side by side, so that bars can be told apart
+        # side by side, so that bars do not overlap
         shift = 0.8 / max(len(labels), 8) * (index - (len(labels) - 1) / 2)
         means = [100 * each.mean for each in intervals]
         bars = [

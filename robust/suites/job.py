@@ -1,4 +1,4 @@
-"""Suites on several classifiers, into one folder; results that are there are reused."""
+"""Suites on several classifiers, into one folder; earlier results are reused."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SuiteJob:
         subjects: the classifiers.
         data: the data set.
         suite: made for that data set.
-        folder: where results go; None for nowhere.
+        folder: where results go; None to write nothing.
         split: "test", "validation" or "train".
         batch_size: images at a time.
         device: where to compute.
-        precision: "no", or "bf16" for a forward in bfloat16: faster, and recorded.
+        precision: "no", or "bf16" for a faster forward in bfloat16.
         overwrite: replace results of other models or settings.
         command: the command line, for the record.
 
@@ -67,7 +67,7 @@ class SuiteJob:
 
     @property
     def announcement(self) -> str:
-        """What the job takes, in one line."""
+        """The job in one line."""
         passes = 1 + len(self.suite.conditions())
         count = len(self.subjects)
         return (
@@ -83,13 +83,12 @@ class SuiteJob:
     def run(
         self, *, on_condition: Callable[[Subject, Condition], None] | None = None
     ) -> list[SuiteResult]:
-        """Run what is missing and write it; all results come back, in the subjects' order.
+        """Run and write what is missing; returns all results, in the subjects' order.
 
-        Args:
-            on_condition: called with each pass, once its first batch is done.
+        ``on_condition`` is called with each pass, once its first batch is done.
 
         Raises:
-            InputError: a file of the folder holds another model's or other settings' result, or
+            InputError: a file in the folder holds the result of another model or other settings, or
                 another process holds the folder.
             OSError: the folder cannot be made.
         """
@@ -111,21 +110,21 @@ class SuiteJob:
     ) -> list[SuiteResult]:
         kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
         results = []
-        for subject, found in zip(self.subjects, kept, strict=True):
-            if found is None:
-                found = self._run(subject, on_condition)
+        for subject, result in zip(self.subjects, kept, strict=True):
+            if result is None:
+                result = self._run(subject, on_condition)
             elif on_condition:
-                for outcome in found.outcomes:
+                for outcome in result.outcomes:
                     on_condition(subject, outcome.condition)
-            results.append(found)
+            results.append(result)
         return results
 
     def file(self, subject: Subject) -> Path | None:
-        """Where the subject's result is, or will be."""
+        """Where the subject's result goes."""
         if self.folder is None:
             return None
         name = f"{subject.name}-{self.suite.name}.json"
-        if len(os.fsencode(name)) > 255:  # refused before hours of work, not after
+        if len(os.fsencode(name)) > 255:  # refused before hours of work
             raise InputError(f"{subject.file}: {name!r} is too long a name for a file; rename it")
         return self.folder / name
 
@@ -150,7 +149,7 @@ class SuiteJob:
         }
 
     def _kept(self, subject: Subject) -> SuiteResult | None:
-        """The result that is there already, if it is this one."""
+        """The subject's earlier result, if there is one."""
         file = self.file(subject)
         if file is None or self.overwrite or not file.exists():
             return None
@@ -167,7 +166,7 @@ class SuiteJob:
     ) -> SuiteResult:
         before: list[Condition] = []
 
-        def told(condition: Condition, count: int) -> None:
+        def report(condition: Condition, count: int) -> None:
             if on_condition and before[-1:] != [condition]:
                 before.append(condition)
                 on_condition(subject, condition)
@@ -179,7 +178,7 @@ class SuiteJob:
                 self.suite,
                 batch_size=self.batch_size,
                 meta=self._meta(subject),
-                on_batch=told,
+                on_batch=report,
             )
         file = self.file(subject)
         if file is not None:
@@ -190,7 +189,7 @@ class SuiteJob:
 def _identity(
     meta: Mapping[str, Any], settings: Mapping[str, Any], conditions: Sequence[Condition]
 ) -> dict[str, Any]:
-    """What a kept result and a wanted one must have in common."""
+    """What an earlier result and the wanted one must have in common."""
     same = {name: meta.get(name) for name in ("sha256", "data", "precision")}
     return {**same, "settings": settings, "conditions": list(conditions)}
 
@@ -216,10 +215,10 @@ def evaluate_clean(
 
 
 def check_pass(split: str, batch_size: int, precision: str) -> None:
-    """Refuse what no pass can be made with.
+    """Refuse an unknown split or precision, or a batch size out of range.
 
     Raises:
-        InputError: an unknown split or precision, or a batch size below 1.
+        InputError: naming it.
     """
     for kind, name, known in (("split", split, SPLITS), ("precision", precision, PRECISIONS)):
         if name not in known:
@@ -229,7 +228,7 @@ def check_pass(split: str, batch_size: int, precision: str) -> None:
 
 @contextlib.contextmanager
 def placed(subject: Subject, device: torch.device) -> Iterator[None]:
-    """The model on ``device``, pixel by pixel in memory, which is faster; on the CPU after."""
+    """The model on ``device`` in channels-last memory, which is faster; on the CPU after."""
     subject.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
         yield

@@ -33,8 +33,8 @@ class Kind:
 
     Attributes:
         norm: "linf" or "l2".
-        standard: the customary bound, for images of 32 and of 224 pixels.
-        by_chance: whether repeats differ: it starts at random.
+        standard: the customary bound for images of 32 and of 224 pixels.
+        by_chance: whether it starts at random, so that repeats differ.
     """
 
     norm: str
@@ -58,10 +58,8 @@ STRONG = {"pgd+fmn-linf": Kind("linf", _LINF), "pgd+ddn-l2": Kind("l2", _L2)}
 class _Attacks(Suite):
     """Attacks with full knowledge of the model, at the bounds customary for the images' size.
 
-    Bounds are in units of images in [0, 1]: L∞ 8/255 (224 pixels: 4/255), L2 0.5.
-
-    Args:
-        options: data, seed and repeats (of PGD's starts) are taken from it.
+    Bounds are for images in [0, 1]: L∞ 8/255 (224 pixels: 4/255), L2 0.5. Of the options it takes
+    data, seed and repeats (of PGD's starts).
 
     Raises:
         InputError: severities are given: the bounds are fixed.
@@ -99,7 +97,7 @@ class _Attacks(Suite):
         indices: Tensor,
         labels: Tensor,
     ) -> Answers:
-        """The logits for the attacked images, and for which of them there was no gradient."""
+        """The logits for the attacked images, and which images had no gradient."""
         kind = self.attacks[condition.kind]
         budget = Budget(kind.norm, float(Fraction(str(condition.severity))))
         named: Tensor | list[str] = indices
@@ -178,7 +176,7 @@ class Adversarial(_Attacks):
 
 @SUITES.register("adversarial-strong")
 class AdversarialStrong(_Attacks):
-    """The worst of two attacks at the standard bounds: PGD, and on what withstands it, another.
+    """The worst of two attacks at the standard bounds: PGD, then another on what withstands it.
 
     The second is :func:`robust.adversarial.minimum_norm`, FMN for L∞ and DDN for L2. A pass costs
     31 clean ones, and 300 for the share of images that withstand PGD.

@@ -26,18 +26,15 @@ from robust.suites.suite import SUITES, Suite, SuiteOptions
 MEAN, MCE, TO_TWIN = "mean error", "mCE", "mCE relative to the plain twin"
 
 FROST = "drawn"
-"""What tables say about frost: its textures are not the published photographs."""
+"""What tables say about frost, whose textures are not the published photographs."""
 
 
 @SUITES.register("corruptions")
 class Corruptions(Suite):
     """Each corruption at each severity (:func:`robust.corruptions.corrupt`).
 
-    Deterministic kinds take one pass per severity, the others ``repeats``.
-
-    Args:
-        options: data, seed, repeats, severities ("1" to "5", none for all) and baseline are taken
-            from it.
+    Deterministic kinds take one pass per severity, the others ``repeats``. Of the options it takes
+    data, seed, repeats, severities ("1" to "5", none for all) and baseline.
 
     Raises:
         InputError: another severity.
@@ -92,7 +89,7 @@ class Corruptions(Suite):
         }
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
-        """Each variant's figure over all corruptions, and the origin of frost."""
+        """The origin of frost, and each variant's figure over all corruptions."""
         twin = self._options.baseline
         baseline = [g for g in groups if any(r.meta.get("name") == twin for r in g.results)]
         said = [
@@ -104,7 +101,7 @@ class Corruptions(Suite):
             scores = [(group.title, score(group.results, baseline=reference)) for group in groups]
         except InputError as error:
             return [*said, f"{TO_TWIN}: none ({error})"]
-        figures = ", ".join(f"{title} {100 * found.value:.1f} %" for title, found in scores)
+        figures = ", ".join(f"{title} {100 * each.value:.1f} %" for title, each in scores)
         after = f" ({baseline[0].title})" if baseline else ""
         return [*said, f"{scores[0][1].name}{after}: {figures}"]
 
@@ -120,9 +117,9 @@ class Score:
     """All corruptions in one figure.
 
     Attributes:
-        name: of the figure: "mean error", "mCE" or "mCE relative to the plain twin".
+        name: "mean error", "mCE" or "mCE relative to the plain twin".
         value: a share in [0, 1], or for mCE a ratio, 1 for a model like the reference.
-        kinds: the same of each kind.
+        kinds: the same for each kind.
     """
 
     name: str
@@ -148,7 +145,7 @@ def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
 def score(results: Sequence[SuiteResult], *, baseline: Sequence[SuiteResult] = ()) -> Score:
     """One figure for the suite, over networks that differ only in their training seed.
 
-    With a baseline it is the mCE relative to that plain twin. Without one it is the mCE relative to
+    With a ``baseline``, the mCE relative to that plain twin. Without one, the mCE relative to
     AlexNet's published errors where those apply (ImageNet's test split, strengths for 224 pixels,
     all severities), else the mean error.
 

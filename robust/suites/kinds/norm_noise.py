@@ -35,16 +35,15 @@ larger n than for style networks: a small batch leaves a classifier hardly any a
 class NormNoise(Suite):
     """Constant, random and batch noise on every norm layer of a network.
 
-    - constant: one pass a pair (Na, Nb), on running statistics.
-    - random: the draws of an image follow its index ("sample", as if each image were tested in a
-      forward of its own), or are one for all images of a pass ("layer", "channel").
-    - batch: each pass deals the images under test into batches of n by chance. The images of a
-      batch are each other's companions, so that a pass costs as much as a clean one. With noise
-      images as companions each image has n - 1 of its own, and a pass costs n clean ones. n = 1 is
-      the control, in which BatchNorm equals InstanceNorm.
+    - constant: one pass for each pair (Na, Nb), on running statistics.
+    - random: an image's draws follow its index ("sample", as if each image had its own forward),
+      or all images of a pass share them ("layer", "channel").
+    - batch: each pass deals the images under test into random batches of n. The images of a batch
+      are each other's companions, so a pass costs as much as a clean one. With noise images as
+      companions each image has n - 1 of them, and a pass costs n clean ones. n = 1 is the control,
+      in which BatchNorm equals InstanceNorm.
 
-    Args:
-        options: data, seed, repeats, noise, severities and granularity are taken from it.
+    Of the options it takes data, seed, repeats, noise, severities and granularity.
 
     Raises:
         InputError: an unknown noise or granularity, or a severity of another form.
@@ -64,7 +63,7 @@ class NormNoise(Suite):
         self._options = options
 
     def conditions(self) -> list[Condition]:
-        """Noise by noise; what does not depend on chance comes once."""
+        """Noise by noise; one that does not depend on chance comes once."""
         return [
             Condition(severity.noise, severity.text, repeat, _statistics(severity))
             for severity in self.severities
@@ -77,7 +76,7 @@ class NormNoise(Suite):
         if not isinstance(severity, BatchNoise):
             return super().batches(condition, count, batch_size)
         if severity.companions == "noise":
-            # as many images a forward as elsewhere, companions counted
+            # as many images in a forward as elsewhere, companions included
             return super().batches(condition, count, max(1, batch_size // severity.size))
         seed = self._options.seed
         return deal(count, severity.size, batch_size, seed=seed, draw=condition.repeat)
@@ -114,7 +113,7 @@ class NormNoise(Suite):
         }
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
-        """Which networks batch noise cannot reach, and how many layers the others' noise does."""
+        """Networks that batch noise cannot reach, and numbers of norm layers that differ."""
         lines = []
         if any(isinstance(severity, BatchNoise) for severity in self.severities):
             lines += [
@@ -130,9 +129,9 @@ class NormNoise(Suite):
 
 
 def _norms(groups: Sequence[Cohort], key: str) -> dict[str, int]:
-    """What each variant's results say of its norm layers; nothing where they are silent."""
-    found = {group.title: group.results[0].meta.get(key) for group in groups}
-    return {title: count for title, count in found.items() if isinstance(count, int)}
+    """The number of norm layers of each variant whose results know it."""
+    counts = {group.title: group.results[0].meta.get(key) for group in groups}
+    return {title: count for title, count in counts.items() if isinstance(count, int)}
 
 
 def _statistics(severity: Severity) -> str:

@@ -1,11 +1,10 @@
 """The suite "norm-statistics": clean images on each kind of batch-norm statistics.
 
-A network that was trained under noise collected its running statistics under it, and can fail on
-clean images for that reason alone. What it learned shows on the batch's statistics or on
-re-estimated ones. Those are estimated from training images with the augmentation of training, so
-that a clean-trained network gets its running statistics back: the black borders of padded crops
-alone move them far. Test images have no borders, so batch statistics of test images can make a
-network fail, too.
+A network trained under noise collected its running statistics under it, and can fail on clean
+images for that reason alone. What it learned shows on the batch's statistics or on re-estimated
+ones. Those come from training images with the augmentation of training, so that a clean-trained
+network gets its running statistics back: the black borders of padded crops move them far. Test
+images have no borders, so their batch statistics can make a network fail, too.
 """
 
 from __future__ import annotations
@@ -35,18 +34,16 @@ BATCH = 64
 """Images that share statistics, in tests and in the estimate."""
 
 ESTIMATED_FROM = 16 * BATCH
-"""Training images, drawn by chance, that statistics are re-estimated from; fewer in small sets."""
+"""Random training images from which statistics are re-estimated; fewer in small sets."""
 
 
 @SUITES.register("norm-statistics")
 class NormStatistics(Suite):
     """Clean images on running, batch and re-estimated statistics: the test of the train phase.
 
-    Batches are dealt by chance, since images of one class in a row would be a noise of their own. A
-    split of fewer than ``BATCH`` images is one batch.
-
-    Args:
-        options: data, seed and repeats are taken from it; repeats deal the batches anew.
+    Batches are random, since images of one class in a row would add noise. A split of fewer than
+    ``BATCH`` images is one batch. Of the options it takes data, seed and repeats, each of which
+    deals the batches anew.
     """
 
     name = "norm-statistics"
@@ -69,7 +66,7 @@ class NormStatistics(Suite):
         ]
 
     def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
-        """The condition's statistics; re-estimated ones take one pass over their images.
+        """Re-estimated statistics, which take one pass over their images.
 
         Raises:
             InputError: the model has no norm layer.
@@ -89,7 +86,7 @@ class NormStatistics(Suite):
         return train.train_stream(zip(order.split(BATCH), draws.split(BATCH), strict=True))
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
-        """Batches dealt by chance where they decide the statistics."""
+        """Random batches where they decide the statistics."""
         if condition.statistics == REESTIMATED:
             return super().batches(condition, count, batch_size)
         seed, draw = self._options.seed, condition.repeat
@@ -105,12 +102,10 @@ class NormStatistics(Suite):
         labels: Tensor,
     ) -> Tensor:
         """The logits on the condition's statistics."""
-        if condition.statistics == REESTIMATED:
+        grouped = condition.statistics != REESTIMATED
+        with batch_statistics(model, self._size) if grouped else contextlib.nullcontext():
             logits: Tensor = model(images)
-            return logits
-        with batch_statistics(model, self._size):
-            grouped: Tensor = model(images)
-        return grouped
+        return logits
 
     def settings(self) -> dict[str, Any]:
         """Seed, repeats, and how many images statistics are taken from."""
