@@ -1,4 +1,4 @@
-"""What a folder of results shows: tables, curves, and the answer in words."""
+"""The report of a folder of results: tables, curves, and the answer in words."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def shown(results: Sequence[SuiteResult], suite: Suite) -> tuple[Table, list[str
     """The table, and the lines below it.
 
     Raises:
-        InputError: the results cannot stand in one table.
+        InputError: the results do not go into one table.
     """
     groups = cohorts(results)
-    return table(groups), [caption(groups), *_said(groups, suite)]
+    return table(groups), [caption(groups), *_remarks(groups, suite)]
 
 
 def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> list[Path]:
     """Write ``SUITE.md``, ``.csv``, ``.tex``, ``.png`` and ``.svg``, of these results alone.
 
     Raises:
-        InputError: the results cannot stand in one table.
+        InputError: the results do not go into one table.
         OSError: the folder cannot be written.
     """
     from robust.suites.curves import draw_curves, save_curves
 
     groups = cohorts(results)
     whole = table(groups)
-    below = map(escape.markdown, _said(groups, suite))
+    below = map(escape.markdown, _remarks(groups, suite))
     texts = {
         ".md": "\n".join([whole.markdown(), *below]).rstrip() + "\n",
         ".csv": tidy_csv(groups),
@@ -49,5 +49,5 @@ def write_report(folder: Path, results: Sequence[SuiteResult], suite: Suite) -> 
     return written + save_curves(draw_curves(groups), folder / f"{suite.name}.png")
 
 
-def _said(groups: Sequence[Cohort], suite: Suite) -> list[str]:
+def _remarks(groups: Sequence[Cohort], suite: Suite) -> list[str]:
     return [*suite.notes(groups), *unproved(groups), *sentences(contrasts(groups))]

@@ -1,7 +1,7 @@
 """The result of a suite on one model, as JSON: one file for each model and suite.
 
-The file keeps for each condition which samples the model had right, one bit a sample, so that
-models can be compared sample by sample without running again.
+For each condition the file keeps which samples the model had right, one bit a sample, so that
+models can be compared sample by sample later.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Outcome:
 
     Attributes:
         condition: the condition.
-        top1: share of samples that it has right, in [0, 1].
-        loss: mean cross-entropy; not finite where the logits are not.
-        correct: which samples it has right, bool (n,), in the split's order.
-        seconds: that the pass took.
-        top5: share of samples whose class is among the greatest five logits; of the clean pass.
-        no_gradient: of an attack by gradients, how many of the samples that the model has right
-            gave it none to follow: ``top1`` is an upper bound unless this is 0.
+        top1: share of samples that the model has right, in [0, 1].
+        loss: mean cross-entropy; not finite if the logits are not.
+        correct: whether the model has each sample right, bool (n,), in the split's order.
+        seconds: wall-clock time of the pass.
+        top5: share of samples whose class is among the greatest five logits; clean pass only.
+        no_gradient: for attacks by gradients, how many of the samples that the model has right
+            gave no gradient to follow: unless 0, ``top1`` is an upper bound.
     """
 
     condition: Condition
@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """Share of samples that it has wrong."""
+        """Share of samples that the model has wrong."""
         return 1 - self.top1
 
 
@@ -64,7 +64,7 @@ class SuiteResult:
 
     Attributes:
         suite: name of the suite.
-        meta: about the model and the data (:func:`robust.suites.subject.Subject.meta`).
+        meta: the model and the data (:func:`robust.suites.subject.Subject.meta`).
         settings: what else decides the results (:meth:`robust.suites.Suite.settings`).
         outcomes: the clean one first.
     """
@@ -85,7 +85,7 @@ class SuiteResult:
         return len(self.clean.correct)
 
     def cells(self) -> list[Condition]:
-        """The conditions of repeat 0: each stands for all of its repeats."""
+        """The conditions without their repeats: those of repeat 0."""
         return [o.condition for o in self.outcomes if o.condition.repeat == 0]
 
     def of(self, condition: Condition) -> list[Outcome]:
@@ -100,7 +100,7 @@ class SuiteResult:
         return outcomes
 
     def share_right(self, condition: Condition) -> np.ndarray:
-        """For each sample the share of the condition's repeats that have it right, float (n,)."""
+        """The share of the condition's repeats that have each sample right, float (n,)."""
         return np.mean([o.correct.numpy() for o in self.of(condition)], axis=0)
 
     def save(self, path: Path) -> None:
@@ -211,23 +211,22 @@ def from_dict(data: Mapping[str, Any]) -> SuiteResult:
         InputError: another schema, unknown or missing fields, values out of range, no clean outcome
             first, or bits that do not fit.
     """
-    found = parse(_Result, data)
-    outcomes = tuple(_outcome(entry, found.n) for entry in found.conditions)
+    result = parse(_Result, data)
+    outcomes = tuple(_outcome(entry, result.n) for entry in result.conditions)
     if not outcomes or outcomes[0].condition != CLEAN:
         raise InputError("it does not begin with the clean outcome")
-    return SuiteResult(found.suite, data["meta"], found.settings, outcomes)
+    return SuiteResult(result.suite, data["meta"], result.settings, outcomes)
 
 
 def _outcome(entry: _Condition, n: int) -> Outcome:
     correct = unpacked(entry.correct, n)
     loss = math.nan if entry.loss is None else entry.loss
     condition = Condition(entry.kind, entry.severity, entry.repeat, entry.statistics)
-    found = Outcome(
+    if not math.isclose(correct.double().mean().item(), entry.top1, abs_tol=1e-9):
+        raise InputError(f"{condition.kind}: top-1 {entry.top1} is not that of its samples")
+    return Outcome(
         condition, entry.top1, loss, correct, entry.seconds, entry.top5, entry.no_gradient
     )
-    if not math.isclose(correct.double().mean().item(), found.top1, abs_tol=1e-9):
-        raise InputError(f"{condition.kind}: top-1 {found.top1} is not that of its samples")
-    return found
 
 
 def packed(correct: Tensor) -> str:

@@ -16,8 +16,6 @@ from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult
 from robust.suites.suite import Answers, Suite
 
-OnBatch = Callable[[Condition, int], None]
-
 
 def run_suite(
     model: nn.Module,
@@ -26,26 +24,26 @@ def run_suite(
     *,
     batch_size: int,
     meta: Mapping[str, Any] | None = None,
-    on_batch: OnBatch | None = None,
+    on_batch: Callable[[Condition, int], None] | None = None,
 ) -> SuiteResult:
     """Test ``model`` under every condition of ``suite``, in eval mode and full precision.
 
-    C conditions, repeats counted, cost C + 1 passes over the split: the clean pass is made once,
-    by the same code as ``robust evaluate``. Images are streamed; one bit a sample and condition is
-    kept. The model is left as it was, also by an exception.
+    C conditions, repeats included, cost C + 1 passes over the split: the clean pass is made once,
+    by the same code as ``robust evaluate``. Images are streamed. The model's modes are restored,
+    also after an exception.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] -> logits (N, K), on the split's device.
         split: the samples.
-        suite: from :data:`robust.suites.SUITES`, or one's own.
+        suite: from :data:`robust.suites.SUITES`, or your own.
         batch_size: images at a time.
-        meta: about the model, for the record: JSON-able.
+        meta: what the result says about the model, JSON-able.
         on_batch: called with the condition and the number of images after each batch; after the
             clean pass with all of them.
 
     Raises:
-        InputError: no samples, a batch size below 1, fewer classes than the labels name, or what
-            the suite refuses.
+        InputError: no samples, a batch size below 1, fewer classes than the labels name, or the
+            suite refuses the model.
         RuntimeError: the suite's batches leave samples out.
     """
     clean = evaluate(model, split, batch_size=batch_size)
@@ -66,7 +64,7 @@ def _outcome(
     suite: Suite,
     condition: Condition,
     batch_size: int,
-    on_batch: OnBatch | None,
+    on_batch: Callable[[Condition, int], None] | None,
 ) -> Outcome:
     n, start = len(split), time.perf_counter()
     correct = torch.zeros(n, dtype=torch.bool)
@@ -76,12 +74,14 @@ def _outcome(
     with suite.context(condition, model):
         for indices, images in zip(batches, split.test_stream(batches), strict=True):
             labels = split.labels[indices].to(images.device)
-            found = suite.apply(condition, model, images, indices=indices, labels=labels)
-            logits = found.logits if isinstance(found, Answers) else found
-            right, loss = _answers(logits.detach().float(), labels)
-            if isinstance(found, Answers):
+            answers = suite.apply(condition, model, images, indices=indices, labels=labels)
+            logits = answers.logits if isinstance(answers, Answers) else answers
+            logits = logits.detach().float()
+            right = top(logits)[:, 0] == labels  # by the same rule as the clean pass
+            loss = nn.functional.cross_entropy(logits, labels, reduction="none")
+            if isinstance(answers, Answers):
                 unproved = torch.zeros_like(correct) if unproved is None else unproved
-                unproved[indices] = (right & found.no_gradient).cpu()
+                unproved[indices] = (right & answers.no_gradient).cpu()
             correct[indices], losses[indices], seen[indices] = right.cpu(), loss.cpu(), True
             if on_batch:
                 on_batch(condition, len(indices))
@@ -95,9 +95,3 @@ def _outcome(
         time.perf_counter() - start,
         no_gradient=None if unproved is None else int(unproved.sum()),
     )
-
-
-def _answers(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which are right, bool (N,), by the same rule as the clean pass; the cross-entropy of each."""
-    right = top(logits)[:, 0] == labels
-    return right, nn.functional.cross_entropy(logits, labels, reduction="none")

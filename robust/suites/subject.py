@@ -1,4 +1,4 @@
-"""The classifier under test, and what is known of where it comes from."""
+"""The classifier under test, and what is known about its training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from robust.norm_noise.training import parse_train_noise
 @record
 @dataclass(frozen=True)
 class _Noise:
-    """What :meth:`robust.norm_noise.training.TrainNoise.setting` put into a run's config."""
+    """The noise in a run's config (:meth:`robust.norm_noise.training.TrainNoise.setting`)."""
 
     noise: Text | None = None
     severity: Text | None = None
@@ -38,11 +38,11 @@ class Subject:
     """A classifier read from disk.
 
     Attributes:
-        name: of its run or file; results are named by it.
-        file: that its weights were read from.
-        opened: the model, in eval mode on the CPU, gates and all.
-        config: of the run that it comes from; None where there is none beside it.
-        trained_under: the noise of its training, as "constant 0.5,0.5"; "" for none.
+        name: that of its run or file, after which results are named.
+        file: the file of its weights.
+        opened: the model with its gates, in eval mode on the CPU.
+        config: that of its run; None if the file is not in a run's folder.
+        trained_under: the noise of its training, such as "constant 0.5,0.5"; "" for none.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Subject:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What a result says of the model, JSON-able."""
+        """What a result says about the model, JSON-able."""
         config, norms = self.config, norm_layers(self.model).values()
-        found: dict[str, Any] = {
+        meta: dict[str, Any] = {
             "name": self.name,
             "file": in_utf8(self.file),
             "sha256": sha256(self.file),
@@ -71,7 +71,7 @@ class Subject:
             "batch_norms": sum(isinstance(norm, _BatchNorm) for norm in norms),
         }
         if config is not None:
-            found |= {
+            meta |= {
                 "variant": variant(config),
                 "mode": config.mode,
                 "attention": config.attention if config.mode != "plain" else "",
@@ -79,7 +79,7 @@ class Subject:
                 "recipe": config.recipe.name,
                 "seed": config.seed,
             }
-        return found
+        return meta
 
 
 def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
@@ -109,38 +109,38 @@ def open_subject(path: Path | str, *, builder: str | None = None) -> Subject:
 
 
 def open_subjects(paths: Sequence[str], *, builder: str | None = None) -> list[Subject]:
-    """Read several, each with a name of its own.
+    """Read several, with different names.
 
     Raises:
         InputError: none, or two of the same name; and as :func:`open_subject`.
     """
     if not paths:
         raise InputError("no checkpoint was given")
-    found = [open_subject(path, builder=builder) for path in paths]
+    subjects = [open_subject(path, builder=builder) for path in paths]
     by_name: dict[str, Subject] = {}
-    for subject in found:
+    for subject in subjects:
         other = by_name.setdefault(subject.name, subject)
         if other is not subject:
             raise InputError(
                 f"{other.file} and {subject.file} are both called {subject.name!r}; results go by "
                 "that name: rename one, or test them one by one"
             )
-    return found
+    return subjects
 
 
 def shared_data(
     subjects: Sequence[Subject], name: str | None, *, folder: Path | None = None
 ) -> ImageSet:
-    """The data set that all subjects are tested on, in their size.
+    """The data set that all subjects are tested on, in their image size.
 
     Args:
         subjects: one or more.
-        name: a name or folder, as in :func:`asr_core.data.open_data`; None for what they were
-            trained on.
+        name: a name or folder, as in :func:`asr_core.data.open_data`; None for the set that they
+            were trained on.
         folder: where the named set's files are; None for its usual place, or the run's.
 
     Raises:
-        InputError: no name, and no run that knows one; the subjects differ in data or size; the
+        InputError: no name, and no run to take it from; the subjects differ in data or size; the
             set cannot be opened, or has another number of classes than a subject.
     """
     sizes = {subject.opened.input_shape[-1] for subject in subjects}
@@ -188,13 +188,13 @@ def with_twin(subjects: list[Subject], path: str, *, builder: str | None = None)
 
 
 def variant(config: TrainConfig) -> str:
-    """What a table calls the network: "plain", "SE", "ASR(SE)", "const", "zero γ", …"""
+    """The network's name in tables: "plain", "SE", "ASR(SE)", "const", "zero γ", …"""
     name = config.attention.upper()
     gate = "const" if config.attention == "const" else f"ASR({name})"
-    said = {"plain": "plain", "live": name, "asr": gate, "both": f"{name} + {gate}"}[config.mode]
+    label = {"plain": "plain", "live": name, "asr": gate, "both": f"{name} + {gate}"}[config.mode]
     if not config.zero_gamma:
-        return said
-    return "zero γ" if config.mode == "plain" else f"{said}, zero γ"
+        return label
+    return "zero γ" if config.mode == "plain" else f"{label}, zero γ"
 
 
 def _origin(file: Path) -> tuple[TrainConfig, str]:

@@ -1,4 +1,4 @@
-"""What a robustness suite is, and the table of the known ones."""
+"""The interface of robustness suites, and their registry."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Answers(NamedTuple):
 
     Attributes:
         logits: (N, K).
-        no_gradient: bool (N,), the images on which an attack had no gradient to follow, so that it
-            shows nothing if the model still has them right.
+        no_gradient: bool (N,), the images on which an attack had no gradient to follow, so that a
+            right answer shows nothing.
     """
 
     logits: Tensor
@@ -38,10 +38,10 @@ class Answers(NamedTuple):
 
 
 class Suite(ABC):
-    """A set of conditions under which a classifier is tested, beside the clean one.
+    """A set of conditions, besides the clean one, under which a classifier is tested.
 
-    What is drawn depends on the suite's seed, the condition and the image's index alone: never on
-    the batches, their order or the device.
+    Draws depend on the suite's seed, the condition and the image's index alone: never on the
+    batches, their order or the device.
 
     Attributes:
         name: in :data:`SUITES`.
@@ -77,13 +77,13 @@ class Suite(ABC):
         """
 
     def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
-        """What holds for a whole pass, such as statistics that are estimated first."""
+        """A context for a whole pass, such as statistics that are estimated first."""
         return nullcontext()
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
-        """Which of ``count`` images come together: int64 indices, each image at least once.
+        """The batches of ``count`` images: int64 indices, each image at least once.
 
-        Of an image that comes twice the later answer counts.
+        If an image comes twice, the later answer counts.
         """
         return torch.arange(count).split(batch_size)
 
@@ -92,23 +92,23 @@ class Suite(ABC):
         return {}
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:
-        """Lines that stand below the table, such as figures over all conditions."""
+        """Lines below the table, such as figures over all conditions."""
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteOptions:
-    """What a user may choose about a suite; each takes what concerns it.
+    """The options of all suites; each suite takes those it needs.
 
     Attributes:
-        data: the data set, whose training split statistics may be re-estimated from.
-        split: which of its splits is tested, one of :data:`SPLITS`.
-        seed: of all draws.
+        data: the data set; re-estimated statistics come from its training split.
+        split: the split to test, one of :data:`SPLITS`.
+        seed: seed of all draws.
         repeats: passes for each condition that depends on chance.
-        noise: of norm-noise: "batch", "constant", "random" or "all".
-        severities: of one noise, as text; none for its defaults.
-        granularity: of random noise: "sample", "layer" or "channel".
-        baseline: of corruptions: the model, by its results' name, to which mCE is relative.
+        noise: for norm-noise: "batch", "constant", "random" or "all".
+        severities: those of one noise, as text; empty for its defaults.
+        granularity: for random noise: "sample", "layer" or "channel".
+        baseline: for corruptions: the model, by its results' name, to which mCE is relative.
 
     Raises:
         InputError: an unknown split, or a number out of its range.

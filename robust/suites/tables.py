@@ -27,7 +27,7 @@ def accuracy(group: Cohort, condition: Condition) -> Interval:
 
 
 def table(groups: Sequence[Cohort]) -> Table:
-    """One row a condition, one column a variant; the statistics stand in every row."""
+    """One row for each condition, one column for each variant."""
     conditions = groups[0].results[0].cells()
     first = "noise" if any(condition.kind in NOISES for condition in conditions) else "condition"
     if not any(condition.severity for condition in conditions):
@@ -40,7 +40,7 @@ def table(groups: Sequence[Cohort]) -> Table:
 
 
 def tidy_csv(groups: Sequence[Cohort]) -> str:
-    """One row a variant and condition, with all digits."""
+    """One row for each variant and condition, with all digits."""
     rows = []
     for group in groups:
         first = group.results[0]
@@ -89,7 +89,7 @@ def _shown(group: Cohort, condition: Condition) -> str:
 
 
 def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
-    """What the numbers are: ``what`` in %, and over what they are means."""
+    """What the numbers are: ``what`` in %, means over seeds and draws."""
     first = groups[0].results[0]
     overs = dict.fromkeys(accuracy(group, first.clean.condition).over for group in groups)
     seeds = {len(group.seeds) for group in groups}
@@ -100,7 +100,7 @@ def caption(groups: Sequence[Cohort], *, what: str = "top-1 accuracy") -> str:
 
 
 def sentences(contrasts: Sequence[Contrast]) -> list[str]:
-    """Contrasts as lines, by situation; what several have in common is said once."""
+    """Contrasts as lines, grouped by situation."""
     lines = []
     for situation in dict.fromkeys((v.trained_under, v.situation) for v in contrasts):
         under, what = situation

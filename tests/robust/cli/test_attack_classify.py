@@ -98,16 +98,16 @@ def test_phase_train_tests_on_three_statistics(runs: dict[str, Path], tmp_path: 
 @pytest.mark.parametrize(
     ("names", "arguments", "words"),
     [
-        (["plain-0"], ["--phase", "train"], ["was not trained under noise", "robust train"]),
+        (["plain-0"], ["--phase", "train"], ["was not trained under noise"]),
         (
             ["plain-constant"],
             ["--phase", "train", "--noise", "random"],
-            ["trained under constant 0.5,0.5 noise, not random", "--noise all"],
+            ["trained under constant 0.5,0.5 noise, not random", "or 'all'"],
         ),
         (
             ["plain-constant"],
             ["--phase", "train", "--noise", "constant", "--severity", "0.5,0.5"],
-            ["--severity is of phase test"],
+            ["severity is an option of phase test"],
         ),
         (["plain-0"], ["--noise", "batch", "--severity", "x"], ["is no number"]),
         (["plain-0"], ["--severity", "18"], ["a batch of 18 cannot be drawn from 17 images"]),
