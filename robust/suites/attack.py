@@ -48,9 +48,7 @@ def classifier_job(
     if phase not in PHASES:
         raise unknown_name("phase", phase, list(PHASES))
     if not models:
-        raise InputError(
-            "no classifier ships with the package; name some that `robust train` made"
-        )
+        raise InputError("no classifier ships with the package; name some that `robust train` made")
     severe = choose_severities(noise, severities)  # refuses unknown ones before files are read
     if phase == "test":
         check_used(severe, granularity=granularity, repeats=repeats)

@@ -33,7 +33,7 @@ class Contrast:
 
 
 def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
-    """Group conditions: clean ones by statistics, then all severities of a kind, without controls."""
+    """Group conditions: clean ones by statistics, all severities of a kind, without controls."""
     groups: dict[str, list[Condition]] = {}
     for condition in conditions:
         if condition.kind == CLEAN.kind:
