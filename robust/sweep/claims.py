@@ -1,7 +1,7 @@
 """The answers to a sweep's claims: paired differences over seeds, in plain words.
 
-All comparisons of a claim hold together at 95 % (Bonferroni): the paper's best of six would
-otherwise be contradicted by chance alone more often than one time in twenty.
+All comparisons of a claim hold together at 95 % (Bonferroni): otherwise chance alone would
+contradict a best of six more often than one time in twenty.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class ClaimAnswer:
     """The answer to a claim in one row of the table, or over all rows.
 
     Attributes:
-        claim: what was claimed.
+        claim: the claim.
         where: label of the row, or "all rows".
         answer: supported if the better value is better than each of the others, contradicted if it
             is worse than one, not tested with fewer than two seeds.
-        differences: to each of the others, in points: better minus other.
-        seeds: number of seeds that were paired.
-        sentence: for people.
+        differences: better minus each of the others, in points.
+        seeds: number of paired seeds.
+        sentence: the answer in words.
     """
 
     claim: Claim
@@ -56,24 +56,24 @@ class ClaimAnswer:
 
 
 def answers(results: Results) -> list[ClaimAnswer]:
-    """To each claim, first over all rows and then of each, where there are several.
+    """The answer to each claim: over all rows and, if there are several, in each.
 
-    The rows are those of the table, not a sample of modules: over all rows their mean is taken in
-    each seed, and the interval is over seeds.
+    The table's rows are not a sample: over all rows, each seed gives the mean of the rows, and the
+    interval is over seeds.
     """
     sweep = results.sweep
     values = results.figure(sweep.figures[0])  # (rows, columns, seeds)
-    axes, found = list(sweep.axes)[:-1], []
+    axes, given = list(sweep.axes)[:-1], []
     for claim in sweep.claims:
-        found.append(_answer(results, claim, "all rows", values.mean(0)))
+        given.append(_answer(results, claim, "all rows", values.mean(0)))
         for i, point in enumerate(sweep.rows if len(sweep.rows) > 1 else ()):
             labels = [sweep.label(axis, value) for axis, value in zip(axes, point, strict=True)]
-            found.append(_answer(results, claim, ", ".join(labels), values[i]))
-    return found
+            given.append(_answer(results, claim, ", ".join(labels), values[i]))
+    return given
 
 
 def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float64]) -> ClaimAnswer:
-    """From (columns, seeds)."""
+    """The answer from ``values`` (columns, seeds)."""
     sweep = results.sweep
     involved = [sweep.columns.index(value) for value in (claim.better, *claim.than)]
     paired = values[involved][:, ~np.isnan(values[involved]).any(0)]  # (1 + others, seeds)
@@ -97,10 +97,10 @@ def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float
     return ClaimAnswer(claim, where, answer, gaps, seeds, sentence)
 
 
-def said(found: list[ClaimAnswer], *, source: str = "Claim") -> str:
+def said(answers: list[ClaimAnswer], *, source: str) -> str:
     """A Markdown list: each claim, and its answers under it."""
     lines = []
-    for answer in found:
+    for answer in answers:
         title = escape.markdown(f"- {source}: {answer.claim.say}.")
         if title not in lines:
             lines.append(title)

@@ -21,7 +21,7 @@ class Engine(Protocol):
     """Trains runs, from several threads at a time.
 
     Attributes:
-        workers: runs at a time, unless the user says another number.
+        workers: runs at a time by default.
     """
 
     workers: int
@@ -34,10 +34,10 @@ class Engine(Protocol):
 
 
 class ThisMachine:
-    """Processes of this machine, each in a session of its own.
+    """Processes of this machine, each in its own session.
 
-    A terminal's signals reach this process alone, which passes them on, each once: training takes
-    a second one for the wish to end without saving.
+    A terminal's signals reach this process alone, which passes each on once: on a second signal,
+    training ends without saving.
     """
 
     workers = 1
@@ -71,12 +71,9 @@ class ThisMachine:
 def failure(command: Sequence[str], *, folder: str | None = None) -> str:
     """Run ``command`` in a new process; returns its error in one line, or "".
 
-    An interrupt in the main thread reaches the process as SIGTERM, and its end is waited for:
-    training saves its state then. (Background processes ignore SIGINT.)
-
-    Args:
-        command: program and arguments.
-        folder: where it works; by default, here.
+    ``folder`` is its working folder; by default, this process's. An interrupt in the main thread
+    reaches the process as SIGTERM (background processes ignore SIGINT), and this waits while
+    training saves its state.
     """
     process = _begin(command, folder=folder)
     try:
@@ -89,18 +86,18 @@ def failure(command: Sequence[str], *, folder: str | None = None) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a Python that is started here, with the working folder off its path.
+    """The environment for a Python process, with the working folder off its path.
 
-    A ``torch.py`` there would replace torch. Where the package is not installed but is in the
-    working folder, the package's folder is put on the path.
+    A ``torch.py`` there would replace torch. If the package is not installed but lies in the
+    working folder, that stays on the path.
     """
-    found = {**os.environ, "PYTHONSAFEPATH": "1"}
+    variables = {**os.environ, "PYTHONSAFEPATH": "1"}
     package = sys.modules.get("robust")
     sources = Path(package.__file__ or "").resolve().parents[1] if package else None
     if sources == Path.cwd():
         paths = [os.environ.get("PYTHONPATH", ""), str(sources)]
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    return found
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return variables
 
 
 def _begin(command: Sequence[str], *, folder: str | None = None) -> subprocess.Popen[str]:
@@ -119,32 +116,32 @@ def _begin(command: Sequence[str], *, folder: str | None = None) -> subprocess.P
 def _problem(process: subprocess.Popen[str], said: str) -> str:
     if process.returncode == 0:
         return ""
-    # The last line is the error's; warnings may stand before it.
+    # The last line is the error; warnings may precede it.
     return ": ".join([f"exit {process.returncode}", *said.strip().splitlines()[-1:]])
 
 
 def failure_elsewhere(command: Sequence[str], folder: str, mark: str) -> str:
-    """:func:`failure` on another machine, which must share a disk with the one that asks.
+    """:func:`failure` on another machine, which must share a disk with the calling one.
 
     Args:
         command: program and arguments.
-        folder: where it works, as on the machine that asks.
-        mark: a file that the machine that asks has made beside the runs.
+        folder: the working folder, the same on both machines.
+        mark: a file that the calling machine has made beside the runs.
     """
     machine = socket.gethostname()
     if not Path(mark).exists():
         return (
-            f"{machine} does not see {Path(mark).parent}: it has to be on a disk that all machines "
+            f"{machine} does not see {Path(mark).parent}: it must be on a disk that all machines "
             "share"
         )
-    # Ray's workers block it, and so would what they start.
+    # Ray's workers block these signals, and their child processes would inherit that.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         return failure(command, folder=folder)
     except OSError as error:
         return (
-            f"{machine} cannot run {command[0]} in {folder}: {error.strerror}; both have to be "
-            "there as here"
+            f"{machine} cannot run {command[0]} in {folder}: {error.strerror}; both must be there "
+            "as on this machine"
         )
 
 
@@ -152,5 +149,5 @@ def _said(process: subprocess.Popen[str]) -> str:
     """What the process writes to stderr until it ends."""
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            # In turns: an interrupt that another thread asks for does not end a wait.
+            # With a timeout, because an interrupt from another thread does not end a wait.
             return process.communicate(timeout=0.2)[1]

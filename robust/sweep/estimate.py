@@ -22,13 +22,13 @@ Device = Literal["auto", "cpu"]
 
 STEPS = 3
 TO_A_STEP = 1 / 3
-"""What evaluating a batch takes: a forward pass, where a step also goes back."""
+"""The cost of evaluating a batch over that of a training step, which also goes backward."""
 
 
 def estimated_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
-    """:func:`measured_seconds` in a process of its own.
+    """:func:`measured_seconds` in a new process.
 
-    Memory of an accelerator would stay taken otherwise, and Accelerate keeps one setting a process.
+    Otherwise the accelerator's memory would stay in use; and Accelerate keeps one setting a process.
 
     Raises:
         InputError: the data cannot be opened, or the config does not go with it.
@@ -47,7 +47,7 @@ def estimated_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
 
 
 def main() -> None:
-    """Read a config from stdin, and write its seconds to stdout."""
+    """Read a config from stdin, and write the estimated seconds to stdout."""
     config = TrainConfig.from_dict(json.load(sys.stdin))
     try:
         seconds = measured_seconds(config, device="cpu" if "cpu" in sys.argv else "auto")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
-    """Seconds of a run of ``config`` on one thread, by the quickest of a few training steps.
+    """Seconds of a run of ``config`` on one thread, from the fastest of a few training steps.
 
     Raises:
         InputError: the data cannot be opened, or the config does not go with it.
@@ -87,5 +87,5 @@ def measured_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
 
 def _seconds(learner: Learner, images: torch.Tensor, labels: torch.Tensor, at: int) -> float:
     start = time.perf_counter()
-    learner.step(images, labels, lr=1e-3, at=(0, at))  # it reads the loss, and so waits for a GPU
+    learner.step(images, labels, lr=1e-3, at=(0, at))  # reads the loss, so it waits for a GPU
     return time.perf_counter() - start

@@ -25,7 +25,7 @@
     about = "ResNet164 on CIFAR100"
     top1 = [[75.36, 75.87, 75.72, 75.22], [75.58, 75.71, 75.45, 74.56]]
 
-Only ``[axes]`` has to be there.
+Only ``[axes]`` is required.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Claim:
 @record
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """What a file may say."""
+    """The fields of a file."""
 
     title: Text | None = None
     seeds: Annotated[int, Field(ge=1, le=limits.RUNS)] = SEEDS
@@ -102,18 +102,18 @@ def read_sweep(path: Path) -> Sweep:
         InputError: not TOML, an unknown key, or a value that no run can have;
             the message names the file.
     """
-    found = parse(_File, read_toml(path), where=str(path))
+    file = parse(_File, read_toml(path), where=str(path))
     try:
         return Sweep(
             name=path.stem,
-            title=path.stem if found.title is None else found.title,
-            axes=found.axes,
-            fields=found.fields,
-            labels=found.labels,
-            claims=tuple(Claim(each.say, each.better, tuple(each.than)) for each in found.claims),
-            paper=None if found.paper is None else _paper(found.paper),
-            seeds=found.seeds,
-            figures=found.figures,
+            title=path.stem if file.title is None else file.title,
+            axes=file.axes,
+            fields=file.fields,
+            labels=file.labels,
+            claims=tuple(Claim(each.say, each.better, tuple(each.than)) for each in file.claims),
+            paper=None if file.paper is None else _paper(file.paper),
+            seeds=file.seeds,
+            figures=file.figures,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -32,12 +32,9 @@ Point = tuple[Value, ...]
 
 @dataclass(frozen=True)
 class Claim:
-    """That one value of the last axis gives more accurate networks than others.
+    """That networks are more accurate with the value ``better`` of the last axis than with others.
 
-    Attributes:
-        say: the claim in words.
-        better: the value.
-        than: the others.
+    ``say`` is the claim in words.
     """
 
     say: str
@@ -63,16 +60,16 @@ class Sweep:
     """A grid of training runs.
 
     Attributes:
-        name: of the sweep, which names its folder.
+        name: also that of its folder.
         title: what it is about.
         axes: field -> its values. The last axis makes the columns of the table, the others its
             rows.
-        fields: what is the same in every run.
-        seeds: runs at each point, of seeds 0, 1, …
+        fields: field -> its value in every run.
+        seeds: number of runs at each point, with seeds 0, 1, …
         figures: names in :data:`FIGURES` that the table shows.
-        labels: axis -> how tables write a value of it, "{}" being the value.
+        labels: axis -> how tables write its values, "{}" being the value.
         paper: published figures.
-        claims: what is to be answered; of the first figure.
+        claims: claims about the first figure.
 
     Raises:
         InputError: an unknown field, a value that no run can have, or parts that do not fit.
@@ -96,7 +93,7 @@ class Sweep:
             if name not in FIELDS:
                 raise unknown_name("option of a run", name, list(FIELDS))
         runs = math.prod([self.seeds, *map(len, self.axes.values())])
-        if runs > limits.RUNS:  # counted, not listed: a few lines can ask for billions
+        if runs > limits.RUNS:  # before they are listed: a few lines can ask for billions
             raise InputError(
                 f"{runs} runs, {self.seeds} seeds a cell: a sweep has at most {limits.RUNS}"
             )
@@ -122,7 +119,7 @@ class Sweep:
                         f"last axis: {', '.join(map(str, self.columns))}"
                     )
         for point in self.points:
-            self.training(point, seed=0)  # what cannot be trained is refused before anything is
+            self.training(point, seed=0)  # refuses what cannot be trained
 
     def _check_paper(self) -> None:
         for name, rows in self.paper.figures.items() if self.paper else ():
@@ -154,7 +151,7 @@ class Sweep:
 
     @property
     def recipe(self) -> str:
-        """The recipe of the runs; of several, all."""
+        """The recipe of the runs, or their recipes."""
         return ", ".join(map(str, self.axes.get("recipe", (self.fields.get("recipe", RECIPE),))))
 
     def override(self, *, seeds: int | None = None, **fields: Value | None) -> Sweep:
@@ -170,10 +167,10 @@ class Sweep:
         return replace(self, fields={**self.fields, **given}, seeds=seeds or self.seeds)
 
     def training(self, point: Point, *, seed: int, data_folder: str | None = None) -> ClassifierRun:
-        """What is trained at ``point``.
+        """The training run at ``point``.
 
         Raises:
-            InputError: it cannot be; the point is named.
+            InputError: it cannot be trained; the message names the point.
         """
         values = dict(zip(self.axes, point, strict=True))
         machine = {"seed": seed, "data_folder": data_folder}
@@ -183,7 +180,7 @@ class Sweep:
             raise InputError(f"at {self.named(point)}: {error}") from None
 
     def runs(self, folder: Path, *, data_folder: str | None = None) -> dict[tuple[Point, int], Run]:
-        """The run at each point and seed, in a folder of its own in ``folder``, seed by seed."""
+        """The run at each point and seed, each in its own folder inside ``folder``."""
         return {
             (point, seed): Run(
                 folder / f"{self.named(point, '-', '_').replace(' ', '')}_seed-{seed}",

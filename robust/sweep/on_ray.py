@@ -23,43 +23,39 @@ MARK = ".sweep-"
 
 
 class OnRay:
-    """An :class:`robust.sweep.engine.Engine`: every run is a Ray task.
-
-    Attributes:
-        workers: runs at a time.
-    """
+    """An :class:`robust.sweep.engine.Engine` whose runs are Ray tasks."""
 
     def __init__(self, ray: Any, *, mark: Path, workers: int, gpus: float) -> None:
         self.workers = workers
         self._ray = ray
         self._mark = mark
-        # A task takes our functions along: importing them there would import torch.
+        # Tasks carry our functions with them: importing them there would import torch.
         ray.cloudpickle.register_pickle_by_value(engine)
-        # Restarted by Ray, a run might meet itself in its folder: a lost run is reported instead.
+        # No retries: a restarted run might find its lost self still in the folder.
         self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(engine.failure_elsewhere)
         self._lock = threading.Lock()
         self._under_way: set[Any] = set()
         self._interrupted = False
 
     def run(self, command: Sequence[str]) -> str:
-        """Run ``command`` to its end; what went wrong, in a line, or nothing."""
+        """Run ``command`` to its end; returns its error in one line, or ""."""
         with self._lock:
             if self._interrupted:
                 return "interrupted"
             task = self._task.remote(list(command), os.getcwd(), str(self._mark))
             self._under_way.add(task)
         try:
-            said: str = self._ray.get(task)
-            return said
+            problem: str = self._ray.get(task)
+            return problem
         except self._ray.exceptions.RayError as error:
-            # Of what a task raises, Ray gives the traceback.
+            # For a task's own exception, Ray's message is the traceback.
             return f"Ray: {_line(getattr(error, 'cause', None) or error)}"
         finally:
             with self._lock:
                 self._under_way.remove(task)
 
     def interrupt(self) -> None:
-        """Let what is under way end, resumable; nothing else begins."""
+        """Ask running commands to end, resumable, and start no others."""
         with self._lock:
             self._interrupted = True
             for task in self._under_way:
@@ -76,21 +72,20 @@ def on_ray(
 ) -> Iterator[OnRay]:
     """Yield an engine on a Ray cluster.
 
-    A run is a Ray task of one CPU, which starts the same command as on this machine: ``folder``,
-    the working folder, the data and this Python have to be at the same places on all machines, but
-    Ray's own Python there needs nothing of ours. Where the cluster has GPUs, a run on device "auto"
-    gets one of them, or such a share that ``workers`` runs go at a time. A run that is lost with
-    its machine is a failure. The dashboard and usage statistics are off, as far as Ray is started
-    here.
+    A run is a Ray task of one CPU that starts the same command as on this machine: ``folder``, the
+    working folder, the data and this Python must be in the same places on all machines; Ray's own
+    Python there needs no package of ours. If the cluster has GPUs, a run on device "auto" gets one
+    of them, or a share that lets ``workers`` runs go at a time. A run that is lost with its machine
+    is a failure. If Ray is started here, its dashboard and usage statistics are off.
 
     Args:
-        folder: of the study; on a disk that all machines share.
+        folder: that of the study, on a disk that all machines share.
         workers: runs at a time; by default one for each GPU of the cluster, or else for each CPU.
-        device: "cpu", or another for the cluster's GPUs.
-        address: HOST:PORT of the cluster, or "auto" for the one of this machine. By default Ray
-            decides: what RAY_ADDRESS says, a cluster of this machine, or else a new one on this
-            machine, which ends with the context. If this process is connected already, that is
-            used and left as it is.
+        device: "cpu", or another to use the cluster's GPUs.
+        address: HOST:PORT of the cluster, or "auto" for that of this machine. By default Ray
+            decides: RAY_ADDRESS, a cluster of this machine, or else a new one on this machine,
+            which ends with the context. A connection that this process already has is used and
+            left open.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at ``address``.
@@ -107,9 +102,9 @@ def on_ray(
 
 
 def gpu_share(gpus: float, workers: int) -> float:
-    """What a run gets of a GPU, so that ``workers`` runs find place on ``gpus``.
+    """A run's share of a GPU, so that ``workers`` runs fit on ``gpus``.
 
-    Ray counts in steps of 1e-4, and puts no run on two GPUs by shares.
+    Ray counts in steps of 1e-4, and splits no share over two GPUs.
     """
     if not gpus:
         return 0.0
@@ -126,7 +121,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         try:
             try:
                 _check_answers(address)
-                # Ray puts the working folder on its workers' path: let it be one that is there.
+                # Ray puts the working folder on its workers' path: it must exist there.
                 with contextlib.chdir(os.path.dirname(os.__file__)):
                     ray.init(
                         address=address,
@@ -148,7 +143,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silent(ray: Any) -> Iterator[None]:
-    """Ray's notes on lost workers do not go to stdout, which it has no option for."""
+    """Keep Ray's notes on lost workers off stdout, for which it has no option."""
     worker = ray._private.worker
     worker._worker_logs_enabled = False
     try:
@@ -158,7 +153,7 @@ def _silent(ray: Any) -> Iterator[None]:
 
 
 def _check_answers(address: str | None) -> None:
-    """Raise where nothing does: Ray would try for minutes, and write to the terminal."""
+    """Raise if nothing answers: Ray would try for minutes, and write to the terminal."""
     if address in (None, "auto"):
         address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = str(address).removeprefix("ray://").rpartition(":")
@@ -168,9 +163,9 @@ def _check_answers(address: str | None) -> None:
 
 @contextlib.contextmanager
 def _mark(folder: Path) -> Iterator[Path]:
-    """Yield a new file, by which a machine knows the folder."""
+    """Yield a new file by which other machines recognise the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # A new name: networked disks remember which files were missing.
+    # A new name, because networked disks remember which files were missing.
     mark = Path(os.path.realpath(folder)) / f"{MARK}{uuid.uuid4().hex}"
     mark.touch()
     try:
@@ -180,5 +175,5 @@ def _mark(folder: Path) -> Iterator[Path]:
 
 
 def _line(error: BaseException) -> str:
-    """Ray explains at length."""
+    """The first line of Ray's long explanation."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

@@ -31,8 +31,8 @@ class Results:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a finished run: axes, seed, shares in [0, 1] after the last epoch, its folder."""
-        found = []
+        """A row for each finished run: axes, seed, shares in [0, 1] after the last epoch, folder."""
+        rows = []
         for (point, seed), run in self.runs.items():
             if not run.done:
                 continue
@@ -44,31 +44,31 @@ class Results:
                 row[f"validation_{figure}"] = result.last[f"validation_{figure}"]
             row["train_seconds"] = result.train_seconds
             row["folder"] = run.folder.name
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
 
     def figure(self, name: str, split: str = "test") -> NDArray[np.float64]:
-        """Percentages after the last epoch: (rows, columns, seeds); NaN for a run not finished."""
+        """Percentages after the last epoch: (rows, columns, seeds); NaN for unfinished runs."""
         sweep = self.sweep
-        found = np.full((len(sweep.points), sweep.seeds), np.nan)
+        values = np.full((len(sweep.points), sweep.seeds), np.nan)
         for row in self.rows:
             point = tuple(row[axis] for axis in sweep.axes)
-            found[sweep.points.index(point), row["seed"]] = 100 * row[f"{split}_{name}"]
-        return found.reshape(len(sweep.rows), len(sweep.columns), sweep.seeds)
+            values[sweep.points.index(point), row["seed"]] = 100 * row[f"{split}_{name}"]
+        return values.reshape(len(sweep.rows), len(sweep.columns), sweep.seeds)
 
     @property
     def missing(self) -> list[Path]:
-        """Folders of the runs that are not finished."""
+        """Folders of the unfinished runs."""
         return [run.folder for run in self.runs.values() if not run.done]
 
     @property
     def images(self) -> int:
-        """Test images of a run; 0 where none is finished."""
+        """Number of test images; 0 if no run is finished."""
         done = (run.result.test.images for run in self.runs.values() if run.done)
         return next(done, 0)
 
     def chosen(self, row: int) -> int | None:
-        """The column of the best mean top-1 on validation, of those whose runs are all finished."""
+        """The column of the best mean top-1 on validation, among those without unfinished runs."""
         means = self.figure("top1", "validation")[row].mean(-1)
         return None if np.isnan(means).all() else int(np.nanargmax(means))
 
@@ -83,7 +83,7 @@ class Results:
         return text.getvalue()
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able data; intervals are 95 %, over seeds, in percent."""
+        """As JSON-able data; intervals are 95 %, over seeds, in percent."""
         sweep = self.sweep
         cells = []
         for i, row in enumerate(sweep.rows):
@@ -105,13 +105,12 @@ class Results:
 
 
 def interval(values: NDArray[np.float64]) -> Interval | None:
-    """Of the seeds that are there; None where there are none."""
+    """The 95 % interval over the finished seeds; None without any."""
     there = values[~np.isnan(values)]
     return mean_interval(there[:, None]) if there.size else None
 
 
 def _plain(values: NDArray[np.float64]) -> dict[str, float | int | None]:
-    found, seeds = interval(values), int((~np.isnan(values)).sum())
-    if found is None:
-        return {"mean": None, "low": None, "high": None, "seeds": seeds}
-    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": seeds}
+    over = interval(values)
+    figures = {name: getattr(over, name, None) for name in ("mean", "low", "high")}
+    return {**figures, "seeds": int((~np.isnan(values)).sum())}

@@ -27,11 +27,11 @@ CSV, JSON, MARKDOWN, LATEX = "sweep.csv", "sweep.json", "sweep.md", "sweep.tex"
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a sweep gave, as far as its runs are finished.
+    """The outcome of a sweep's finished runs.
 
     Attributes:
-        results: figures of the finished runs.
-        answers: to the claims.
+        results: their figures.
+        answers: the answers to the claims.
         failures: a line about each run that failed.
     """
 
@@ -48,7 +48,7 @@ class SweepOutcome:
         }
 
     def page(self) -> str:
-        """Table, how it came about, and the claims: Markdown."""
+        """Markdown: what the sweep is, its table, and its claims."""
         sweep, results = self.results.sweep, self.results
         fields = ", ".join(f"{name} {value}" for name, value in sweep.fields.items())
         about = (
@@ -84,21 +84,21 @@ def run_sweep(
 
     Args:
         sweep: the grid.
-        folder: a folder for each run is in it; finished ones are kept.
+        folder: takes a folder for each run; finished ones are kept.
         workers: runs at a time; by default 1, with Ray as :func:`robust.sweep.on_ray.on_ray` says.
         data_folder: where the data set is.
         device: "auto", the machine's accelerator or else the CPU; or the name of a device.
         engine: "local", processes of this machine; or "ray", those of a cluster whose machines
-            share the disk that ``folder`` is on.
-        address: of the Ray cluster: HOST:PORT, or "auto"; by default Ray decides.
+            share the disk of ``folder``.
+        address: HOST:PORT of the Ray cluster, or "auto"; by default Ray decides.
         quiet: no progress bar.
-        tell: gets a line on what there is to do and how long it takes, before it begins.
+        tell: called with a line on the runs to train and their time, before the first one.
 
     Raises:
         InputError: workers out of range, a finished run was made with other options, the data
             cannot be opened, an address without Ray, the cluster cannot be used, or another process
             holds the folder.
-        KeyboardInterrupt: saying what is kept; the same call goes on.
+        KeyboardInterrupt: says what is kept; the same call continues.
     """
     if workers is not None:
         limits.whole("workers", workers, 1, limits.WORKERS)
@@ -106,7 +106,7 @@ def run_sweep(
         raise InputError(f"address is {address!r}, of a Ray cluster; choose engine 'ray' as well")
     with exclusive(folder):
         for mark in folder.glob(f"{MARK}*"):
-            mark.unlink(missing_ok=True)  # of a sweep that was killed
+            mark.unlink(missing_ok=True)  # left by a killed sweep
         runs = sweep.runs(folder, data_folder=data_folder)
         for run in runs.values():
             run.check()  # before anything is estimated
@@ -146,7 +146,7 @@ def run_sweep(
 
 @contextmanager
 def _kept_runs(folder: Path, runs: Collection[Run]) -> Iterator[None]:
-    """An interrupt in the block says which runs are kept."""
+    """Make an interrupt say which runs are kept."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -158,7 +158,7 @@ def _kept_runs(folder: Path, runs: Collection[Run]) -> Iterator[None]:
 
 
 def _write(folder: Path, outcome: SweepOutcome) -> None:
-    """The figures first."""
+    """Write the files, the figures first."""
     write_text(folder / CSV, outcome.results.csv())
     write_json(folder / JSON, outcome.as_dict())
     write_text(folder / MARKDOWN, outcome.page() + "\n")

@@ -1,4 +1,4 @@
-"""The runs of a study: each has a folder of its own, and a config that `robust train` reads.
+"""The runs of a study: each has its own folder, and a config that `robust train` reads.
 
 Finished runs are kept, interrupted ones resume, and a failed one does not stop the others.
 """
@@ -32,7 +32,7 @@ from robust.sweep.engine import Engine, ThisMachine
 from robust.training.classifier import ClassifierRun
 
 PATIENCE = 60
-"""Seconds until a networked disk shows here what another machine wrote."""
+"""Seconds within which a networked disk shows what another machine wrote."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Seconds that its training took."""
+        """Seconds of its training."""
         return float(self.result.train_seconds)
 
     @property
     def result(self) -> RunResult:
-        """What the finished run gave."""
+        """The result of the finished run."""
         return read_result(self.folder / RESULT)
 
     @property
     def data(self) -> DataFacts:
-        """What it was trained on, in figures."""
+        """The facts of its training data."""
         return self._kept.data
 
     @property
@@ -107,7 +107,7 @@ def run_missing(
         runs: those of the study.
         workers: runs at a time.
         say: name of the study, for the progress bar.
-        seconds: roughly what a run takes, to announce the time left before one is done.
+        seconds: roughly the time of a run, to announce the time left until one is done.
         device: "cpu", or "auto" for the machine's accelerator, which the workers share.
         quiet: no progress bar.
         engine: where runs are trained; by default, in processes of this machine.
@@ -132,14 +132,14 @@ def run_missing(
                 bar.advance(task)
                 _announce(bar, task, known or [seconds], len(missing) - ended, workers)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # leaving the block would run them all
+            pool.shutdown(wait=False, cancel_futures=True)  # else leaving the block runs them all
             engine.interrupt()
             raise
     return failures
 
 
 def _train(run: Run, device: str, engine: Engine) -> str:
-    """Train a run; what went wrong, in a line, or nothing."""
+    """Train a run; returns its error in one line, or ""."""
     if problem := engine.run(run.prepare(device)):
         return problem
     end = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""The table of a sweep, as the paper lays it out."""
+"""The table of a sweep, laid out as in the paper."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOTHING = "–"
 def table_of(results: Results) -> Table:
     """Ours as mean ± half the 95 % interval over seeds, in percent, above the paper's figures.
 
-    In each row the best and the second best of a figure are marked, by the decimals that are
-    shown; equal ones alike. Ours also say which column the validation split would choose.
+    Each row marks the best and the second best of a figure, rounded as shown. Ours also name the
+    column that the validation split would choose.
     """
     sweep, rows = results.sweep, []
     for i, point in enumerate(sweep.rows):
@@ -42,19 +42,18 @@ def table_of(results: Results) -> Table:
 
 
 def plus_minus(values: NDArray[np.float64], *, sign: str = "") -> str:
-    """Mean ± half the 95 % interval of the seeds that are there, and how many where some lack."""
-    found = interval(values)
-    if found is None:
+    """Mean ± half the 95 % interval over the finished seeds, and their number if some are missing."""
+    over = interval(values)
+    if over is None:
         return NOTHING
-    text = found.plus_minus(2, sign=sign)
+    text = over.plus_minus(2, sign=sign)
     there = int((~np.isnan(values)).sum())
     return text if there == values.size else f"{text} ({there} of {values.size} seeds)"
 
 
 def _entries(values: NDArray[np.float64]) -> list[Cell]:
-    """Of (columns, seeds)."""
-    found = [interval(each) for each in values]
-    means = [None if each is None else each.mean for each in found]
+    """The cells of ``values`` (columns, seeds)."""
+    means = [None if over is None else over.mean for over in map(interval, values)]
     return _placed(means, lambda j: plus_minus(values[j]))
 
 
@@ -76,7 +75,7 @@ def _placed(means: Sequence[float | None], text: Callable[[int], str]) -> list[C
 
 
 def _interleaved(figures: list[list[Cell]]) -> list[Cell]:
-    """Columns of each figure -> the figures of each column."""
+    """Columns of each figure -> figures of each column."""
     return [entry for column in zip(*figures, strict=True) for entry in column]
 
 
