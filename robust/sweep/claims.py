@@ -97,10 +97,10 @@ def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float
     return ClaimAnswer(claim, where, answer, gaps, seeds, sentence)
 
 
-def said(answers: list[ClaimAnswer], *, source: str) -> str:
+def said(given: list[ClaimAnswer], *, source: str) -> str:
     """A Markdown list: each claim, and its answers under it."""
     lines = []
-    for answer in answers:
+    for answer in given:
         title = escape.markdown(f"- {source}: {answer.claim.say}.")
         if title not in lines:
             lines.append(title)

@@ -28,7 +28,7 @@ TO_A_STEP = 1 / 3
 def estimated_seconds(config: TrainConfig, *, device: Device = "cpu") -> float:
     """:func:`measured_seconds` in a new process.
 
-    Otherwise the accelerator's memory would stay in use; and Accelerate keeps one setting a process.
+    Else the accelerator's memory would stay in use, and Accelerate keeps one setting a process.
 
     Raises:
         InputError: the data cannot be opened, or the config does not go with it.

@@ -31,7 +31,7 @@ class Results:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each finished run: axes, seed, shares in [0, 1] after the last epoch, folder."""
+        """A row for each finished run: axes, seed, shares after the last epoch, and its folder."""
         rows = []
         for (point, seed), run in self.runs.items():
             if not run.done:

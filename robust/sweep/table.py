@@ -41,12 +41,12 @@ def table_of(results: Results) -> Table:
     return Table(("", *heads, "chosen on validation"), rows)
 
 
-def plus_minus(values: NDArray[np.float64], *, sign: str = "") -> str:
-    """Mean ± half the 95 % interval over the finished seeds, and their number if some are missing."""
+def _plus_minus(values: NDArray[np.float64]) -> str:
+    """Mean ± half the 95 % interval over the finished seeds, with their number if some lack."""
     over = interval(values)
     if over is None:
         return NOTHING
-    text = over.plus_minus(2, sign=sign)
+    text = over.plus_minus(2)
     there = int((~np.isnan(values)).sum())
     return text if there == values.size else f"{text} ({there} of {values.size} seeds)"
 
@@ -54,7 +54,7 @@ def plus_minus(values: NDArray[np.float64], *, sign: str = "") -> str:
 def _entries(values: NDArray[np.float64]) -> list[Cell]:
     """The cells of ``values`` (columns, seeds)."""
     means = [None if over is None else over.mean for over in map(interval, values)]
-    return _placed(means, lambda j: plus_minus(values[j]))
+    return _placed(means, lambda j: _plus_minus(values[j]))
 
 
 def _published(sweep: Sweep, figure: str, row: int) -> list[Cell]:

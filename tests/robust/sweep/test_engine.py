@@ -100,7 +100,7 @@ def test_elsewhere_a_run_can_be_interrupted(tmp_path: Path) -> None:
 def test_what_a_machine_lacks_is_told(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     touch = ["touch", str(tmp_path / "begun")]
-    assert f"does not see {tmp_path}: it has to be on a disk that all machines share" in (
+    assert f"does not see {tmp_path}: it must be on a disk that all machines share" in (
         failure_elsewhere(touch, str(tmp_path), str(mark))
     )
     mark.touch()

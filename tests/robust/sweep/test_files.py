@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from asr_core.errors import InputError
-from robust.sweep import load_sweep, read_sweep, shipped
+from robust.sweep import load_sweep
+from robust.sweep.files import read_sweep, shipped
 
 
 def test_table_5() -> None:

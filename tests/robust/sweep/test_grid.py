@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr_core.errors import InputError
-from robust.sweep import Claim, Paper, Sweep
+from robust.sweep.grid import Claim, Paper, Sweep
 
 AXES: dict[str, tuple[Any, ...]] = {"attention": ("se", "ie"), "psi": (0.1, 0.5, 1.5)}
 

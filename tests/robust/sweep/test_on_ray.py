@@ -207,7 +207,7 @@ def test_a_machine_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
         mark.unlink()
         line = engine.run(shell(f"touch {tmp_path}/begun"))
     assert line == (
-        f"{socket.gethostname()} does not see {tmp_path}/sweep: it has to be on a disk that all "
+        f"{socket.gethostname()} does not see {tmp_path}/sweep: it must be on a disk that all "
         "machines share"
     )
     assert not (tmp_path / "begun").exists()

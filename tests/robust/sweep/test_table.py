@@ -14,8 +14,9 @@ import pytest
 from sweeps import finished
 
 from asr_core.training import TrainConfig
-from robust.sweep import Claim, Paper, Results, Sweep
+from robust.sweep import Results, Sweep
 from robust.sweep.claims import answers, said
+from robust.sweep.grid import Claim, Paper
 from robust.sweep.table import table_of
 
 HALF = 4.302653 * 1 / 3**0.5
@@ -142,7 +143,7 @@ def test_answers_follow_the_paired_intervals(
     (found,) = claimed(tmp_path, {1: to_one, 3: to_three})
     assert found.answer == answer
     assert found.where == "all rows"
-    assert answer in said([found])
+    assert answer in said([found], source="Claim")
 
 
 def test_comparisons_of_a_claim_hold_together(tmp_path: Path) -> None:
