@@ -12,39 +12,24 @@ import socket
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Trains runs, from several threads at a time.
 
     Attributes:
         workers: runs at a time by default.
     """
 
-    workers: int
-
-    def run(self, command: Sequence[str]) -> str:
-        """Run ``command`` to its end; returns its error in one line, or ""."""
-
-    def interrupt(self) -> None:
-        """Ask running commands to end, resumable, and start no others."""
-
-
-class ThisMachine:
-    """Processes of this machine, each in its own session.
-
-    A terminal's signals reach this process alone, which passes each on once: on a second signal,
-    training ends without saving.
-    """
-
     workers = 1
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: set[subprocess.Popen[str]] = set()
+        self._under_way: set[Any] = set()
         self._interrupted = False
 
     def run(self, command: Sequence[str]) -> str:
@@ -52,20 +37,46 @@ class ThisMachine:
         with self._lock:
             if self._interrupted:
                 return "interrupted"
-            process = _begin(command)
-            self._under_way.add(process)
+            job = self._begin(command)
+            self._under_way.add(job)
         try:
-            return _problem(process, _said(process))
+            return self._end(job)
         finally:
             with self._lock:
-                self._under_way.remove(process)
+                self._under_way.remove(job)
 
     def interrupt(self) -> None:
         """Ask running commands to end, resumable, and start no others."""
         with self._lock:
             self._interrupted = True
-            for process in self._under_way:
-                process.terminate()
+            for job in self._under_way:
+                self._stop(job)
+
+    @abstractmethod
+    def _begin(self, command: Sequence[str]) -> Any: ...
+
+    @abstractmethod
+    def _end(self, job: Any) -> str: ...
+
+    @abstractmethod
+    def _stop(self, job: Any) -> None: ...
+
+
+class ThisMachine(Engine):
+    """Processes of this machine, each in its own session.
+
+    A terminal's signals reach this process alone, which passes each on once: on a second signal,
+    training ends without saving.
+    """
+
+    def _begin(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        return _begin(command)
+
+    def _end(self, job: subprocess.Popen[str]) -> str:
+        return _problem(job, _said(job))
+
+    def _stop(self, job: subprocess.Popen[str]) -> None:
+        job.terminate()
 
 
 def failure(command: Sequence[str], *, folder: str | None = None) -> str:

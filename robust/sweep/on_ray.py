@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,11 @@ MARK = ".sweep-"
 """What the names of :func:`_mark`'s files begin with."""
 
 
-class OnRay:
-    """An :class:`robust.sweep.engine.Engine` whose runs are Ray tasks."""
+class OnRay(engine.Engine):
+    """An engine whose runs are Ray tasks."""
 
     def __init__(self, ray: Any, *, mark: Path, workers: int, gpus: float) -> None:
+        super().__init__()
         self.workers = workers
         self._ray = ray
         self._mark = mark
@@ -33,33 +33,20 @@ class OnRay:
         ray.cloudpickle.register_pickle_by_value(engine)
         # No retries: a restarted run might find its lost self still in the folder.
         self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(engine.failure_elsewhere)
-        self._lock = threading.Lock()
-        self._under_way: set[Any] = set()
-        self._interrupted = False
 
-    def run(self, command: Sequence[str]) -> str:
-        """Run ``command`` to its end; returns its error in one line, or ""."""
-        with self._lock:
-            if self._interrupted:
-                return "interrupted"
-            task = self._task.remote(list(command), os.getcwd(), str(self._mark))
-            self._under_way.add(task)
+    def _begin(self, command: Sequence[str]) -> Any:
+        return self._task.remote(list(command), os.getcwd(), str(self._mark))
+
+    def _end(self, job: Any) -> str:
         try:
-            problem: str = self._ray.get(task)
+            problem: str = self._ray.get(job)
             return problem
         except self._ray.exceptions.RayError as error:
             # For a task's own exception, Ray's message is the traceback.
             return f"Ray: {_line(getattr(error, 'cause', None) or error)}"
-        finally:
-            with self._lock:
-                self._under_way.remove(task)
 
-    def interrupt(self) -> None:
-        """Ask running commands to end, resumable, and start no others."""
-        with self._lock:
-            self._interrupted = True
-            for task in self._under_way:
-                self._ray.cancel(task)
+    def _stop(self, job: Any) -> None:
+        self._ray.cancel(job)
 
 
 @contextlib.contextmanager
