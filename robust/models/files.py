@@ -1,7 +1,7 @@
-"""Models on disk of every kind that the commands take, rebuilt, with their ASR and without.
+"""Models on disk, rebuilt, with their ASR and without.
 
-Three kinds: the saved models of asr_core, built by name (:mod:`robust.models.names`); the runs of
-``robust train`` that a classifier comes from, finished or not; and style networks
+There are three kinds: saved models of asr_core, built by name (:mod:`robust.models.names`);
+classifiers in the run folders of ``robust train``, finished or not; and style networks
 (:mod:`styletransfer.zoo`).
 """
 
@@ -37,11 +37,11 @@ _SEEDS = (0, 1, 2)
 
 
 class Folds(NamedTuple):
-    """What is folded in a model beyond its ASR gates.
+    """What is folded into a model besides its ASR gates.
 
     Attributes:
-        merged: names of the blocks of parallel branches that are one convolution.
-        pairs: names (conv, bn) of the batch norms in the layer before them.
+        merged: names of the blocks of branches merged into one convolution.
+        pairs: names (conv, bn) of the batch norms folded into the layer before them.
         frozen: names of live gates that a constant replaced.
     """
 
@@ -57,9 +57,9 @@ class ModelFile(ABC):
     """A model read from disk, in eval mode.
 
     Attributes:
-        model: with its gates, where it has any.
-        input_shape: of one sample.
-        size_step: where images of any size are taken: what their sides are multiples of.
+        model: with its gates, if it has any.
+        input_shape: shape of one sample.
+        size_step: for models that take images of any size: their sides are multiples of this.
     """
 
     model: nn.Module
@@ -72,7 +72,7 @@ class ModelFile(ABC):
         return sum(1 for _ in gated_layers(self.model))
 
     def examples(self) -> list[Tensor]:
-        """Seeded random inputs in [0, 1]: batches of four, each with other content."""
+        """Random inputs in [0, 1], the same each time: three batches of four."""
         dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
         return [
             torch.rand(_BATCH, *self.input_shape, generator=torch.Generator().manual_seed(seed)).to(
@@ -82,16 +82,16 @@ class ModelFile(ABC):
         ]
 
     def fused(self) -> tuple[nn.Module, ParityReport]:
-        """The plain model, proved to give what the gated one gives.
+        """The plain model, after a check that its outputs are the gated one's.
 
         Raises:
-            ParityError: it does not; the layer where the outputs first part is named.
+            ParityError: they are not; naming the layer where they first differ.
         """
         plain = fuse_asr(self.model)
         return plain, require_agreement(self.model, plain, self.examples())
 
     def folded(self, plain: nn.Module) -> FoldReport:
-        """The fused model with parallel branches merged and batch norms folded too, proved.
+        """The fused model with branches merged and batch norms folded too, checked.
 
         Raises:
             InputError: the forward cannot be traced, or there is nothing to merge or fold.
@@ -109,10 +109,10 @@ class ModelFile(ABC):
 
     @abstractmethod
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
-        """Write the fused model, with ``folds`` done in it, to be read again as one of its kind.
+        """Write the fused model, after ``folds``, so that :func:`open_model` reads it again.
 
         Raises:
-            InputError: the kind has no way to read a folded one.
+            InputError: a folded model of this kind cannot be read again.
         """
 
 
@@ -120,10 +120,10 @@ class SavedModel(ModelFile):
     """A model that :func:`asr_core.save_model` writes.
 
     Args:
-        path: where it was read from, for messages.
+        path: its file, for messages.
         model: the model, with gates or without.
         stock: what it is without gates.
-        done: what was done in it before.
+        done: earlier folds.
 
     Raises:
         CheckpointError: the model does not take inputs of the stock model's shape.
@@ -141,7 +141,7 @@ class SavedModel(ModelFile):
         except Exception as error:  # each layer raises its own kind
             raise CheckpointError(
                 f"{path}: the model does not take inputs of shape {tuple(inputs.shape)}, "
-                f"by the input_shape that is saved with it: {error}"
+                f"the input_shape saved with it: {error}"
             ) from error
 
     def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
@@ -170,7 +170,7 @@ class StyleFile(ModelFile):
         """Write the fused network as a plain one of norm ``bn``, in full precision."""
         if any(folds):
             raise InputError(
-                "a folded style network has no norms left, so that no style network loads it: "
+                "a folded style network has no norms left, so no style network can load it: "
                 "export it as pt2 or onnx"
             )
         norm = self.model.config["norm"]
@@ -186,11 +186,11 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         path: what ``save_model`` wrote; the folder of a classifier's training run, or its
             ``last.pt`` or ``best.pt``; or a style network.
         builder: the name to build a saved model from (:func:`robust.models.names.build_model`)
-            instead of the one in its header. Required where that names code of the user's own.
+            instead of the one in its header. Required if that name points to the user's code.
 
     Raises:
         CheckpointError: missing, damaged, unsafe, or of another kind or architecture.
-        InputError: the stock model cannot be built, or ``builder`` is missing or out of place.
+        InputError: the stock model cannot be built, or ``builder`` is missing or has no use.
     """
     path = Path(path)
     if _is_run(path):
@@ -224,7 +224,7 @@ def check_classes(what: Path | str, model: nn.Module, data: ImageSet) -> None:
 
 
 def _is_run(path: Path) -> bool:
-    """A folder, or a state in one; other torch files may be style networks."""
+    """Whether it is a folder, or the state of a run; other torch files may be style networks."""
     if path.suffix != ".pt" or not path.is_file():
         return path.is_dir()
     state = load_torch(path)
@@ -237,7 +237,7 @@ def _saved_model(path: Path, builder: str | None) -> SavedModel:
     if builder is None and names_code(name):
         raise InputError(
             f"{path} is built by code that it names, {name!r}: "
-            f"if you trust that, pass --model {name}"
+            f"if you trust that code, give {name} as the model to build"
         )
 
     def build(_: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -249,7 +249,7 @@ def _saved_model(path: Path, builder: str | None) -> SavedModel:
 
 
 def _folds(path: Path, prefix: str) -> Folds:
-    """What had been done in the saved model already, with the names that the model has now."""
+    """The folds of a saved model, under the names of its modules now."""
     facts = facts_of(path)
     return Folds(
         [prefix + name for name in facts.merged],
@@ -260,4 +260,4 @@ def _folds(path: Path, prefix: str) -> Folds:
 
 def _no_builder(path: Path, what: str, builder: str | None) -> None:
     if builder is not None:
-        raise InputError(f"{path} is {what}, which --model {builder} does not build")
+        raise InputError(f"{path} is {what}, which {builder!r} does not build")

@@ -1,4 +1,4 @@
-"""A classifier's live attention frozen on training images, and what that does to its accuracy."""
+"""Freezing a classifier's live attention on training images, and its accuracy before and after."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robust.stats.accuracy_change import AccuracyChange, accuracy_change
 
 SPLITS = ("test", "validation")
 _TWIN = re.compile(r"(timm:)(?:se|eca|ceca)(res.+)|(asr:)([^+]+)\+.+")
-"""Names that say which attention another model was given, ours and timm's."""
+"""Names of models, ours and timm's, with live attention added to another."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Frozen:
     """A frozen classifier.
 
     Attributes:
-        report: of the backbone, without normalisation.
-        model: ``report.plain`` on images in [0, 1], where the live one was.
+        report: that of the backbone, without normalisation.
+        model: ``report.plain``, on images in [0, 1] if the live model was.
         accuracy: of the live model and of ``model``, on the same images.
     """
 
@@ -57,7 +57,7 @@ def freeze_classifier(
         model: live attention, no ASR; on images in [0, 1] on the data's device. Not changed.
         data: what it was trained on.
         max_images: number of training images, drawn with a fixed seed; None for all.
-        split: "test" or "validation", where the accuracies are taken.
+        split: "test" or "validation", for the accuracies.
         batch_size: images at a time.
 
     Raises:
@@ -88,10 +88,10 @@ def freeze_classifier(
 
 
 def save_frozen(opened: SavedModel, path: Path, frozen: Frozen) -> str:
-    """Write the frozen model so that it is read again, and return the stock name it goes by.
+    """Write the frozen model so that it can be read again; returns its stock name.
 
-    Where the model without live attention has a name of its own, and is the same function with the
-    same state dict, it is that one; else the live one's, with the gates that are gone.
+    That is the name of the model without live attention, if there is such a name and its model is
+    the same function; else the live model's, with the list of frozen gates.
     """
     plain = frozen.model
     name = plain_name(opened.stock.name)
@@ -106,16 +106,16 @@ def save_frozen(opened: SavedModel, path: Path, frozen: Frozen) -> str:
 
 
 def plain_name(name: str) -> str | None:
-    """The name of the model that ``name`` is with live attention (resnet50 of seresnet50)."""
+    """The name of ``name``'s model without live attention (resnet50 for seresnet50), if any."""
     match = _TWIN.fullmatch(name)
     return "".join(part for part in match.groups() if part) if match else None
 
 
 def require_classifier(opened: ModelFile) -> SavedModel:
-    """``opened``, if it is a saved model and no style network.
+    """``opened``, if it is a classifier.
 
     Raises:
-        InputError: it is one.
+        InputError: it is a style network.
     """
     if not isinstance(opened, SavedModel):
         raise InputError("a style network has no live attention to freeze, and no accuracy")

@@ -1,6 +1,6 @@
 """Models by name: torchvision's, ours, ``timm:NAME``, or the user's ``package.module:factory``.
 
-Names build untrained models; nothing is ever downloaded.
+Names build untrained models; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from asr_core.models.named import PREFIX, backbone_of, named
 FORMS = "a torchvision name, asr:NAME[+ATTENTION], timm:NAME, or package.module:factory"
 _TIMM = "timm"
 _OURS = ("weights", "weights_backbone", "pretrained")
-"""Arguments that would make a builder download something; they are set here."""
+"""Arguments that would make a builder download something."""
 
 
 def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
@@ -35,7 +35,7 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     Args:
         name: a torchvision name; ``asr:NAME`` of our backbones, with live attention as
             ``asr:NAME+ATTENTION``; ``timm:NAME``; or ``package.module:factory``, whose code is
-            run; modules are also looked for in the working directory.
+            run; modules are also looked up in the working directory.
         arguments: passed to the builder by keyword, for example ``{"num_classes": 10}``.
 
     Raises:
@@ -45,17 +45,17 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     arguments = dict(arguments or {})
     for argument in _OURS:
         if argument in arguments:
-            raise InputError(f"{argument!r} is no argument to choose: models are built untrained")
+            raise InputError(f"{argument!r} cannot be given: models are built untrained")
     if "num_classes" in arguments:
         limits.whole("num_classes", arguments["num_classes"], 0, limits.CLASSES)
     builder = _builder(name)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on initial weights that nobody keeps
+            warnings.simplefilter("ignore")  # about initial weights, which are replaced
             model = builder(**arguments)
     except InputError:
         raise
-    except Exception as error:  # what a builder raises is its own affair
+    except Exception as error:  # a builder may raise anything
         raise InputError(f"{name!r} cannot be built: {_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"{name!r} gives a {type(model).__name__}, not an nn.Module")
@@ -72,7 +72,7 @@ def _builder(name: str) -> Callable[..., Any]:
     if not colon:
         return _torchvision(name)
     if name.startswith(PREFIX):
-        backbone_of(name)  # an unknown one is said at once
+        backbone_of(name)  # refuses an unknown one
         return lambda **arguments: build_named(name, arguments)
     return _timm(rest) if prefix == _TIMM else _factory(prefix, rest)
 
@@ -84,7 +84,7 @@ def _torchvision(name: str) -> Callable[..., Any]:
         close = _close(name, full, said=full)
         raise InputError(f"unknown torchvision model {name!r}{close}; a MODEL is {FORMS}")
     build = torchvision.models.get_model_builder(name)
-    # Detection and segmentation models fetch a backbone's weights unless told otherwise.
+    # Detection and segmentation models fetch a backbone's weights by default.
     fetching = [name for name in _OURS if name in inspect.signature(build).parameters]
     return lambda **arguments: build(**dict.fromkeys(fetching), **arguments)
 
@@ -106,7 +106,7 @@ def _factory(module_name: str, attribute: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())  # last, so that it hides no installed package
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # what a module raises is its own affair
+    except Exception as error:  # importing a module may raise anything
         raise InputError(f"module {module_name!r} cannot be imported: {_line(error)}") from error
     factory = getattr(module, attribute, None)
     if factory is None:

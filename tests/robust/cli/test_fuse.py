@@ -169,7 +169,7 @@ def own(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def test_code_that_a_checkpoint_names_is_not_run(own: Path) -> None:
     result = fuse(own, "--out", "plain.safetensors")
-    failed(result, "built by code that it names", "--model own_resnet:make")
+    failed(result, "built by code that it names", "give own_resnet:make")
     assert not Path("ran").exists()
     assert not Path("plain.safetensors").exists()
 
@@ -241,7 +241,7 @@ def test_checkpoints_that_are_none(
 def test_a_style_network_is_built_by_no_name(tmp_path: Path) -> None:
     path = save_tiny(tmp_path, "bn+asr", 0)
     result = fuse(path, "--model", "resnet18", "--out", tmp_path / "plain.safetensors")
-    failed(result, "is a style network, which --model resnet18 does not build")
+    failed(result, "is a style network, which 'resnet18' does not build")
 
 
 def test_a_style_network_without_gates(tmp_path: Path) -> None:

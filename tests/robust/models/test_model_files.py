@@ -239,7 +239,7 @@ def test_what_is_no_run(folder: Path, tmp_path: Path) -> None:
     failed(invoke("fuse", tmp_path, "--out", out), "last.pt: no such state of a run")
     failed(invoke("fuse", tmp_path / "last.pt", "--out", out), "last.pt: no such checkpoint")
     result = invoke("fuse", folder, "--model", "resnet18", "--out", out)
-    failed(result, "is a training run, which --model resnet18 does not build")
+    failed(result, "is a training run, which 'resnet18' does not build")
     (tmp_path / "code.pt").write_bytes(b"no torch file")
     failed(invoke("fuse", tmp_path / "code.pt", "--out", out), "it is damaged, or a pickle")
 
