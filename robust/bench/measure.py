@@ -1,4 +1,4 @@
-"""What attention costs at inference: a model plain, with live attention, and with ASR fused."""
+"""The cost of attention at inference: a model plain, with live attention, and with ASR fused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FUSED = ("se", "spa")
 
 
 class DataShape(NamedTuple):
-    """Number of classes, and the sides H = W that its images come in."""
+    """Number of classes, and the sides H = W of the images."""
 
     num_classes: int
     sides: tuple[int, ...]
@@ -46,7 +46,7 @@ class Subject:
     """A model by name, for the classes and images of one data set.
 
     Attributes:
-        data: name of the data set; None, like ``num_classes``, for what the model's builder says.
+        data: name of the data set; None, like ``num_classes``, for the builder's default.
         build: ``build(mode=, attention=)`` makes the untrained model, "plain", "live" or "asr".
     """
 
@@ -59,17 +59,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one variant.
+    """The figures of one variant.
 
     Attributes:
         label: "plain"; "SE", live; "ASR(SE)", fused.
-        parameters: their number at inference.
-        seconds: of a forward, median.
-        ratio: its speed over the plain model's in the same round, median: 0.8 is a fifth slower.
-        lowest: of that ratio over the rounds.
-        highest: likewise.
-        paper: Table 1's cell, where it has one.
-        paper_ratio: Table 1's images a second over those of its plain model.
+        parameters: number of parameters at inference.
+        seconds: median time of a forward.
+        ratio: median of its speed over the plain model's in the same round: 0.8 is a fifth slower.
+        lowest: the least of these ratios.
+        highest: the greatest.
+        paper: Table 1's cell, if it has one.
+        paper_ratio: Table 1's images per second over those of its plain model.
     """
 
     label: str
@@ -132,9 +132,9 @@ def _placed(name: str, data: str | None) -> Subject:
 
 
 def variants(what: Subject) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """The models of Table 1 in eval mode, untrained, by label; and why others are left out.
+    """The untrained models of Table 1 in eval mode, by label; and why others are left out.
 
-    torch's random state stays as it is.
+    torch's random state is restored.
 
     Raises:
         InputError: the model cannot be built, or takes no ASR.
@@ -176,9 +176,9 @@ def bench(
     Args:
         what: what the models were built from.
         models: by label; moved to ``device``.
-        batch_size: random images a forward.
-        rounds: how often each is timed, after a round of warm-up.
-        device: where.
+        batch_size: random images in a forward.
+        rounds: timed rounds, after one of warm-up.
+        device: where to run.
         on_forward: called after each of ``len(models) * (rounds + 1)`` forwards.
 
     Raises:
@@ -192,7 +192,7 @@ def bench(
     try:
         with torch.inference_mode():
             models["plain"](images[:1])
-    except Exception as error:  # what a model raises is its own affair
+    except Exception as error:  # a model may raise anything
         raise InputError(
             f"{what.model} does not take images of {side} × {side}: {' '.join(str(error).split())}"
         ) from error

@@ -1,4 +1,4 @@
-"""How fast models and other steps are beside each other."""
+"""The speed of models and other steps, compared."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def in_turns(
 ) -> dict[Name, list[float]]:
     """Seconds of each step in each round, after a round of warm-up that does not count.
 
-    The steps take turns, so that what else the machine does slows them alike, in an order drawn
-    anew each round, so that none always follows the same other one.
+    The steps take turns, so that other load slows them alike, in a new random order each round, so
+    that none always follows the same other one.
 
     Args:
         steps: by name.
-        rounds: how many count.
+        rounds: rounds that count.
         clock: gives seconds; by default the CPU time of the process.
         on_step: called after each step, ``len(steps) * (rounds + 1)`` times.
         on_round: called with the seconds of each round that counts.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in steps}
-    order = random.Random()  # not the caller's draws
+    order = random.Random()  # leaves the caller's random state alone
     for turn in range(rounds + 1):
         measured = dict.fromkeys(steps, 0.0)
         for name in order.sample(list(steps), len(steps)):
@@ -57,15 +57,15 @@ def timed(
     models: Sequence[nn.Module],
     inputs: Tensor,
     *,
-    rounds: int = 7,
+    rounds: int,
     on_forward: Callable[[], object] = lambda: None,
 ) -> list[list[float]]:
-    """Seconds by the clock of every forward, for each model ``rounds`` of them, in turns.
+    """Wall-clock seconds of each model's forwards on ``inputs``, ``rounds`` of them, in turns.
 
     Args:
         models: in eval mode, on the device of ``inputs``.
-        inputs: what each takes.
-        rounds: how often each is timed, 1 or more.
+        inputs: a batch that all of them take.
+        rounds: timed forwards of each, 1 or more.
         on_forward: called after each forward, ``len(models) * (rounds + 1)`` times.
     """
 

@@ -1,7 +1,7 @@
-"""What a step costs, counted instead of timed: operators, bytes and instructions.
+"""The cost of a step, counted instead of timed: operators, bytes and instructions.
 
-The counts do not depend on what else the machine does. Instructions are those that callgrind
-executes, which stands in for a processor without AVX-512; the kernel's work is not among them.
+Counts do not depend on other load. Instructions are those that callgrind executes, which stands in
+for a processor without AVX-512; the operating system's are not included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from robust.bench.speed import Step
 
 COUNTED = "counted "
 PIPES = "STEP_COUNTS_PIPES"
-"""The variable that says where valgrind listens for commands."""
+"""The environment variable that says where valgrind listens for commands."""
 
 
 class Operators(TorchDispatchMode):
@@ -65,7 +65,7 @@ def allocated(step: Step) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the profiler's C++ writes to stderr each time."""
+    """Suppress what the profiler's C++ writes to stderr."""
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
@@ -79,10 +79,8 @@ def _quiet() -> Iterator[None]:
 def plane(counts: Mapping[tuple[int, int], int]) -> Callable[[float, float], float]:
     """(blocks, batch) -> instructions: a + b·blocks + c·batch + d·blocks·batch, least squares.
 
-    A step costs something, so does each block, so does each image, and each block for each image.
-
-    Args:
-        counts: by (blocks, batch), at two or more of either.
+    A step, each block, each image, and each block for each image have a cost. ``counts`` are by
+    (blocks, batch), at two or more of either.
     """
     blocks, batch = np.array(list(counts), dtype=float).T
     columns = np.stack([np.ones_like(blocks), blocks, batch, blocks * batch], axis=1)
@@ -112,14 +110,14 @@ def count_here(steps: Mapping[str, Step]) -> None:
 
 
 def instructions(
-    code: str, arguments: Sequence[str], *, say: Callable[[str], None] = lambda text: None
+    code: str, arguments: Sequence[str], *, say: Callable[[str], None]
 ) -> Iterator[tuple[str, int]]:
     """Names and instruction counts, as they come, of the steps that ``code`` counts.
 
     Args:
         code: Python that calls :func:`count_here`.
         arguments: its ``sys.argv[1:]``.
-        say: gets the other lines that it prints.
+        say: called with the other lines that it prints.
 
     Raises:
         FileNotFoundError: no valgrind.

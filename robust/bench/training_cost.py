@@ -1,4 +1,4 @@
-"""What is compared in docs/BENCHMARKS.md: the plain network, live attention, and ASR's forms."""
+"""What docs/BENCHMARKS.md compares: the plain network, live attention, and ASR's forms."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def inference(model: nn.Module, images: Tensor) -> Step:
 
 
 def gates_alone(model: nn.Module) -> Step:
-    """All that gates add to a step: v, its products, their gradients, the update of ψ and θ."""
+    """What gates add to a step: v, its products, their gradients, the update of ψ and θ."""
     layers: list[Any] = [layer for _, layer in gated_layers(model)]
     own = [parameter for layer in layers for parameter in layer.asr.parameters()]
     optimizer = torch.optim.SGD(own, lr=1e-3, momentum=0.9, weight_decay=1e-4)
@@ -111,7 +111,7 @@ def gates_alone(model: nn.Module) -> Step:
 
 
 def unit(what: str, name: str, at: Point) -> str:
-    """What the count of one step is kept under."""
+    """The key of one step's count."""
     return " / ".join((what, name, *map(str, at)))
 
 
@@ -121,7 +121,7 @@ def batch_of(size: int) -> tuple[Tensor, Tensor]:
 
 
 def counted_steps(points: Iterable[Point]) -> dict[str, Step]:
-    """The steps that are counted, by :func:`unit`."""
+    """The counted steps, by :func:`unit`."""
     torch.manual_seed(0)
     models = {depth: variants(depth) for depth, _ in points}
     steps = {}
@@ -137,14 +137,14 @@ def counted_steps(points: Iterable[Point]) -> dict[str, Step]:
 
 
 def count_under_valgrind(points: str, *wanted: str) -> None:
-    """What the process that callgrind runs does: count the ``wanted`` units, in their order."""
+    """In the process that callgrind runs: count the ``wanted`` units, in their order."""
     torch.set_num_threads(1)
     steps = counted_steps([point(text) for text in points.split(",")])
     count_here({name: steps[name] for name in wanted})
 
 
 def point(text: str) -> Point:
-    """The point of "11x2": ResNet11 at batch 2."""
+    """The point that ``text`` names: "11x2" is ResNet11 at batch 2."""
     depth, batch = map(int, text.split("x"))
     if depth < 11 or depth % 9 != 2 or batch < 1:
         raise ValueError(f"{text!r} is not a depth of 9n + 2 and a batch size, as 11x2")

@@ -1,4 +1,4 @@
-"""Measures what a training step and inference cost, and keeps what is measured."""
+"""Measures the cost of a training step and of inference, and keeps the measurements."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def say(text: str) -> None:
 
 
 def code_digest() -> str:
-    """Of the code that decides what a step does."""
+    """A hash of the code that decides what a step does."""
     files = [*Path(asr_core.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
 class Measurements:
-    """What was measured, in a file that is written again after each measurement.
+    """Measurements, in a file that is replaced after each of them.
 
     Args:
-        path: the file; its content counts if it was measured ``of`` the same.
+        path: the file; its content is kept if its ``of`` is the same.
         of: what is measured.
 
     Attributes:
@@ -65,10 +65,10 @@ class Measurements:
         self.seconds: dict[str, list[dict[str, float]]] = {}
         self.loads: list[float] = []
         if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found["of"] == self.of:
-                self.counts, self.seconds = found["counts"], found["seconds"]
-                self.loads = found["loads"]
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["of"] == self.of:
+                self.counts, self.seconds = kept["counts"], kept["seconds"]
+                self.loads = kept["loads"]
                 say(f"continues from {path}")
             else:
                 say(f"starts again: {path} is of other code or options")
@@ -83,12 +83,12 @@ def count(measurements: Measurements, at: Point) -> None:
     """Operators and bytes of each step, twice."""
     steps = counted_steps([at])
     for turn in range(2):
-        found = measurements.counts["operators"][turn], measurements.counts["bytes"][turn]
+        called, taken = (measurements.counts[name][turn] for name in ("operators", "bytes"))
         for done, (name, step) in enumerate(steps.items(), start=1):
-            if name not in found[1]:
+            if name not in taken:
                 step()
-                found[0][name] = sum(operators(step).values())
-                found[1][name] = allocated(step)
+                called[name] = sum(operators(step).values())
+                taken[name] = allocated(step)
                 measurements.save()
                 say(f"operators and bytes, {turn + 1} of 2: {done} of {len(steps)} ({name})")
 
@@ -101,22 +101,22 @@ def count_instructions(measurements: Measurements, points: Sequence[Point]) -> N
     )
     names = list(counted_steps(points))
     for turn, order in enumerate((names, names[::-1])):
-        found = measurements.counts["instructions"][turn]
-        missing = [name for name in order if name not in found]
+        counts = measurements.counts["instructions"][turn]
+        missing = [name for name in order if name not in counts]
         if missing:
             nets = ",".join(f"{depth}x{batch}" for depth, batch in points)
             say(f"instructions, {turn + 1} of 2: {len(missing)} steps; valgrind takes minutes")
             for name, number in instructions(code, [nets, *missing], say=say):
-                found[name] = number
+                counts[name] = number
                 measurements.save()
-                done = len(missing) - sum(name not in found for name in missing)
+                done = len(missing) - sum(name not in counts for name in missing)
                 say(f"instructions, {turn + 1} of 2: {done} of {len(missing)} ({name})")
 
 
 def take_turns(
     measurements: Measurements, what: str, steps: Mapping[str, Step], rounds: int
 ) -> None:
-    """The rounds that are missing of ``rounds``."""
+    """Run those of ``rounds`` that are missing."""
     done = measurements.seconds.setdefault(what, [])
 
     def keep(seconds: dict[str, float]) -> None:

@@ -18,7 +18,7 @@ BOUNDS = {
 
 
 def timed_table(what: str, rounds: Sequence[Mapping[str, float]]) -> str:
-    """A ratio is the median of the rounds' ratios to plain, and of the minima."""
+    """Seconds, with the median of the ratios to plain and the ratio of the minima."""
     body = []
     for name in rounds[0]:
         values = [seconds[name] for seconds in rounds]
@@ -32,13 +32,13 @@ def timed_table(what: str, rounds: Sequence[Mapping[str, float]]) -> str:
 
 
 def by_variant(counts: Mapping[str, int], what: str, at: Point) -> dict[str, int]:
-    """The counts of ``what`` there."""
-    found = {}
+    """The counts of ``what`` at a point, by variant."""
+    named = {}
     for key, number in counts.items():
         of, name, *there = key.split(" / ")
         if of == what and there == [str(number) for number in at]:
-            found[name] = number
-    return found
+            named[name] = number
+    return named
 
 
 def counted_table(what: str, measurements: Measurements, at: Point) -> str:
@@ -66,14 +66,14 @@ def fits(
 
 
 def blocks(depth: int) -> int:
-    """How many blocks a stage of ResNet(depth) has."""
+    """Number of blocks in a stage of ResNet(depth)."""
     return (depth - 2) // 9
 
 
 def instruction_table(
     what: str, measurements: Measurements, points: Sequence[Point], to: Point
 ) -> str:
-    """Millions of instructions at ``points`` (ratio to plain), and what the fit says of ``to``."""
+    """Millions of instructions at ``points`` (ratio to plain), and the fit's figures for ``to``."""
     n, batch = blocks(to[0]), to[1]
     fitted = fits(measurements, what, points)
     counts = [by_variant(measurements.counts["instructions"][0], what, at) for at in points]
@@ -100,7 +100,7 @@ def repeats(measurements: Measurements, name: str) -> float:
 
 
 def misfit(measurements: Measurements, what: str, points: Sequence[Point]) -> float:
-    """The largest relative distance of a count from what the fit says there."""
+    """The largest relative distance of a count from the fit."""
     fitted, worst = fits(measurements, what, points), 0.0
     for at in points:
         for name, number in by_variant(measurements.counts["instructions"][0], what, at).items():
@@ -109,7 +109,7 @@ def misfit(measurements: Measurements, what: str, points: Sequence[Point]) -> fl
 
 
 def counted_page(measurements: Measurements, to: Point, points: Sequence[Point]) -> list[str]:
-    """The half on what was counted."""
+    """The half of the page on counts."""
     depth, batch = to
     page = [
         "## Counted",
@@ -144,7 +144,7 @@ def counted_page(measurements: Measurements, to: Point, points: Sequence[Point])
 
 
 def timed_page(measurements: Measurements, to: Point, rounds: int) -> list[str]:
-    """The half on what was timed: :data:`TRAINING` in ``rounds``, the rest in thrice as many."""
+    """The half on times: :data:`TRAINING` in ``rounds``, the rest in three times as many."""
     alone = statistics.median(seconds[GATES] for seconds in measurements.seconds[GATES])
     plain = statistics.median(seconds["plain"] for seconds in measurements.seconds[TRAINING])
     return [
