@@ -67,7 +67,7 @@ def pgd(
 
     The gradient does not vanish where the model is confident
     (:func:`robust.adversarial.gradients.in_range`). An image without a finite nonzero gradient
-    skips that step and is reported: that it withstands the attack shows nothing.
+    skips that step and is reported: withstanding the attack then shows nothing.
 
     Args:
         model: images (N, 3, H, W) in [0, 1] to logits (N, K). Normalisation belongs inside the
@@ -88,7 +88,7 @@ def pgd(
 
     Raises:
         InputError: images of another form, labels that the model does not know, a model without
-            any finite output, no steps, or a seed without one index per image.
+            any finite output, no steps, or a seed without an index for each image.
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks" (ICLR
     2018, arXiv 1706.06083), sec. 2.1.
@@ -112,10 +112,10 @@ def pgd(
 
 @contextlib.contextmanager
 def attacked(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The model in eval mode and autograd on; gives copies of images and labels to attack.
+    """Put the model in eval mode and autograd on; yields copies of images and labels.
 
-    The images are in float32 or better. Copies, because tensors made in inference mode cannot take
-    part in a backward pass.
+    The images are in float32 or better. Tensors made in inference mode cannot take part in a
+    backward pass, hence the copies.
     """
     _check(images, labels)
     with evaluating(model), torch.inference_mode(False), torch.enable_grad():

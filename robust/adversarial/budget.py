@@ -13,7 +13,7 @@ from asr_core.registry import unknown_name
 
 NORMS = ("linf", "l2")
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-"""Of images that can be attacked."""
+"""The dtypes of images that can be attacked."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,10 @@ class Budget:
             )
 
     def step(self, gradient: Tensor, size: float) -> Tensor:
-        """The step of length ``size`` that gains most to first order, (N, C, H, W).
-
-        It is 0 where an image's gradient is 0.
-        """
+        """The step of length ``size`` that gains most to first order; 0 if the gradient is 0."""
         if self.norm == "linf":
             return size * gradient.sign()
-        # The greatest value is divided out first: squares of small gradients would be 0.
+        # Divided by the greatest value first, because squares of small gradients would be 0.
         gradient = gradient / _nonzero(gradient.abs().amax((1, 2, 3), keepdim=True))
         return size * gradient / _nonzero(_lengths(gradient))
 
@@ -71,9 +68,7 @@ class Budget:
     def random(self, clean: Tensor, draws: list[torch.Generator]) -> Tensor:
         """A start for each image, uniform in the ball of radius ε around it, clipped to [0, 1].
 
-        Args:
-            clean: images (N, C, H, W).
-            draws: one CPU generator per image.
+        ``draws`` has one CPU generator per image.
         """
         origin = widened(clean)
         changes = torch.stack([self._change(origin[0], d) for d in draws])
@@ -95,23 +90,21 @@ def widened(images: Tensor) -> Tensor:
 
 
 def narrowed(moved: Tensor, clean: Tensor) -> Tensor:
-    """``moved`` in the dtype of ``clean``, rounded so that no value moves away from the clean one.
-
-    So the bound holds in any norm.
+    """``moved`` in the dtype of ``clean``, rounded towards it, so that the bound holds in any norm.
 
     Args:
         moved: images in [0, 1], (N, C, H, W).
-        clean: the same images before, float16, bfloat16 or ``moved``'s dtype.
+        clean: the images before, in float16, bfloat16 or ``moved``'s dtype.
     """
-    found = moved.to(clean.dtype)
-    if found.dtype == moved.dtype:
-        return found
+    rounded = moved.to(clean.dtype)
+    if rounded.dtype == moved.dtype:
+        return rounded
     origin = clean.to(moved.dtype)
-    beyond = (found.to(moved.dtype) - origin).abs() > (moved - origin).abs()
-    # Of numbers from 0 up the next one has the next bits.
-    bits = found.abs().view(torch.int16)
+    beyond = (rounded.to(moved.dtype) - origin).abs() > (moved - origin).abs()
+    # For numbers from 0 up, the next number has the next bit pattern.
+    bits = rounded.abs().view(torch.int16)
     nearer = bits + (clean.abs().view(torch.int16) - bits).sign()
-    return torch.where(beyond, nearer.view(clean.dtype), found)
+    return torch.where(beyond, nearer.view(clean.dtype), rounded)
 
 
 def _lengths(changes: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The gradient that an attack follows, and the images for which the model gives none.
 
 The cross-entropy is flat where the model is confident: with logits a hundred times as large its
-gradient is exactly 0, and an attack that follows it does not move. That an image withstands such an
-attack shows nothing (Carlini and Wagner, "Towards evaluating the robustness of neural
+gradient is exactly 0, and an attack that follows it does not move. Withstanding such an attack
+shows nothing (Carlini and Wagner, "Towards evaluating the robustness of neural
 networks", S&P 2017, arXiv 1608.04644, sec. VIII; Croce and Hein, "Reliable evaluation of
 adversarial robustness", ICML 2020, arXiv 2003.01690, sec. 4). Hence :func:`in_range`. A
 gradient that vanishes inside the model (saturated outputs, rounding, dead ReLUs) cannot be restored
@@ -33,7 +33,7 @@ OnMissing = Callable[[Tensor], object]
 
 
 class GradientWarning(UserWarning):
-    """An attack had no gradient to follow: that an image withstands it does not show robustness."""
+    """An attack had no gradient to follow: withstanding it does not show robustness."""
 
 
 def in_range(logits: Tensor, labels: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def ascent(
     """
     gradient = _gradient(model, images, labels, dtype, images.new_ones(len(images)))
     greatest = _greatest(gradient)
-    # Too small for the dtype's full precision, or beyond its range: once more, at another scale.
+    # Too small for the dtype's full precision, or beyond its range: try another scale.
     small, large = greatest < torch.finfo(dtype).tiny, ~greatest.isfinite()
     if bool((small | large).any()):
         scale = torch.where(small, _RESCUE, torch.where(large, 1 / _RESCUE, 1.0)).to(images.dtype)
@@ -127,15 +127,15 @@ def tell(missing: Tensor, on_missing: OnMissing | None) -> None:
     elif count:
         warnings.warn(
             f"the model gave no gradient (0, or not finite) for {count} of {len(missing)} images. "
-            "They skipped the attack, or some of its steps: that they withstand it shows nothing. "
-            "Does the model round, detach or saturate? An attack without gradients can tell",
+            "They skipped the attack, or some of its steps: withstanding it shows nothing. Does "
+            "the model round, detach or saturate? An attack without gradients can tell",
             GradientWarning,
             stacklevel=3,
         )
 
 
 def _greatest(gradient: Tensor) -> Tensor:
-    """Of each image (N,); NaN where one value is."""
+    """The greatest magnitude in each image, (N,); NaN if any value is."""
     return gradient.abs().flatten(1).amax(1)
 
 

@@ -1,4 +1,4 @@
-"""Attacks stronger than PGD, which look for the smallest change; by foolbox."""
+"""foolbox's attacks that look for the smallest change, stronger than PGD."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def minimum_norm(
         if budget.norm == "linf":
             attack = foolbox.attacks.LInfFMNAttack(steps=steps)
         else:
-            # From the bound on: what matters is on which side of it the smallest change is.
+            # It starts at the bound, since only the side of it matters.
             attack = foolbox.attacks.DDNAttack(init_epsilon=budget.epsilon, steps=steps)
         target = foolbox.PyTorchModel(watched.eval(), bounds=(0, 1), device=images.device)
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
@@ -65,19 +65,19 @@ def minimum_norm(
         whole = nearest.isfinite().flatten(1).all(1)[:, None, None, None]
         moved = narrowed(budget.project(torch.where(whole, nearest, clean), clean), images)
         errs = model(moved).argmax(1) != labels
-        found = torch.where(errs[:, None, None, None], moved, narrowed(clean, images)).detach()
+        result = torch.where(errs[:, None, None, None], moved, narrowed(clean, images)).detach()
     tell(watched.missing, on_missing)
-    return found
+    return result
 
 
 class _Watched(nn.Module):
-    """The model as foolbox sees it: it takes float32, and records where there is no gradient.
+    """The model for foolbox: takes float32, and records the images without a gradient.
 
     Args:
         model: images (N, 3, H, W) to logits (N, K).
-        labels: of the images; foolbox runs all of them in each forward.
-        dtype: what the model takes.
-        missing: bool (N,), where there is no gradient so far; a copy is extended.
+        labels: those of the images; foolbox runs all of them in each forward.
+        dtype: that of the model.
+        missing: bool (N,), the images without a gradient so far; a copy is extended.
         flat: whether the attack follows the cross-entropy, which is flat where the model is sure.
     """
 
@@ -96,7 +96,7 @@ class _Watched(nn.Module):
         if images.requires_grad:
             images.register_hook(self._watch)
         logits: Tensor = self.model(images.to(self.dtype)).to(images.dtype)
-        # Both attacks normalise gradients, so that their scale cancels, but squares overflow.
+        # Both attacks normalise gradients, so their scale cancels, but squares could overflow.
         size = logits.detach().abs().amax(1, keepdim=True)
         usual = ((size > 1e-4) & (size < 1e4)) | (size == 0)
         logits = torch.where(usual, logits, logits / size)
@@ -111,7 +111,7 @@ class _Watched(nn.Module):
 
 @contextlib.contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter takes part in autograd: foolbox calls backward, which would fill gradients."""
+    """Freeze the parameters: foolbox calls backward, which would fill their gradients."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
