@@ -125,7 +125,7 @@ def test_a_name_that_builds_nothing(own: str, name: str, words: list[str]) -> No
 
 @pytest.mark.parametrize("argument", ["weights", "weights_backbone", "pretrained"])
 def test_weights_cannot_be_asked_for(argument: str) -> None:
-    with pytest.raises(InputError, match=f"'{argument}' is no argument to choose"):
+    with pytest.raises(InputError, match=f"'{argument}' cannot be given"):
         build_model("squeezenet1_1", {argument: True})
 
 
