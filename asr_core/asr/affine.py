@@ -1,4 +1,4 @@
-"""γ and β for norms that were made without them."""
+"""γ and β for norms without them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def like(model: nn.Module, layer: nn.Module) -> Tensor:
 
 
 def new_affine(model: nn.Module, layer: nn.Module, kind: LayerKind) -> dict[str, nn.Parameter]:
-    """γ = 1 and β = 0, frozen, as far as the norm ``layer`` of ``model`` lacks them."""
+    """Those of γ = 1 and β = 0, frozen, that the norm ``layer`` of ``model`` lacks."""
     names = [slot.tensor for slot in kind.slots(layer)]
     beside = like(model, layer)
     return {
@@ -49,7 +49,7 @@ def add_affine(layer: nn.Module, kind: LayerKind, created: Mapping[str, nn.Param
 
 
 def with_created_affine(model: nn.Module) -> list[str]:
-    """Names of the norms with γ and β that were created for a gate which was fused since."""
+    """Names of the norms whose γ and β were created for a gate that is fused by now."""
     marked = ((name, m) for name, m in model.named_modules() if _MARK in m.__dict__)
     return [name for name, m in marked if (gate := gate_of(m)) is None or not gate.position.created]
 
@@ -58,7 +58,7 @@ def create_affine(model: nn.Module, names: Iterable[str]) -> None:
     """Give the norms called ``names`` γ = 1 and β = 0, frozen, in place.
 
     Raises:
-        InputError: a name that is no norm without them.
+        InputError: a name is not that of a norm without them.
     """
     modules = dict(model.named_modules())
     for name in names:

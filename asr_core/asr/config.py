@@ -15,15 +15,13 @@ from asr_core.modules.wrappers import unwrap
 def asr_config(model: nn.Module) -> dict[str, Any]:
     """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the model's structure.
 
-    ``insert_asr(fresh, **asr_config(model))`` makes of a fresh stock model one that loads
-    ``model.state_dict()`` strictly. ``targets`` and ``inputs`` are the resolved names of the layers
-    with a gate on their outputs and on their inputs, ``shared`` the groups of them that have one
-    gate, or None.
+    After ``insert_asr(fresh, **asr_config(model))`` a fresh stock model loads
+    ``model.state_dict()`` strictly. ``targets`` and ``inputs`` are the names of the layers with a
+    gate on their outputs and on their inputs, ``shared`` the groups of them with one gate, or None.
 
     Raises:
-        InputError: the model has no ASR, or its gates came from insertions with different
-            arguments, which one call cannot give; or what a gate multiplies was parametrized or
-            pruned, which no call gives.
+        InputError: the model has no ASR; or its gates came from insertions with different
+            arguments, or a gated tensor was parametrized or pruned, which no one call can do.
     """
     layers = list(gated_layers(unwrap(model)))
     for _, layer in layers:

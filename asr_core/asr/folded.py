@@ -23,11 +23,7 @@ from asr_core.verify.layer_oracle import (
 
 
 def folded_tensors(name: str, layer: nn.Module) -> dict[str, Tensor]:
-    """The tensors that take the place of a gated ``layer``'s originals, by name, checked.
-
-    Args:
-        name: dotted name of the layer, for messages.
-        layer: a layer with a gate; not changed.
+    """The fused tensors of a gated ``layer`` called ``name``, checked; the layer is not changed.
 
     Raises:
         ParityError: a tensor is not finite, or the fused layer would not be stock × v.

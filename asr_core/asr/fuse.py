@@ -22,24 +22,23 @@ def fuse_asr(model: nn.Module, *, inplace: bool = False, example: Any = None) ->
     """The plain model, with every gate's v multiplied into its layer's parameters.
 
     Module classes, state-dict keys and their order, shapes, dtypes and devices are the stock
-    model's, but for γ and β that :func:`asr_core.insert_asr` created on request
-    (``create_affine``): those stay, and the result is no longer the stock model. Parameters are
-    leaves that keep ``requires_grad``. A model without ASR comes back as it is (as a copy, unless
-    ``inplace``). Nothing changes before all of this holds: the fused tensors are finite and
-    bit-equal to those that the gated layers use; each gated layer's output is its stock output
-    times v (or that on its input times v), to 1e-12 in float64; the whole model's output on
-    ``example``.
+    model's, except that γ and β created by :func:`asr_core.insert_asr` (``create_affine``) stay,
+    so that the result is no longer the stock model. Parameters are leaves that keep
+    ``requires_grad``. A model without ASR comes back unchanged (as a copy, unless ``inplace``).
+    Nothing changes until these checks pass: the fused tensors are finite and bit-equal to those
+    that the gated layers use; each gated layer's output is its stock output times v (or that on
+    its input times v), to 1e-12 in float64; the whole model's output on ``example`` is the same.
 
     Args:
-        model: a model that :func:`asr_core.insert_asr` was applied to, in any mode, which is
-            kept; DDP, torch.compile and AveragedModel wrappers are taken off.
+        model: a model with ASR, in any mode, which is kept; DDP, torch.compile and AveragedModel
+            wrappers are removed.
         inplace: fuse ``model`` itself; its parameters stay the same objects.
-        example: input (or tuple of inputs) for the end-to-end check; None leaves that one out.
+        example: input (or tuple of inputs) for the end-to-end check; None skips it.
 
     Raises:
         ParityError: one of the checks fails; the model is as before.
-        InputError: a gated tensor has another parametrization on top, or was pruned; or it was
-            written to where the write is lost.
+        InputError: a gated tensor has another parametrization on top, or was pruned; or a write to
+            it was lost.
         TargetError: the parameters are sharded (FSDP).
 
     Warns:

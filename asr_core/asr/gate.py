@@ -1,4 +1,4 @@
-"""The gate: ψ, the attention modules that read it, and the vector v that they give."""
+"""The gate: ψ, the attention modules that read it, and their product, the vector v."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Gate(nn.Module):
     Args:
         channels: C.
         attention: name in ``ATTENTIONS``.
-        delta: δ, how many attention modules stand at the position (paper, appendix D).
-        psi: the value that every element of ψ starts from (0.1; ViT 1e-3).
-        activation: what ends each attention module (sigmoid; ViT tanh).
-        attention_init: the value that every weight of the attention modules starts from (ViT
-            1e-3; paper, B.2); None keeps each module's own initialisation.
+        delta: δ, the number of attention modules at the position (paper, appendix D).
+        psi: initial value of every element of ψ (0.1; ViT 1e-3).
+        activation: the last step of each attention module (sigmoid; ViT tanh).
+        attention_init: initial value of every weight of the attention modules (ViT 1e-3; paper,
+            B.2); None keeps each module's own initialisation.
 
     Attributes:
-        psi: (δ, C, 1, 1), a parameter; a buffer where the attention learns nothing.
-        config: the arguments but for ``channels``.
+        psi: (δ, C, 1, 1), a parameter; a buffer if the attention learns nothing.
+        config: the arguments without ``channels``.
         position: the layer that owns the gate; set on insertion.
 
     Raises:
-        InputError: δ below 1, ψ not finite, an unknown name, or an attention module that cannot
-            do without an input.
+        InputError: δ below 1, ψ not finite, an unknown name, or an attention module that needs an
+            input.
     """
 
     psi: Tensor
@@ -80,7 +80,7 @@ class Gate(nn.Module):
         self._start: tuple[Tensor, ...] = ()
 
     def scale(self) -> Tensor:
-        """v, shape (C,), with gradient: inside the layer's forward the one computed for it."""
+        """v, shape (C,), with gradient; during the layer's forward, the v held for it."""
         if self._held is not None:
             return self._held
         device = self.psi.device.type
@@ -91,7 +91,7 @@ class Gate(nn.Module):
         return self._product()
 
     def _product(self) -> Tensor:
-        # The ψ of δ = 1 is not cut out of itself: every training step runs this for every gate.
+        # No split for δ = 1: every training step runs this for every gate.
         parts = self.psi.split(1) if len(self.attention) > 1 else (self.psi,)
         v, *others = [module(psi) for module, psi in zip(self.attention, parts, strict=True)]
         for other in others:
@@ -100,11 +100,11 @@ class Gate(nn.Module):
 
     @property
     def held(self) -> bool:
-        """Whether a v is held, that is, whether a forward of the layer is under way."""
+        """Whether a v is held: during a forward of the layer."""
         return self._held is not None
 
     def hold(self) -> None:
-        """Compute v once for the reads up to :meth:`release`."""
+        """Compute v once for all reads until :meth:`release`."""
         self._held = self.scale()
 
     def release(self) -> None:
@@ -112,7 +112,7 @@ class Gate(nn.Module):
         self._held = None
 
     def mark_start(self) -> None:
-        """Remember the values of now as those that training starts from."""
+        """Remember the current values as those that training starts from."""
         if not self.psi.is_meta:
             self._start = tuple(p.detach().cpu().clone() for p in self.parameters())
 
@@ -124,7 +124,7 @@ class Gate(nn.Module):
         )
 
     def _replicate_for_data_parallel(self) -> NoReturn:
-        # A replica's layers would read this gate, which is on another device than they are.
+        # A replica's layers would read this gate, on another device.
         raise InputError(
             "a model with gates cannot be replicated by nn.DataParallel: use one device, or "
             "nn.parallel.DistributedDataParallel, or fuse_asr first"

@@ -20,10 +20,10 @@ from asr_core.placement.positions import find_positions
 from asr_core.placement.targets import Targets
 
 TINY = 1e-4
-"""Gates below this cannot be divided by: ``preserve`` would blow the parameters up."""
+"""Least v that ``preserve`` divides by: smaller ones would blow the parameters up."""
 
 
-# What is made in inference mode could never be trained.
+# Parameters made in inference mode could never be trained.
 @torch.inference_mode(False)
 def insert_asr(
     model: nn.Module,
@@ -45,9 +45,9 @@ def insert_asr(
 
     No forward changes: v multiplies the layers' own parameters (paper, supplementary, eq. 1-6),
     by ``torch.nn.utils.parametrize``. :func:`asr_core.fuse_asr` folds it away. A norm without γ
-    has no parameter for v, and erases a scale before it. There "auto" moves v into the input
-    channels of the layers that read the norm, where that is exact: what lies between passes a
-    factor on (ReLU does for v ≥ 0, so for sigmoid and hardsigmoid). Elsewhere it refuses the norm.
+    has no parameter for v, and erases a scale before it. "auto" moves its v into the input channels
+    of the layers that read the norm, if that is exact: everything between must pass a factor on
+    (ReLU does for v ≥ 0, so for sigmoid and hardsigmoid). Otherwise it refuses the norm.
 
     The order that works is: initialise or load the weights, convert to SyncBatchNorm, insert,
     build the optimizer, then compile or wrap for parallel training.
@@ -57,41 +57,39 @@ def insert_asr(
         attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is the control, a gate
             frozen at its start.
         targets: "auto", the last layer of each residual branch or, without residual adds, the
-            norm before each activation (:func:`asr_core.placement.place`), where layers found
-            that can take no gate are among the report's refusals; or dotted names, globs on the
-            full dotted name (``*`` crosses dots), callables ``(module, name) -> bool``, or a list
-            of these. A MultiheadAttention stands for its ``out_proj``; one without it takes the
-            gate in W_V.
+            norm before each activation (:func:`asr_core.placement.place`); the report lists those
+            of them that can take no gate. Or dotted names, globs on the full dotted name (``*``
+            crosses dots), callables ``(module, name) -> bool``, or a list of these. A
+            MultiheadAttention means its ``out_proj``; one without it takes the gate in W_V.
         exclude: the same, for layers to leave out.
-        inputs: the same as names, for convolutions and linear layers whose *input* channels v
-            multiplies: layer(x ⊙ v). With it ``targets`` may be empty.
-        create_affine: give targeted norms without γ and β such parameters (1 and 0, frozen). The
+        inputs: the same, for convolutions and linear layers whose *input* channels v multiplies:
+            layer(x ⊙ v). ``targets`` may then be empty.
+        create_affine: give targeted norms without γ and β these parameters (1 and 0, frozen). The
             fused model then has keys that the stock model lacks: it is no longer the stock
             model. Files of :func:`asr_core.save_model` record that.
         delta: δ, gates per position, multiplied with each other.
-        psi: the value that every element of ψ starts from.
-        activation: what ends each attention module: "sigmoid", "tanh" or "hardsigmoid".
-        attention_init: the value that all weights of the attention modules start from; None for
-            their own initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
+        psi: initial value of every element of ψ.
+        activation: the last step of each attention module: "sigmoid", "tanh" or "hardsigmoid".
+        attention_init: initial value of all weights of the attention modules; None for their own
+            initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
         shared: for layers whose outputs are summed, one gate on the sum, which the state dict
             holds once, at the first of them: lists of their names; or "parents", one gate for the
             targets of each parent module (RepVGG's blocks). None leaves it to "auto".
         preserve: divide the parameters by v, so that outputs are unchanged at insertion (for
             trained models). Otherwise they shrink by v, about 0.525 for sigmoid and ψ = 0.1.
-        example: an input (or tuple of inputs) for "auto" to follow the forward with, where that
-            depends on its input's shape; its values are not read.
+        example: an input (or tuple of inputs) with which "auto" follows a forward that depends on
+            shapes; its values are not read.
 
     Returns:
         The positions, with their gates and parameters, and the refusals with their reasons.
 
     Raises:
-        TargetError: a model that "auto" cannot trace or finds no place in; a pattern that means
-            no layer that can take a gate; a layer that has a gate; a named layer that is shared,
-            parametrized already, a norm without γ (see ``create_affine``), or one whose tensors are
-            no dense real parameters with values; a model that is wrapped or compiled. The model is
-            as before.
-        InputError: unknown names, δ, ψ, layers of several widths to share a gate, or a v that
-            ``preserve`` cannot divide by.
+        TargetError: "auto" cannot trace the model, or finds no place; a pattern matches no layer
+            that can take a gate; a layer has a gate already; a named layer is shared, parametrized,
+            a norm without γ (see ``create_affine``), or has tensors that are not dense real
+            parameters with values; the model is wrapped or compiled. The model is as before.
+        InputError: an unknown name, δ or ψ out of range, layers of several widths that share a
+            gate, or a v that ``preserve`` cannot divide by.
     """
     refuse_wrapped(model)
     positions, refusals, groups = find_positions(
@@ -135,7 +133,7 @@ def insert_asr(
         least = v.abs().min().item()
         if preserve and not least >= TINY:
             raise InputError(
-                f"preserve=True divides by v, but at {position.name!r} it comes down to "
+                f"preserve=True divides by v, but at {position.name!r} it is as small as "
                 f"{least:.2g} (least allowed: {TINY:g}): use sigmoid, a larger psi, or "
                 "preserve=False"
             )
@@ -144,6 +142,6 @@ def insert_asr(
 
 
 def _like(model: nn.Module, layer: nn.Module, position: Position) -> Tensor:
-    """A tensor of the dtype and on the device that the layer's gate should have."""
+    """A tensor with the dtype and device that the layer's gate should have."""
     slots = slots_of(layer, side=position.side)
     return getattr(layer, slots[0].tensor) if slots else like(model, layer)

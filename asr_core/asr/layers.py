@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 Side = Literal["output", "input"]
-"""What of a layer v multiplies."""
+"""Whether v multiplies a layer's output or its input."""
 Family = Literal["norm", "conv", "linear"]
 
 
@@ -21,10 +21,10 @@ class Slot:
 
     Attributes:
         tensor: its name ("weight").
-        dim: the axis that holds the channels.
-        groups: with more than one, ``dim`` holds the channels of one group and axis 0 is split
-            into the groups (ConvTranspose).
-        start: rows of ``dim`` before the first gated one (W_V behind W_Q and W_K).
+        dim: the axis of the channels.
+        groups: if above 1, ``dim`` has the channels of one group and axis 0 is divided into the
+            groups (ConvTranspose).
+        start: rows of ``dim`` before the first gated one (W_V after W_Q and W_K).
     """
 
     tensor: str
@@ -88,15 +88,15 @@ class LayerKind:
 
     Attributes:
         name: for tables and messages.
-        family: the kinds that placement and synthetic inputs treat alike.
-        types: the stock classes (subclasses included).
-        axis: the channel axis of the layer's output.
+        family: kinds that placement and synthetic inputs treat alike.
+        types: the stock classes, subclasses included.
+        axis: the channel axis of the layer's output, and of its input.
         channels: number of output channels of a layer.
         slots: the tensors to multiply; those that are None are left alone.
-        in_channels: number of input channels of a layer, which are on ``axis`` of its input.
-        inputs: the tensors to multiply for v on the layer's input; none: it has no place there.
-        affine: of a norm, the flag that says whether the layer has γ and β.
-        refusal: why a layer of this kind can take no gate after all; empty: it can.
+        in_channels: number of input channels of a layer.
+        inputs: the tensors to multiply for v on the layer's input; empty if v cannot go there.
+        affine: for norms, the name of the flag for γ and β.
+        refusal: why a layer of this kind can take no gate; "" if it can.
     """
 
     name: str
@@ -197,7 +197,7 @@ def kind_of(layer: nn.Module) -> LayerKind | None:
 
 
 def refusal_of(layer: nn.Module) -> str:
-    """Why ``layer`` can take no gate by its nature; empty: it can."""
+    """Why a layer like ``layer`` can take no gate; "" if it can."""
     kind = kind_of(layer)
     if kind is None:
         return f"a {type(layer).__name__} has no output-channel parameters to fold a gate into"
@@ -207,7 +207,7 @@ def refusal_of(layer: nn.Module) -> str:
 
 
 def gated_layer(name: str, module: nn.Module) -> tuple[str, nn.Module]:
-    """The layer that takes the gate when ``module`` is meant: of attention, its out_proj."""
+    """The layer that takes the gate for ``module``: itself, or attention's out_proj."""
     if isinstance(module, nn.MultiheadAttention):
         output = module._modules.get("out_proj")
         if isinstance(output, nn.Linear):
@@ -216,7 +216,7 @@ def gated_layer(name: str, module: nn.Module) -> tuple[str, nn.Module]:
 
 
 def lacks_scale(layer: nn.Module) -> bool:
-    """Whether ``layer`` is a norm without γ, in which v has no place."""
+    """Whether ``layer`` is a norm without γ, which has no parameter for v."""
     kind = kind_of(layer)
     return kind is not None and kind.family == "norm" and getattr(layer, "weight", None) is None
 
@@ -224,7 +224,7 @@ def lacks_scale(layer: nn.Module) -> bool:
 def slots_of(
     layer: nn.Module, created: Container[str] = (), side: Side = "output"
 ) -> tuple[Slot, ...]:
-    """The tensors that v multiplies: those that ``layer`` has, or that are to be ``created``."""
+    """The tensors that v multiplies: those that ``layer`` has, or that will be ``created``."""
     kind = kind_of(layer)
     if kind is None:
         return ()

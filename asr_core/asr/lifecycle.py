@@ -22,19 +22,14 @@ from asr_core.errors import InputError
 from asr_core.modules.rollback import all_or_nothing
 
 Values = Sequence[tuple[nn.Module, Mapping[str, Tensor]]]
-"""Gated layers, with the tensors that take the place of their originals."""
+"""Gated layers, with the tensors that replace their originals."""
 
 
 def attach(model: nn.Module, positions: Sequence[Position], *, preserve: bool = False) -> None:
-    """Give the layers of ``model`` the gates of their ``positions``, all or none.
-
-    Args:
-        model: the model; changed in place.
-        positions: with their gates.
-        preserve: divide the parameters by v.
+    """Give the layers of ``model`` the gates of their ``positions``, all or none, in place.
 
     Raises:
-        InputError: ``preserve`` gives a value beyond the dtype of a parameter.
+        InputError: ``preserve`` divides a parameter by v to beyond its dtype.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
     pairs = [(modules[position.name], position) for position in positions]
@@ -62,8 +57,8 @@ def attach(model: nn.Module, positions: Sequence[Position], *, preserve: bool = 
 def detach(model: nn.Module, values: Values) -> None:
     """Undo :func:`attach`; the originals become plain parameters again, with ``values`` in them.
 
-    They stay the same objects, for the optimizers that hold them, and lose their gradients. The
-    generated classes are left as they are: copies of the layers share them.
+    The originals stay the same objects, for the optimizers that hold them, and lose their
+    gradients. The generated classes stay, because copies of the layers share them.
     """
     modules = list(model.modules())
     originals = [
@@ -81,7 +76,7 @@ def detach(model: nn.Module, values: Values) -> None:
 
 
 def reparameterize(layer: nn.Module) -> None:
-    """Fuse one gated layer in place, checked; by this name timm.utils finds it as a method."""
+    """Fuse one gated layer in place, checked; timm.utils calls this as a method by its name."""
     detach(layer, [(layer, folded_tensors(type(layer).__name__, layer))])
 
 
@@ -98,7 +93,7 @@ def _attach(model: nn.Module, layer: nn.Module, position: Position) -> None:
         scale = Scale(gate, slot, position.name)
         parametrize.register_parametrization(layer, slot.tensor, scale)
         scale.registered = True
-    # On the generated class, so that they go when the stock class comes back.
+    # On the generated class, so that they vanish when the stock class comes back.
     cls: Any = type(layer)
     cls.reset_parameters = _refuse_reset
     cls.register_parameter = _register_parameter
@@ -144,7 +139,7 @@ def _detach(layer: Any, values: Mapping[str, Tensor]) -> None:
 def _add_hooks(module: nn.Module) -> None:
     """Hold v during the forward of ``module``, a gated layer or attention with a gated out_proj."""
     module.register_forward_pre_hook(_hold)
-    # Before other hooks, whose reads are not those of the forward.
+    # Before other hooks, which read after the forward.
     module.register_forward_hook(_release, always_call=True, prepend=True)
 
 
@@ -183,13 +178,13 @@ def _release(module: nn.Module, args: Any, output: Any) -> None:
 
 
 def _others_read(module: nn.Module) -> bool:
-    """Whether hooks of others run while v is held."""
+    """Whether other hooks run while v is held."""
     last = next(reversed(module._forward_pre_hooks.values()), None)
     return last is not _hold or next(iter(module._forward_hooks.values()), None) is not _release
 
 
 def _register_parameter(layer: Any, name: str, parameter: nn.Parameter | None) -> None:
-    """As :meth:`torch.nn.Module.register_parameter`, which assigning a parameter calls."""
+    """:meth:`torch.nn.Module.register_parameter`, which torch calls on assignment."""
     if name in layer.parametrizations:
         layer.parametrizations[name].right_inverse(parameter)
     nn.Module.register_parameter(layer, name, parameter)

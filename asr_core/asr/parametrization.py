@@ -1,8 +1,8 @@
-"""The parametrization that multiplies a layer's tensor by the gate's v, and who owns one.
+"""The parametrization that multiplies a layer's tensor by the gate's v.
 
-The layer owns its gate once, as the child ``asr``. The parametrizations refer to it from a tuple,
-which registers nothing, so the state dict holds the gate once and a deepcopy of the layer refers
-to the copy's gate.
+The layer owns its gate, as the child ``asr``. The parametrizations refer to it from a tuple, which
+registers nothing, so the state dict holds the gate once and a deepcopy of the layer refers to the
+copy's gate.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from asr_core.modules.writes import Given
 class Scale(nn.Module):
     """The parametrization: a tensor times the v of a gate along the slot's axis.
 
-    A write to the effective tensor would be lost. Such writes raise at the layer's next forward, at
-    the next read, in ``state_dict``, and on copying, fusing, exporting or compiling. Writes by
-    compiled code, and by the layer's own forward, are not seen. A forward that was compiled before
-    the write runs on; saving or fusing the model raises.
+    A write to the effective tensor would be lost. It raises at the layer's next forward, at the
+    next read, in ``state_dict``, and on copying, fusing, exporting or compiling. Writes by compiled
+    code, and by the layer's own forward, go unnoticed. A forward that was compiled before the write
+    still runs, but saving or fusing the model raises.
 
     Args:
-        gate: gives v.
+        gate: the source of v.
         slot: the tensor that v multiplies.
         layer: name of the layer, for messages.
     """
@@ -40,7 +40,7 @@ class Scale(nn.Module):
         self.slot = slot
         self.layer = layer
         self.registered = False
-        self.watched = False  # whether others than the layer may read during its forward
+        self.watched = False  # whether hooks may read during the layer's forward
         self._given = Given()
 
     def forward(self, original: Tensor) -> Tensor:
@@ -55,10 +55,10 @@ class Scale(nn.Module):
         return effective
 
     def right_inverse(self, value: Tensor) -> Tensor:
-        """Refuse an assignment: it does not say whether v is in the value.
+        """Refuse an assignment, which does not say whether the value includes v.
 
         Raises:
-            InputError: always, but for torch's own call on registration.
+            InputError: always, except for torch's own call on registration.
         """
         if not self.registered:
             raise NotImplementedError
@@ -68,7 +68,7 @@ class Scale(nn.Module):
         """Raise where an effective tensor was written to after it was read.
 
         Raises:
-            InputError: it has: the value is lost, as with ``nn.init.zeros_(layer.weight)``.
+            InputError: the value would be lost, as with ``nn.init.zeros_(layer.weight)``.
         """
         if self._given.written():
             raise self._refusal("was written in place, which has no effect")
@@ -90,11 +90,11 @@ class Scale(nn.Module):
 
 
 def _check_now(scale: Scale) -> None:
-    """Check while tracing, in Python, outside of the graph."""
+    """Check while tracing, outside the graph."""
     scale.check_unwritten()
 
 
-# What torch.compiler.assume_constant_result sets, after it has imported the whole compiler.
+# What torch.compiler.assume_constant_result sets, without its import of the whole compiler.
 _check_now._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
@@ -110,7 +110,7 @@ def gated_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def own_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules of ``model`` by all their names, without what insertion added to them."""
+    """The modules of ``model`` by all their names, without those that insertion added."""
     modules = dict(model.named_modules(remove_duplicate=False))
     added = tuple(
         f"{name}.{child}".lstrip(".")
@@ -126,14 +126,14 @@ def scales(layer: Any) -> dict[str, Scale]:
     """The parametrizations of a gated ``layer`` by tensor name.
 
     Raises:
-        InputError: something else parametrizes the layer too, or what the gate multiplies.
+        InputError: something else parametrizes a gated tensor, or replaced its original.
     """
     scaled: dict[str, Scale] = {}
     for name, chain in layer.parametrizations.items():
         if "original" not in chain._parameters:
             raise InputError(
-                f"{chain[0].layer!r}: the {name!r} that its gate multiplies is no parameter any "
-                "more (pruned, or normalised?): make that permanent first, for example by "
+                f"{chain[0].layer!r}: the {name!r} that its gate multiplies is no longer a "
+                "parameter (pruned, or normalised?): make that permanent first, for example by "
                 f"torch.nn.utils.prune.remove(layer.parametrizations.{name}, 'original')"
             )
         if len(chain) != 1 or not isinstance(chain[0], Scale):

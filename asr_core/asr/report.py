@@ -1,4 +1,4 @@
-"""What an insertion did: a table of the positions, and the parameters that it added."""
+"""The record of an insertion: its positions, and the parameters that it added."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from asr_core.asr.layers import Side
 
 @dataclass(eq=False)
 class Position:
-    """One layer with a gate, or chosen to get one: from placement to fusing, one record.
+    """A layer with a gate, or chosen for one: the same record from placement to fusing.
 
     Attributes:
         name: dotted name of the layer in the model.
         kind: kind of layer ("batch norm").
         axis: channel axis of what v multiplies.
         channels: C, the length of v.
-        created: parameters that the layer lacks and that are made for the gate, frozen.
+        created: frozen parameters that the layer lacks and gets for the gate.
         side: what v multiplies, the layer's "output" or "input".
-        norms: with "input", the norms without γ whose output that is, where "auto" found it.
+        norms: for a gate that "auto" moved to an input: the norms without γ that it is for.
         gate: the gate itself; ``gate.scale()`` is v.
         start: mean of v at insertion.
-        parameters: names of the layer's own parameters in their order, those that are None
-            included.
+        parameters: names of the layer's own parameters in their order, also of those that are None.
     """
 
     name: str
     kind: str
     axis: int
     channels: int
-    created: tuple[str, ...] = ()
-    side: Side = "output"
+    created: tuple[str, ...]
+    side: Side
     norms: tuple[str, ...] = ()
     gate: Gate = field(init=False, repr=False)
     start: float = field(init=False, default=float("nan"))
@@ -42,7 +41,7 @@ class Position:
 
     @property
     def label(self) -> str:
-        """The name for tables, with the side where that is the input."""
+        """The name for tables, with "(input)" for gates on inputs."""
         name = self.name or "(the model)"
         return f"{name} (input)" if self.side == "input" else name
 
@@ -54,14 +53,14 @@ class Position:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A module that a glob or predicate meant, but that can take no gate, and why."""
+    """A module that was targeted but can take no gate, and why."""
 
     name: str
     reason: str
 
 
 def listed(refusals: Iterable[Refusal]) -> str:
-    """All ``refusals`` in a line, those of one reason together."""
+    """All ``refusals`` in one line, grouped by reason."""
     names: dict[str, list[str]] = {}
     for refusal in refusals:
         names.setdefault(refusal.reason, []).append(repr(refusal.name))
@@ -69,7 +68,7 @@ def listed(refusals: Iterable[Refusal]) -> str:
 
 
 def created_affine(names: Iterable[str]) -> str:
-    """What it means that the norms ``names`` got γ and β."""
+    """The remark that the norms ``names`` got γ and β."""
     return (
         f"γ and β were created for {', '.join(map(repr, names))}: the fused model has parameters "
         "that the stock model lacks, so it is no longer the stock model"
@@ -106,7 +105,7 @@ class Report:
 
     @property
     def remarks(self) -> list[str]:
-        """What norms without γ and β led to, in sentences."""
+        """Remarks about norms without γ and β."""
         moved = [
             f"v of {', '.join(map(repr, p.norms))}, without γ, is in the inputs of {p.name!r}"
             for p in self.positions
@@ -132,7 +131,7 @@ class Report:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """A plain-text table: one line a row, with columns of equal width."""
+    """A plain-text table, one line for each row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

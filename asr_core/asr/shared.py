@@ -1,7 +1,7 @@
 """One gate for several layers whose outputs are summed: v ⊙ (a + b) = v ⊙ a + v ⊙ b.
 
-So a gate on a sum, which has no parameters of its own, folds into each of the summands' layers
-(RepVGG; paper, supplementary, B.2).
+So a gate on a sum, which has no parameters, folds into each of the summands' layers (RepVGG;
+paper, supplementary, B.2).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from asr_core.errors import InputError, TargetError
 
 PARENTS = "parents"
 Shared = str | Sequence[Sequence[str]] | None
-"""Which layers have one gate: groups of their names; "parents", those of one parent; or none."""
+"""Groups of names of layers with one gate; "parents", one gate for each parent; or None."""
 
 
 class SharedGate(Gate):
-    """Gives the v of another layer's gate, and owns nothing itself."""
+    """Gives the v of another layer's gate, and has no parameters."""
 
     def __init__(self, leader: Gate) -> None:
         nn.Module.__init__(self)
@@ -32,7 +32,7 @@ class SharedGate(Gate):
 
     @property
     def leader(self) -> Gate:
-        """The gate that this one stands for."""
+        """The gate that gives v."""
         return self._leader[0]
 
     def scale(self) -> Tensor:
@@ -40,7 +40,7 @@ class SharedGate(Gate):
         return self.leader.scale() if self._held is None else self._held
 
     def mark_start(self) -> None:
-        """Nothing: the shared gate does so itself."""
+        """Do nothing: the shared gate does."""
 
     def never_trained(self) -> bool:
         """Whether the shared gate is as it started."""
@@ -48,14 +48,14 @@ class SharedGate(Gate):
 
 
 def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
-    """The layer whose gate each other layer of a group has: the first of the group in the model.
+    """For each layer but the first of a group, the first, whose gate it shares.
 
     Args:
         shared: the groups.
         channels: width of each layer that gets a gate, by name, in the model's order.
 
     Raises:
-        InputError: no groups of names, a name in two of them, or a group of several widths.
+        InputError: not groups of names, a name in two of them, or a group of several widths.
         TargetError: a name that gets no gate.
     """
     led_by: dict[str, str] = {}
@@ -63,9 +63,9 @@ def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
     for group in _groups(shared, channels):
         for name in group:
             if name not in channels:
-                raise TargetError(f"{name!r} is to share a gate, but is not among the targets")
+                raise TargetError(f"{name!r} would share a gate, but is not among the targets")
             if name in seen:
-                raise InputError(f"{name!r} can share one gate: it stands in shared twice")
+                raise InputError(f"{name!r} can share one gate, but is in shared twice")
             seen.add(name)
         widths = {name: channels[name] for name in channels if name in group}
         if len(set(widths.values())) > 1:
@@ -76,10 +76,10 @@ def leaders(shared: Shared, channels: Mapping[str, int]) -> dict[str, str]:
 
 
 def groups_of(gates: Mapping[str, Gate]) -> list[list[str]] | None:
-    """The groups of layers with one gate among those that ``gates`` names; None without any.
+    """The groups of layers that share a gate, given each layer's; None without any.
 
     Raises:
-        InputError: a layer has the gate of one that was fused already, alone.
+        InputError: the layer that owned a shared gate was fused alone.
     """
     owners = {id(gate): name for name, gate in gates.items()}
     groups: dict[str, list[str]] = {}

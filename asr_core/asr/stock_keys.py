@@ -15,7 +15,7 @@ def load_stock_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None
     """Load the plain model's state dict into ``model``, which has ASR; the gates stay as they are.
 
     Args:
-        model: a model that :func:`asr_core.insert_asr` was applied to (or a plain one).
+        model: a model with ASR (or a plain one).
         state: exactly the keys of the plain model. Parameters that insertion created (γ and β of
             a norm without them) may be missing.
 
