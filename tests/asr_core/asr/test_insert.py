@@ -87,9 +87,9 @@ def test_preserve_keeps_the_output(delta):
 def test_preserve_refuses_a_v_that_it_cannot_divide_by():
     model = net()
     before = snapshot(model)
-    with pytest.raises(InputError, match=r"at '1' it comes down to .* use sigmoid"):
+    with pytest.raises(InputError, match=r"at '1' it is as small as .* use sigmoid"):
         insert_asr(model, "const", targets="1", activation="tanh", psi=1e-5, preserve=True)
-    with pytest.raises(InputError, match="comes down to 0 "):
+    with pytest.raises(InputError, match="as small as 0 "):
         insert_asr(model, "const", targets="1", activation="tanh", psi=0.0, preserve=True)
     assert_unchanged(model, before)
 
