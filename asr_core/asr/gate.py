@@ -123,6 +123,10 @@ class Gate(nn.Module):
             for now, start in zip(self.parameters(), self._start, strict=True)
         )
 
+    def forward(self) -> Tensor:
+        """:meth:`scale`, for ``torch.func.functional_call``."""
+        return self.scale()
+
     def _replicate_for_data_parallel(self) -> NoReturn:
         # A replica's layers would read this gate, on another device.
         raise InputError(
