@@ -232,7 +232,7 @@ def test_v_of_asr_beside_the_live_gates(tmp_path: Path) -> None:
     bare = train(tmp_path / "bare", "--mode", "live", "--epochs", 1)
     assert not (bare / "attention.npz").exists()
     failed(invoke("stripes", asr, "--beside", bare), "both runs need a record")
-    failed(invoke("stripes", live, "--beside", live), "a run with ASR and one with live attention")
+    failed(invoke("stripes", live, "--beside", live), "one run with ASR and one with live ones")
 
 
 def test_an_interrupted_run_ends_with_the_same_record(
