@@ -31,6 +31,8 @@ BLOCKS = 64
 """Residual blocks of a style network."""
 STROKE_SIZES = (1 / 8, 2)
 """A style picture's shorter side over 512 pixels."""
+STYLE_WEIGHT = 1e12
+"""Of a style loss; public examples that don't normalise their losses have 1e10."""
 REPEATS = 1000
 ROUNDS = 10_000
 WORKERS = 256

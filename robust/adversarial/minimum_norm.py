@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 
 import torch
@@ -46,7 +45,8 @@ def minimum_norm(
     gradient-based L2 adversarial attacks" (CVPR 2019, arXiv 1811.09600).
     """
     limits.whole("steps", steps, 1, limits.STEPS)
-    foolbox = importlib.import_module("foolbox")
+    import foolbox  # takes seconds, and no other attack needs it
+
     with attacked(model, images, labels) as (clean, labels), _frozen(model):
         _, missing = ascent(model, clean, labels, images.dtype)
         if budget.epsilon == 0 or missing.all():

@@ -83,6 +83,11 @@ def train(ctx: click.Context, **given: Any) -> None:
 @options.images("Repeatable: photographs to train on.  [those that ship]")
 @options.training_noise
 @click.option("--steps", type=Whole(1, limits.STEPS), help="Training steps.  [1000]")
+@click.option(
+    "--style-weight",
+    type=Real(0, limits.STYLE_WEIGHT),
+    help="More takes more of the style and keeps less of the photograph.  [0.7]",
+)
 @options.size("Side of the square crops, half of it at first.  [256]")
 @options.batch_size("Images a step.  [2]")
 @click.option(

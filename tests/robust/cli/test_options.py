@@ -156,6 +156,7 @@ REFUSED = {
     "train style cubism": "'cubism'",
     "train style waves --stroke-size 0": "0",
     "train style waves --stroke-size nan": "nan",
+    "train style waves --style-weight -1": "-1",
     "train style --style waves --steps many": "'many'",
     "train style --style waves --width 0": "0",
     "train style --style waves --norm ln": "'ln'",

@@ -174,6 +174,7 @@ def test_ones_own_style_in_one_command(
     """As the README has it: the picture's name alone says what to train."""
     monkeypatch.chdir(tmp_path)
     line = ["train", "style", style.name, "--stroke-size", "0.5", "--precision", "bf16"]
+    line += ["--style-weight", "0.25"]
     tiny = ["--width", "4", "--size", "64", "--steps", "8"]
     result = CliRunner().invoke(main, [*line, *tiny], prog_name="robust")
     succeeded(result)
@@ -182,6 +183,7 @@ def test_ones_own_style_in_one_command(
     facts = load_meta(network)
     assert (facts["style"], facts["stroke_size"]) == ("blocks", 0.5)
     assert facts["recipe"]["precision"] == "bfloat16"
+    assert facts["recipe"]["style_weight"] == 0.25
     assert min(read_image(network.parent / "style.png").shape[1:]) == 256
     assert re.search(r"about \d+ s to go on this machine", result.stderr)
 
