@@ -83,29 +83,57 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     mean = float(d.mean())
     if d.size == 1:
         return Interval(mean, None, None, NO_INTERVAL)
-    if 1 in d.shape:
-        over = "images only (one seed)" if d.shape[0] == 1 else "seeds only (one image)"
-        half_squared = _t_squared(d.size - 1, level) * d.var(ddof=1) / d.size
-    else:
-        over = "seeds and images"
-        half_squared = _crossed(d, level)
-    half = math.sqrt(half_squared)
-    return Interval(mean, mean - half, mean + half, over)
+    half = math.sqrt(float(half_squared_forms(d, d, level=level).max()))
+    return Interval(mean, mean - half, mean + half, spread_over(d.shape))
+
+
+def spread_over(shape: tuple[int, ...]) -> str:
+    """What an interval from a table (S, I) generalises over, in words."""
+    if 1 not in shape:
+        return "seeds and images"
+    if shape == (1, 1):
+        return NO_INTERVAL
+    return "images only (one seed)" if shape[0] == 1 else "seeds only (one image)"
+
+
+def half_squared_forms(
+    a: NDArray[np.float64], b: NDArray[np.float64], *, level: float = 0.95
+) -> NDArray[np.float64]:
+    """The squared half width as bilinear forms: of ``d`` it is the largest of ``(d, d)``'s.
+
+    That tells how the interval of N - rD changes with r, which ratios of means need
+    (:mod:`robust.stats.share`).
+
+    Args:
+        a: (S, I), more than one value.
+        b: (S, I).
+        level: the coverage, between 0 and 1.
+
+    Returns:
+        (K,), the forms' values at ``(a, b)``.
+    """
+    seeds, images = a.shape
+    if 1 in a.shape:
+        return np.array([_t_squared(a.size - 1, level) * _covariance(a, b) / a.size])
+    (a_seed, a_image, a_rest), (b_seed, b_image, b_rest) = map(_parts, (a, b))
+    df_rest = (seeds - 1) * (images - 1)
+    # each mean square over S I, times its squared quantile
+    seed = _t_squared(seeds - 1, level) * _covariance(a_seed, b_seed) / seeds
+    image = _t_squared(images - 1, level) * _covariance(a_image, b_image) / images
+    rest = _t_squared(df_rest, level) * (a_rest * b_rest).sum() / df_rest / a.size
+    # the difference can by chance be smaller than one part alone, which is never too large
+    return np.array([seed + image - rest, seed, image, rest])
 
 
 def _t_squared(df: int, level: float) -> float:
     return float(stdtrit(df, (1 + level) / 2)) ** 2
 
 
-def _crossed(d: NDArray[np.float64], level: float) -> float:
-    """The squared half width for (S, I) values with S and I at least 2."""
-    seeds, images = d.shape
+def _covariance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(((a - a.mean()) * (b - b.mean())).sum()) / (a.size - 1)
+
+
+def _parts(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Means by seed (S, 1), means by image (1, I), and what both leave (S, I)."""
     by_seed, by_image = d.mean(1, keepdims=True), d.mean(0, keepdims=True)
-    rest = d - by_seed - by_image + d.mean()
-    df_rest = (seeds - 1) * (images - 1)
-    # each mean square over S I, times its squared quantile
-    seed_part = _t_squared(seeds - 1, level) * by_seed.var(ddof=1) / seeds
-    image_part = _t_squared(images - 1, level) * by_image.var(ddof=1) / images
-    rest_part = _t_squared(df_rest, level) * np.square(rest).sum() / df_rest / d.size
-    # the difference can by chance be smaller than one part alone, which is never too large
-    return float(max(seed_part + image_part - rest_part, seed_part, image_part, rest_part))
+    return by_seed, by_image, d - by_seed - by_image + d.mean()
