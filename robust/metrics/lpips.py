@@ -12,7 +12,7 @@ from torchvision import models
 from asr_core.errors import InputError
 from asr_core.pretrained import verify
 from asr_core.saving.checkpoint import load_strictly
-from robust.metrics.checks import checked_pair
+from robust.metrics.checks import checked, checked_pair
 
 Backbone = Literal["alex", "vgg"]
 _TAPS: dict[str, tuple[int, ...]] = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
@@ -77,16 +77,25 @@ class LPIPS(nn.Module):
         Raises:
             InputError: as in :func:`robust.metrics.checks.checked_pair`.
         """
-        x, y = checked_pair(images, reference, smallest=_SMALLEST[self.backbone])
-        pairs = zip(self._unit_features(x), self._unit_features(y), strict=True)
+        checked_pair(images, reference)
+        return self.distance(self.unit_features(images), self.unit_features(reference))
+
+    def distance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """The distances (N,) of images by their :meth:`unit_features`, of N and of N, or of 1."""
         layers = [
             ((a - b).square() * self.get_buffer(f"lin{index}")).sum(1).mean((1, 2))
-            for index, (a, b) in enumerate(pairs)
+            for index, (a, b) in enumerate(zip(first, second, strict=True))
         ]
         return torch.stack(layers).sum(0)
 
-    def _unit_features(self, images: Tensor) -> list[Tensor]:
-        x = (images.to(self.mean) - self.mean) / self.std
+    def unit_features(self, images: Tensor) -> list[Tensor]:
+        """What distances are taken of, to be computed once: (N, C, h, w) by layer, of unit length.
+
+        Raises:
+            InputError: as in :func:`robust.metrics.checks.checked`.
+        """
+        x = checked(images, smallest=_SMALLEST[self.backbone])
+        x = (x.to(self.mean) - self.mean) / self.std
         found = []
         for index, layer in enumerate(self.features):
             x = layer(x)

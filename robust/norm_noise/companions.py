@@ -22,12 +22,14 @@ Join = Callable[[Tensor], tuple[Tensor, slice]]
 
 
 @contextlib.contextmanager
-def joined(model: nn.Module, join: Join) -> Iterator[None]:
+def joined(model: nn.Module, join: Join, *, head: nn.Module | None = None) -> Iterator[None]:
     """Each forward of ``model`` also sees companions; the outputs of its own images come back.
 
     Args:
         model: images (N, 3, H, W) -> outputs (N, ...).
         join: makes the batch of a forward.
+        head: a part of ``model``, called once with one tensor (N, ...), behind which images don't
+            meet: companions leave before it. None for a model whose last layers are not known.
     """
 
     def widen(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
@@ -41,10 +43,16 @@ def joined(model: nn.Module, join: Join) -> Iterator[None]:
     def narrow(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return output[owns.pop()]
 
+    def narrow_before(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        return inputs[0][owns.pop()]
+
     owns: list[slice] = []
     with contextlib.ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(widen).remove)
-        stack.callback(model.register_forward_hook(narrow, prepend=True).remove)
+        if head is None:
+            stack.callback(model.register_forward_hook(narrow, prepend=True).remove)
+        else:
+            stack.callback(head.register_forward_pre_hook(narrow_before).remove)
         yield
 
 

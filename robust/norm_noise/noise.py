@@ -64,6 +64,8 @@ class Noise:
             gets n - 1 by chance; N images then take the memory of N · n. None makes the images of a
             forward each other's companions, each n in a row. Severities such as ``4:noise`` make
             noise images instead and need no pool.
+        head: of batch noise with companions, a part of ``model`` behind which images don't meet, as
+            its last convolution: companions leave before it, which saves its time. None for none.
 
     Attributes:
         severity: the noise and its strength.
@@ -88,6 +90,7 @@ class Noise:
         granularity: str | None = None,
         layers: Targets | None = None,
         companions: Tensor | None = None,
+        head: nn.Module | None = None,
     ) -> None:
         if granularity is not None and granularity not in GRANULARITIES:
             raise unknown_name("granularity", granularity, list(GRANULARITIES))
@@ -110,6 +113,7 @@ class Noise:
         self._seed = check_seed(seed)
         self._granularity = granularity or "layer"
         self._pool = companions
+        self._head = head
         self._undo: contextlib.ExitStack | None = None
         self._pinned: int | None = None
         self._samples: tuple[Key, ...] | None = None
@@ -126,7 +130,7 @@ class Noise:
             stack.callback(before.remove)
             if isinstance(self.severity, BatchNoise):
                 if self.adds_companions:
-                    stack.enter_context(joined(self._model, self._with_companions))
+                    stack.enter_context(joined(self._model, self._with_companions, head=self._head))
                 size, layers = self.severity.size, self._chosen_layers
                 stack.enter_context(batch_statistics(self._model, size, layers=layers))
             else:

@@ -26,6 +26,7 @@ def run_under(
     keys: Sequence[Key] | None = None,
     draw: int = 0,
     companions: Tensor | None = None,
+    head: nn.Module | None = None,
     granularity: str = GRANULARITY_OF_TESTS,
     statistics: BatchNoise | None = None,
 ) -> Tensor:
@@ -39,6 +40,7 @@ def run_under(
         keys: one name or number per image, which its draws follow; None for 0, 1, 2, ...
         draw: the index of the draw, 0, 1, 2, ...
         companions: of batch noise, as in :class:`Noise`.
+        head: of batch noise, as in :class:`Noise`.
         granularity: of random noise; "sample" by default, so that each image is tested as if it had
             a forward of its own.
         statistics: the batch whose statistics BatchNorm uses where ``severity`` leaves that open
@@ -57,7 +59,7 @@ def run_under(
         statistics, severity = severity, None
     with contextlib.ExitStack() as stack:
         if statistics is not None:
-            batch = Noise(model, statistics, seed=seed, companions=companions)
+            batch = Noise(model, statistics, seed=seed, companions=companions, head=head)
             batch.pin(draw=draw, samples=samples)
             stack.enter_context(batch)
             if batch.adds_companions:

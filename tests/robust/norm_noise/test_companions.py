@@ -76,6 +76,19 @@ def test_output_is_that_of_the_image_in_its_batch():
         assert not torch.allclose(output, net()(image[None])[0], atol=1e-2)
 
 
+@pytest.mark.parametrize("severity", [BatchNoise(4), BatchNoise(3, "noise"), BatchNoise(1)])
+def test_companions_may_leave_before_the_head(severity):
+    model, x, pool = net(), images(2), images(8, seed=2)
+    seen = []
+    model[-1].register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    options = {"keys": "ab", "companions": pool}
+    expected = run_under(model, x, severity, **options)
+    found = run_under(model, x, severity, head=model[-1], **options)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert seen == [2 * severity.size, 2]
+    assert not model[-1]._forward_pre_hooks
+
+
 def test_without_a_pool_the_images_are_each_others_companions():
     model, x = net(), images(6)
     found = run_under(model, x, BatchNoise(3))
