@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from itertools import cycle, groupby
 from pathlib import Path
 
 import matplotlib
@@ -25,6 +25,8 @@ FAINT_INK = "#555555"
 MISSING = "#d9d9d9"
 HATCHING = "#bcbcbc"
 SMALLEST_CELL = 48
+CORNER = 0.68
+"""Side of the picture in the corner, in cells, at least."""
 
 
 def draw_grid(
@@ -34,6 +36,9 @@ def draw_grid(
     title: str = "",
     footnote: str = "",
     cell: int = 160,
+    width: int | None = None,
+    corner: tuple[str, Picture] | None = None,
+    colours: Mapping[str, str] | None = None,
 ) -> Image.Image:
     """Draw ``rows`` of pictures with their labels on the left.
 
@@ -46,6 +51,9 @@ def draw_grid(
         title: above all; wrapped.
         footnote: below all; wrapped. The place to say seeds, statistics and the loss network.
         cell: side of a cell in pixels, from 48; pictures are scaled to fit, keeping their shape.
+        width: of the page in pixels, about: cells are then as large as fit.
+        corner: a label and a picture, in the place of the first row's label.
+        colours: of groups by name; the others take theirs by position.
 
     Returns:
         An RGB image.
@@ -63,7 +71,11 @@ def draw_grid(
             )
     if cell < SMALLEST_CELL:
         raise InputError(f"cells of {cell} pixels are too small for labels: at least 48")
-    return _Page(rows, column_labels, title, footnote, cell).draw()
+    page = _Page(rows, column_labels, title, footnote, cell, corner, colours or {})
+    if width is not None:  # all sizes are proportional to the cell's
+        fitting = max(SMALLEST_CELL, cell * width // page.width)
+        page = _Page(rows, column_labels, title, footnote, fitting, corner, colours or {})
+    return page.draw()
 
 
 class _Page:
@@ -76,10 +88,13 @@ class _Page:
         title: str,
         footnote: str,
         cell: int,
+        corner: tuple[str, Picture] | None,
+        colours: Mapping[str, str],
     ) -> None:
         self.cell = cell
+        self.corner = corner
         self.gap = max(2, cell // 40)
-        self.pad = max(6, cell // 10)
+        self.pad = max(6, cell // 16)
         self.plain = _font("DejaVuSans.ttf", cell / 9)
         self.heading = _font("DejaVuSans-Bold.ttf", cell / 7)
         self.small = _font("DejaVuSans.ttf", cell / 12)
@@ -87,14 +102,20 @@ class _Page:
         self.pictures = [pictures for _, pictures in rows]
         labels = [label if isinstance(label, tuple) else ("", label) for label, _ in rows]
         self.groups = [escape.line(group) for group, _ in labels]
+        self.colours = self._colours(colours)
         texts = [escape.line(text) for _, text in labels]
+        if corner is not None:
+            texts[0] = ""
         self.labels = [_label_lines(text, self.plain, 1.1 * cell) for text in texts]
         self.column_labels = [_cut(escape.line(text), self.plain, cell) for text in column_labels]
 
         lines = [line for label in self.labels for line in label]
         label_width = max((round(self.plain.getlength(line)) for line in lines), default=0)
-        self.bar = round(1.5 * _line_height(self.heading)) if any(self.groups) else 0
-        self.left = self.pad + self.bar + self.pad + label_width + self.pad
+        self.bar = round(1.2 * _line_height(self.heading)) if any(self.groups) else 0
+        beside = self.bar + self.pad + label_width
+        if corner is not None:
+            beside = max(beside, round(CORNER * cell))
+        self.left = self.pad + beside + self.pad
         columns = len(column_labels) * (cell + self.gap) - self.gap
         self.width = max(self.left + columns + self.pad, 3 * cell)
 
@@ -123,10 +144,12 @@ class _Page:
         lefts = [self.left + column * (self.cell + self.gap) for column in range(self.columns)]
         for left, text in zip(lefts, self.column_labels, strict=True):
             pen.text((left + self.cell // 2, self.column_line), text, INK, self.plain, anchor="ma")
+        if self.corner is not None:
+            self._corner(page, pen, *self.corner)
         for top, label, pictures in zip(self.tops, self.labels, self.pictures, strict=True):
             self._row_label(pen, top, label)
             for left, picture in zip(lefts, pictures, strict=True):
-                page.paste(self._cell(picture), (left, top))
+                page.paste(self._cell(picture, self.cell), (left, top))
         self._group_bars(page)
         return page
 
@@ -153,15 +176,23 @@ class _Page:
             pen.text((self.left - self.pad, middle), line, INK, self.plain, anchor="rm")
             middle += step
 
-    def _cell(self, picture: Picture) -> Image.Image:
+    def _corner(
+        self, page: Image.Image, pen: ImageDraw.ImageDraw, label: str, picture: Picture
+    ) -> None:
+        side = min(self.left - 2 * self.pad, self.cell)
+        text = _cut(escape.line(label), self.plain, side)
+        pen.text((self.pad + side // 2, self.column_line), text, INK, self.plain, anchor="ma")
+        page.paste(self._cell(picture, side), (self.pad, self.tops[0]))
+
+    def _cell(self, picture: Picture, side: int) -> Image.Image:
         if picture is None:
             return self._missing()
         image = picture if isinstance(picture, Image.Image) else picture_of(picture)
-        scale = self.cell / max(image.size)
-        size = [max(1, round(side * scale)) for side in image.size]
+        scale = side / max(image.size)
+        size = [max(1, round(length * scale)) for length in image.size]
         image = image.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
-        cell = Image.new("RGB", (self.cell, self.cell), PAPER)
-        cell.paste(image, ((self.cell - size[0]) // 2, (self.cell - size[1]) // 2))
+        cell = Image.new("RGB", (side, side), PAPER)
+        cell.paste(image, ((side - size[0]) // 2, (side - size[1]) // 2))
         return cell
 
     def _missing(self) -> Image.Image:
@@ -175,15 +206,19 @@ class _Page:
         pen.text((middle, middle), "no picture", FAINT_INK, self.small, anchor="mm")
         return cell
 
-    def _group_bars(self, page: Image.Image) -> None:
+    def _colours(self, chosen: Mapping[str, str]) -> dict[str, str]:
         names = list(dict.fromkeys(group for group in self.groups if group))
+        free = [colour for colour in GROUP_COLOURS if colour not in chosen.values()]
+        others = [name for name in names if name not in chosen]
+        return {**chosen, **dict(zip(others, cycle(free or GROUP_COLOURS), strict=False))}
+
+    def _group_bars(self, page: Image.Image) -> None:
         for group, places in groupby(range(len(self.groups)), key=lambda row: self.groups[row]):
             if not group:
                 continue
             run = list(places)
             length = self.tops[run[-1]] + self.cell - self.tops[run[0]]
-            colour = GROUP_COLOURS[names.index(group) % len(GROUP_COLOURS)]
-            bar = Image.new("RGB", (length, self.bar), colour)
+            bar = Image.new("RGB", (length, self.bar), self.colours[group])
             text = _cut(group, self.heading, length - self.pad)
             ImageDraw.Draw(bar).text(
                 (length // 2, self.bar // 2), text, PAPER, self.heading, anchor="mm"

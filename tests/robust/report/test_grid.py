@@ -160,6 +160,37 @@ def test_title_and_footnote_take_their_own_room():
     assert (full[:20] < 100).any()
 
 
+def test_a_group_may_have_a_colour_of_its_own_wherever_it_stands():
+    chosen = {"BN": GROUP_COLOURS[4], "IN": "#102030"}
+    for groups in (["BN", "X"], ["X", "IN", "BN"]):
+        page = coloured(groups, 1, colours=chosen)
+        for row, group in enumerate(groups):
+            top = box_of(page, colour_of(row, 0))[0]
+            bar = page[top : top + 64, :40].reshape(-1, 3)
+            wanted = rgb(chosen.get(group, GROUP_COLOURS[0]))
+            assert (bar == wanted).all(-1).sum() > 100
+
+
+def test_a_page_may_be_as_wide_as_wanted():
+    for columns in (2, 4, 6):
+        page = coloured(["IN", "BN"], columns, width=900)
+        assert 850 <= page.shape[1] <= 900
+        side = box_of(page, colour_of(0, 0))[2]
+        assert side * columns >= 600
+
+
+def test_the_corner_holds_a_picture_in_the_place_of_the_first_label():
+    style = solid((3, 5, 7), (30, 30))
+    page = coloured(["", "IN"], 2, corner=("style", style))
+    top, left, height, width = box_of(page, (3, 5, 7))
+    first = box_of(page, colour_of(0, 0))
+    assert top == first[0]
+    assert left + width <= first[1]
+    assert height == width > 0.6 * 64
+    assert height <= first[2]
+    assert (page[:top, left : left + width] < 100).all(-1).sum() > 10  # its label
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
