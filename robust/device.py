@@ -28,6 +28,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` is a CPU that multiplies bfloat16, at half of float32's time or less."""
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def accelerator_device(name: str) -> Literal["auto", "cpu"]:
     """``name`` as Accelerate takes it: an accelerator that is named becomes the current one.
 

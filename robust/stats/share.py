@@ -34,15 +34,13 @@ class Share:
         share: N / D of the means; None where it is not defined.
         low: lower end of its 95 % set; None where it is not defined, or has no interval.
         high: upper end.
-        advantage: D, with its interval.
-        over: what the set generalises over, as in :class:`robust.stats.intervals.Interval`.
+        advantage: D, with its interval, over what the set is over.
     """
 
     share: float | None
     low: float | None
     high: float | None
     advantage: Interval
-    over: str
 
     @property
     def percent(self) -> str:
@@ -80,11 +78,11 @@ def share_of(part: ArrayLike, advantage: ArrayLike) -> Share:
     whole = mean_interval(d)
     if d.size == 1:
         share = float(n.mean()) / whole.mean if whole.mean > 0 else None
-        return Share(share, None, None, whole, whole.over)
+        return Share(share, None, None, whole)
     if whole.low is None or whole.low <= 0:
-        return Share(None, None, None, whole, whole.over)
+        return Share(None, None, None, whole)
     pieces = fieller_set(n, d)
-    return Share(float(n.mean()) / whole.mean, pieces[0][0], pieces[-1][1], whole, whole.over)
+    return Share(float(n.mean()) / whole.mean, pieces[0][0], pieces[-1][1], whole)
 
 
 def fieller_set(

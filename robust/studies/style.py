@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,22 +20,17 @@ from robust.stats.intervals import Interval, mean_interval
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY
-from robust.style.report import markdown
+from robust.style.measure import PRIMARY
+from robust.style.report import about, markdown
+from robust.style.summary import ATTACKED, NORM_TITLES, OURS, percent_of
 from styletransfer.images.drawn import STYLES
 
 ABOUT = """## Style networks under normalisation noise
 
 Made by `python scripts/studies/style.py` from the networks that ship with the package; every number
-comes from the run's `summary.json`. Content and style loss are relative (0 is perfect), blur is
-`skimage.measure.blur_effect`, SSIM is to the clean output of the IN network of the same training
-seed; the row "IN, other seed" is its ceiling. Verdicts compare how far a variant's mean lies from
-the clean IN network's, paired over training seeds and images; "attacked" takes all severities of
-a noise together, without controls. The pool has 15 photographs: a batch of 16 takes them all, so
-its draws are equal and its spread is 0 by construction.
-
-How to train (loss, style weight, batch size, crop sizes) was chosen by looking at these same
-held-out pictures, in a few trial networks; there was no validation split. All variants share the
-choice, but absolute values are optimistic. The pictures are six crops of three photographs.
+comes from the run's `summary.json`. "Attacked" takes all severities of a noise together, without
+controls. The pool has 15 photographs: a batch of 16 takes them all, so its draws are equal and
+its spread is 0 by construction.
 """
 
 
@@ -61,25 +56,11 @@ def run(
     return json.loads((folder / SUMMARY).read_text()), json.loads((folder / RUN).read_text())
 
 
-def overview(summaries: dict[str, dict[str, Any]]) -> str:
-    """How many of all verdicts, single severities included, see a difference, and which."""
-    distinct: dict[
-        tuple[str, ...], tuple[str, dict[str, Any]]
-    ] = {}  # the clean pictures of a style are measured in each of its runs
-    for name, summary in summaries.items():
-        for verdict in summary["verdicts"]:
-            key = (name.split(",")[0], verdict["situation"], verdict["against"], verdict["metric"])
-            distinct.setdefault(key, (name, verdict))
-    count, chance = len(distinct), 0.05 * len(distinct)
-    seen = [
-        f"- {name}; {verdict['situation']}: {verdict['sentence']}"
-        for name, verdict in distinct.values()
-        if answer_of(verdict).leaves_zero_out
-    ]
-    return (
-        f"### In short\n\n{len(seen)} of {count} verdicts, single severities included, see a "
-        f"difference at 95 % (chance alone would give about {chance:.0f}):\n\n" + "\n".join(seen)
-    ) + "\n"
+def overview(summaries: Mapping[str, dict[str, Any]]) -> str:
+    """The headline of each run, and what the numbers stand for."""
+    said = [f"- {name}: {line}" for name, s in summaries.items() for line in s["headlines"]]
+    words = [about(summary) for summary in summaries.values()][:1]
+    return "\n".join(["### In short\n", *said, "", *words]) + "\n"
 
 
 def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval]) -> list[Line]:
@@ -102,40 +83,38 @@ def lines(summaries: Mapping[str, dict[str, Any]], blur: Mapping[str, Interval])
         )
     ]
     for noise in NOISES:
-        verdicts = [
-            verdict
+        shares = {
+            name.split(",")[0]: brought_back(summary, noise)
             for name, summary in summaries.items()
-            for verdict in summary["verdicts"]
-            if name.endswith(f", {noise} noise") and verdict["situation"] == f"{noise}, attacked"
-        ]
+            if name.endswith(f", {noise} noise")
+        }
+        answers = [Answer(of[OURS]["answer"]) for of in shares.values() if OURS in of]
         found = "; ".join(
-            f"than {rival.upper().replace('CONST', 'const')}: {counted(verdicts, rival)}"
-            for rival in ("bn", "bn+const")
+            f"{style}: "
+            + ", ".join(f"{NORM_TITLES[norm]} {percent_of(share)}" for norm, share in of.items())
+            for style, of in shares.items()
         )
         said.append(
             Line(
                 "Fig. 14–16" if noise == "batch" else "appendix G",
                 f"under {noise} noise ASR brings BN back to IN",
                 f"robust attack --full {NOISE_OPTIONS[noise]}",
-                over_cases(answer_of(v) for v in verdicts if v["against"] == "bn"),
-                f"closer to IN {found}",
+                over_cases(answers),
+                f"share of IN's advantage in the loss, {found}",
             )
         )
     return said
 
 
-def answer_of(verdict: Mapping[str, Any]) -> Answer:
-    """The answer to a verdict of a ``summary.json``, by its numbers."""
-    return answer_to(Interval(*(verdict[key] for key in ("mean", "low", "high", "over"))))
-
-
-def counted(verdicts: Sequence[dict[str, Any]], rival: str) -> str:
-    """Of the verdicts against ``rival``, how many see it closer, and how many farther."""
-    answers = [answer_of(verdict) for verdict in verdicts if verdict["against"] == rival]
-    farther = answers.count(Answer.CONTRADICTED)
-    return f"{answers.count(Answer.SUPPORTED)} of {len(answers)} verdicts" + (
-        f", farther {farther}" if farther else ""
-    )
+def brought_back(summary: Mapping[str, Any], noise: str) -> dict[str, dict[str, Any]]:
+    """By variant, its share under all attacks of ``noise``, in the primary metric."""
+    return {
+        share["variant"]: share
+        for share in summary["shares"]
+        if share["situation"] == f"{noise}, {ATTACKED}"
+        and share["metric"] == PRIMARY
+        and share["against"] is None
+    }
 
 
 def more_blur(metrics: Path) -> Interval:

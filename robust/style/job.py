@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import html
 import importlib
 import io
 import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,46 +23,59 @@ from asr_core.errors import InputError
 from robust.environment import environment
 from robust.report.table import Table
 from robust.style.folder import METRICS, AttackFolder
+from robust.style.measure import Measures
 from robust.style.parallel import map_in_order, one_thread_each
 from robust.style.plan import AttackPlan
-from robust.style.report import answers, table
+from robust.style.report import answers, details, table
 from robust.style.results import Results, Row
 from robust.style.run import Output, StyleAttack
 from robust.style.samples import Samples
 from robust.style.summary import summarise
 from styletransfer.images import embedded
 from styletransfer.images.read import PathLike, find_images, read_images
-from styletransfer.losses.perceptual import PerceptualLoss
 
-_QUICK_PICTURES = ("astronaut", "astronaut-face", "cat", "coffee")
+_QUICK_PICTURES = ("astronaut", "cat", "coffee", "yurt")
 
 
-@dataclass(frozen=True)
+NO_LPIPS = "not measured: `robust weights get lpips-alex` fetches what it takes"
+
+
+@dataclass(frozen=True, repr=False)
 class AttackResult:
     """Numbers, the answer and the pictures of an attack; a notebook shows it as its table.
 
     Attributes:
-        summary: means with 95 % intervals and verdicts, as in ``summary.json``.
+        summary: headlines, means with 95 % intervals and shares, as in ``summary.json``.
         grid: some of the pictures, a row per network and noise.
         skipped: unreadable files in folders of images, and why.
         folder: that the run was written to; None for none.
         measurements: the text of ``metrics.csv`` where there is no folder.
     """
 
-    summary: dict[str, Any] = field(repr=False)
+    summary: dict[str, Any]
     grid: Image.Image
     skipped: dict[str, str]
     folder: AttackFolder | None = None
-    measurements: str = field(default="", repr=False)
+    measurements: str = ""
 
     @property
     def table(self) -> Table:
-        """The means: a row per norm variant, noise and severity."""
+        """The means: each norm variant clean and under two severities a noise."""
         return table(self.summary)
 
     @property
+    def details(self) -> Table:
+        """Means with intervals, of more metrics, and of every severity."""
+        return details(self.summary)
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence, or one for each noise."""
+        return " ".join(self.summary["headlines"])
+
+    @property
     def answers(self) -> dict[str, list[str]]:
-        """Sentences that answer ``summary["question"]``, by situation (clean, attacked)."""
+        """A sentence for each share of IN's advantage, by situation (clean, each attack)."""
         return answers(self.summary)
 
     def frame(self) -> Any:
@@ -82,8 +95,11 @@ class AttackResult:
             na_values={"draw": [""], "value": ["nan"]},
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.headline}>"
+
     def _repr_html_(self) -> str:
-        return self.table.html()
+        return f"<p><strong>{html.escape(self.headline)}</strong></p>\n{self.table.html()}"
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,8 @@ class AttackJob:
 
     plan: AttackPlan
     folder: AttackFolder | None
-    loss: PerceptualLoss
+    measures: Measures
+    style: Tensor
     images: tuple[PathLike, ...]
     full: bool
     max_pixels: int
@@ -105,12 +122,19 @@ class AttackJob:
         plan = self.plan
         count = self._image_count
         severities = ", ".join(f"{s.noise} {s.text}" for s in plan.severities)
+        draws = "one draw each" if plan.draws == 1 else f"{plan.draws} draws each"
         return (
             f"style {plan.networks[0].style}: {count} images × {', '.join(plan.norms)} × "
             f"{len(plan.training_seeds)} training seeds; {severities}; "
-            f"{plan.draws} draws{'' if self.full else ' (--full takes more)'}; "
-            f"loss network: {self.loss.network.name}"
+            f"{draws}{'' if self.full else ' (--full takes more)'}; "
+            f"loss network: {self.loss_network}{'' if self.measures.lpips else '; no LPIPS'}"
         )
+
+    @property
+    def loss_network(self) -> str:
+        """The name of the loss network."""
+        name: str = self.measures.loss.network.name
+        return name
 
     @property
     def total(self) -> int:
@@ -139,7 +163,7 @@ class AttackJob:
             skipped[str(path)] = reason
             on_skip(path, reason)
 
-        samples = Samples(self.plan, every_severity=self.full)
+        samples = Samples(self.plan, self.style, every_severity=self.full)
 
         def pictures() -> Iterator[tuple[str, Tensor]]:
             for name, image in self._pictures(skip):
@@ -175,11 +199,13 @@ class AttackJob:
             "interrupted": interrupt is not None,
             "images": results.images,
             "skipped": skipped,
-            "loss_network": self.loss.network.name,
+            "loss_network": self.loss_network,
+            "loss_precision": "bfloat16" if self.measures.lower else "float32",
+            "lpips": "AlexNet, version 0.1" if self.measures.lpips else NO_LPIPS,
             **self.plan.as_dict(),
             "environment": environment(self.device),
         }
-        summary = summarise(results)
+        summary = summarise(results, self.plan.objective)
         grid = samples.draw(title=self._title, footnote=self._footnote)
         if self.folder is not None:
             self.folder.write(summary, facts, grid)
@@ -220,8 +246,7 @@ class AttackJob:
             count = min(cores, self._image_count) if self.device.type == "cpu" else 1
             workers = []
             for _ in range(count):
-                loss = copy.deepcopy(self.loss)
-                workers.append(StyleAttack(self.plan, loss, pool, device=self.device))
+                workers.append(StyleAttack(self.plan, self.measures, pool, device=self.device))
                 stack.enter_context(workers[-1].statistics())
             try:
                 for rows in map_in_order(measure, workers, pictures):

@@ -5,35 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from asr_core import limits
 from asr_core.errors import InputError
+from asr_core.pretrained import cached
 from asr_core.saving.checkpoint import load_meta
-from robust.device import choose_device
+from robust.device import choose_device, has_fast_bfloat16
+from robust.metrics.lpips import LPIPS
 from robust.norm_noise import (
     GRANULARITY_OF_TESTS,
     RUNNING,
     BatchNoise,
+    Severity,
     check_used,
     choose_severities,
 )
 from robust.norm_noise.severity import Value
 from robust.style.folder import AttackFolder
 from robust.style.job import AttackJob
+from robust.style.measure import Measures
+from robust.style.objective import objective_of
 from robust.style.plan import AttackPlan
+from robust.style.samples import spread_out
 from styletransfer.images.drawn import STYLES, draw_style
 from styletransfer.images.read import MAX_PIXELS, PathLike, find_images, read_image
 from styletransfer.images.styles import style_image, style_side
 from styletransfer.losses import choose
 from styletransfer.losses.choose import AUTO
 from styletransfer.losses.perceptual import PerceptualLoss
+from styletransfer.losses.vgg import VGGLossNetwork
 from styletransfer.network import NORMS
 from styletransfer.zoo import StyleCheckpoint, describe, select, shipped
 
 DEFAULT_STYLE = "mosaic"
-_DRAWS, _FULL_DRAWS = 2, 3
-_QUICK_LARGEST_BATCH = 8
+_DRAWS, _FULL_DRAWS = 1, 3
+_QUICK_BATCHES = (BatchNoise(1), BatchNoise(2), BatchNoise(8))
+_QUICK_SEVERITIES = 2
 
 
 def attack_job(
@@ -74,13 +83,13 @@ def attack_job(
         images: photographs, files or folders; none for held-out ones that ship.
         seed: of the draws of noise.
         train_seeds: how many training seeds; None for all.
-        repeats: draws per image of a noise that depends on chance; None for 2, or 3 with ``full``.
+        repeats: draws per image of a noise that depends on chance; None for 1, or 3 with ``full``.
         size: side of the square pictures in pixels, a multiple of 4 from 64.
         batch_size: with statistics "batch", images in that batch; None for 4.
         statistics: what BatchNorm uses where the noise leaves that open (clean, constant, random):
             "running", "batch" or "re-estimated".
         granularity: random noise is drawn per "sample" (the default), "layer" or "channel".
-        full: all held-out photographs and severities: minutes.
+        full: all held-out photographs, severities and metrics, and more draws: many minutes.
         loss_network: of the losses: "vgg16", "embedded", a file with VGG16's weights, or "auto":
             VGG16 where it has been fetched, or else the one that ships.
         max_pixels: the largest width × height of an image.
@@ -94,10 +103,9 @@ def attack_job(
         CheckpointError: a network cannot be read.
     """
     chosen = choose_severities(noise, severities)
-    if not full and not severities:
-        chosen = tuple(
-            s for s in chosen if not (isinstance(s, BatchNoise) and s.size > _QUICK_LARGEST_BATCH)
-        )
+    quick = not (full or severities)
+    if not severities:
+        chosen = _default_severities(chosen, full=full)
     check_used(chosen, granularity=granularity, repeats=repeats)
     if batch_size is not None and statistics != "batch":
         raise InputError(
@@ -114,17 +122,43 @@ def attack_job(
         granularity=granularity or GRANULARITY_OF_TESTS,
         statistics=statistics,
         batch_size=4 if batch_size is None else batch_size,
+        controls_for=("bn",) if quick and any(n.norm == "bn" for n in networks) else None,
+        objective=objective_of(networks),
     )
     if images:
         find_images(images)
     target = choose_device(device)
     picture = style_picture(networks[0], style)
-    loss = PerceptualLoss(choose.loss_network(loss_network), picture)
+    network = choose.loss_network(loss_network).to(memory_format=torch.channels_last)
+    measures = Measures(
+        PerceptualLoss(network, picture).to(target),
+        plan.objective,
+        LPIPS("alex").to(target) if cached("lpips-alex") else None,
+        every=full,
+        lower=isinstance(network, VGGLossNetwork) and has_fast_bfloat16(target),
+    )
     folder = None
     if out is not None:
         folder = AttackFolder(Path(out), overwrite)
         folder.check()
-    return AttackJob(plan, folder, loss, tuple(images), full, max_pixels, target, list(command))
+    return AttackJob(
+        plan, folder, measures, picture, tuple(images), full, max_pixels, target, list(command)
+    )
+
+
+def _default_severities(all_of_them: Sequence[Severity], *, full: bool) -> tuple[Severity, ...]:
+    """A batch of 8 more; without ``full`` two attacks a noise, and batch noise's control."""
+    batches = [s for s in all_of_them if isinstance(s, BatchNoise)]
+    if batches:
+        batches = sorted(
+            {*batches, *_QUICK_BATCHES}, key=lambda s: (s.companions == "noise", s.size)
+        )
+    found = list[Severity](batches if full else _QUICK_BATCHES if batches else ())
+    others = [s for s in all_of_them if not isinstance(s, BatchNoise)]
+    for noise in dict.fromkeys(severity.noise for severity in others):
+        of_noise = [severity for severity in others if severity.noise == noise]
+        found += of_noise if full else spread_out(of_noise, _QUICK_SEVERITIES)
+    return tuple(found)
 
 
 def _networks(

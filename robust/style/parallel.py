@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+
+from robust.cores import spare_cores
 
 Worker = TypeVar("Worker")
 Item = TypeVar("Item")
@@ -53,13 +54,13 @@ def map_in_order(
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[int]:
-    """One thread for each torch operation, so that workers run side by side; gives their number.
+    """One thread for each torch operation, and how many workers may run side by side.
 
     Numbers then do not depend on the machine's cores either: sums are taken in one order.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else before
+        yield spare_cores()
     finally:
         torch.set_num_threads(before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asr_core import limits
@@ -18,6 +18,7 @@ from robust.norm_noise import (
     Severity,
     batch_name,
 )
+from robust.style.objective import Objective
 from styletransfer.zoo import StyleCheckpoint
 
 STATISTICS = (RUNNING, "batch", REESTIMATED)
@@ -37,6 +38,9 @@ class AttackPlan:
         granularity: of random noise.
         statistics: one of ``STATISTICS``.
         batch_size: with ``statistics="batch"``, images in that batch.
+        controls_for: norm variants that controls are run on, as batch noise of one image; None for
+            all.
+        objective: of the training, which is measured.
     """
 
     networks: tuple[StyleCheckpoint, ...]
@@ -47,6 +51,8 @@ class AttackPlan:
     granularity: str = GRANULARITY_OF_TESTS
     statistics: str = RUNNING
     batch_size: int = 4
+    controls_for: tuple[str, ...] | None = None
+    objective: Objective = field(default_factory=Objective)
 
     def __post_init__(self) -> None:
         if not self.networks or not self.severities:
@@ -81,6 +87,11 @@ class AttackPlan:
         """The training seeds of the networks, ascending."""
         return sorted({network.seed for network in self.networks})
 
+    def severities_of(self, norm: str) -> list[Severity]:
+        """The severities that a norm variant is put under."""
+        spared = self.controls_for is not None and norm not in self.controls_for
+        return [s for s in self.severities if not (spared and s.is_control)]
+
     def draws_of(self, severity: Severity, norm: str) -> int:
         """How many draws a severity takes: one where chance has no part."""
         if isinstance(severity, BatchNoise) and norm == "in":
@@ -91,7 +102,7 @@ class AttackPlan:
     def outputs_per_image(self) -> int:
         """Stylised pictures that one image gives, for progress."""
         return sum(
-            1 + sum(self.draws_of(severity, network.norm) for severity in self.severities)
+            1 + sum(self.draws_of(s, network.norm) for s in self.severities_of(network.norm))
             for network in self.networks
         )
 
@@ -127,10 +138,11 @@ class AttackPlan:
                     "clean": self.statistics_name(None, norm),
                     **{
                         f"{severity.noise} {severity.text}": self.statistics_name(severity, norm)
-                        for severity in self.severities
+                        for severity in self.severities_of(norm)
                     },
                 }
                 for norm in self.norms
             },
             "batch_size": self.batch_size,
+            "loss": self.objective.as_dict(),
         }

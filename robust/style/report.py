@@ -1,30 +1,56 @@
-"""Views of a summary: a table of means with intervals, then the answer in words."""
+"""Views of a summary: headlines, a short table, and the details behind them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from robust.norm_noise import BatchNoise, parse_severity
 from robust.report.table import Table
 from robust.stats.intervals import Interval
-from robust.style.measure import TITLES
+from robust.stats.share import COMPARABLE
+from robust.style.measure import LPIPS_TO_IN, PRIMARY, SHARED, TITLES
+from robust.style.objective import Objective
 from robust.style.results import CLEAN
 from robust.style.run import OTHER_SEED
-from robust.style.samples import NORM_TITLES
-from robust.style.summary import ATTACKED, WEIGHTY
+from robust.style.samples import spread_out
+from robust.style.summary import NORM_TITLES, OWN_STATISTICS, percent_of
 
-_COLUMNS = (*WEIGHTY, "spread")
-_UNANSWERED = (
-    "It cannot be answered: the run lacks IN, BN, BN+ASR or BN+const of one training seed."
+SHOWN_ATTACKS = 2
+_SHORT = {PRIMARY: "loss", "style_loss": "style", "content_loss": "content", LPIPS_TO_IN: "LPIPS"}
+_DETAILED = (*SHARED, "spread")
+_MOST = 0.5
+
+ABOUT = (
+    "Loss is the training objective, {formula}: what a network was asked for. Style loss is how "
+    "far a picture's texture and colours are from the style's, content loss how far its shapes "
+    "are from the photograph's; a picture can be better in one for being worse in the other, as "
+    "a photograph left alone has no content loss. LPIPS is how different a picture looks from "
+    "the one by the clean IN network of the same training seed; even another IN network has "
+    "some. Blur and grid energy are faults that are seen without a reference: lost edges, and a "
+    "pattern of pixels that upsampling leaves. Less is better in all. The share is what a "
+    "variant X brings back of IN's advantage over BN in the same situation, (BN - X) / (BN - "
+    'IN): 0 % is no better than BN, 100 % as good as IN, and "comparable to IN" is at least '
+    "{comparable:.0%}. It has a 95 % Fieller set over training seeds and photographs, and is "
+    "not defined where BN is not seen to be worse than IN. BN (n = 1) is BN on each picture's "
+    "own statistics, so that its norms compute what IN's do. The gates of BN+frozen and "
+    "BN+const learn nothing: what they bring back is due to the gates' initial scale."
 )
+"""What stands for what; with the loss's formula and the share that counts as comparable."""
 
 
-def print_report(summary: dict[str, Any], console: Console) -> None:
+def print_report(summary: dict[str, Any], console: Console, *, verbose: bool = False) -> None:
     """Print a summary made by :func:`robust.style.summary.summarise`."""
+    for headline in summary["headlines"]:
+        console.print(Text(headline, style="bold"))
     console.print(table(summary).rich())
-    console.print(Text(f"\n{summary['question']}", style="bold"))
+    if not verbose:
+        return
+    console.print(Text(about(summary)))
+    console.print(details(summary).rich())
     for situation, sentences in answers(summary).items():
         console.print(Text(f"{situation}:", style="bold"))
         for sentence in sentences:
@@ -32,28 +58,63 @@ def print_report(summary: dict[str, Any], console: Console) -> None:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """The same as Markdown."""
-    lines = [table(summary).markdown(), f"**{summary['question']}**"]
+    """All of it as Markdown."""
+    lines = [f"**{headline}**\n" for headline in summary["headlines"]]
+    lines += [table(summary).markdown(), details(summary).markdown()]
     for situation, sentences in answers(summary).items():
-        lines += ["", f"*{situation}*", "", *(f"- {sentence}" for sentence in sentences)]
-    return "\n".join(lines) + "\n"
+        lines += [f"*{situation}*", "", *(f"- {sentence}" for sentence in sentences), ""]
+    return "\n".join(lines)
+
+
+def about(summary: dict[str, Any]) -> str:
+    """What the numbers stand for, in one paragraph."""
+    return ABOUT.format(formula=Objective(**summary["loss"]).formula, comparable=COMPARABLE)
 
 
 def answers(summary: dict[str, Any]) -> dict[str, list[str]]:
-    """The verdicts for clean pictures and for each noise's attacks together, by situation."""
+    """A sentence for each share, by situation: clean, each attack, all attacks of a noise."""
     found: dict[str, list[str]] = {}
-    for verdict in summary["verdicts"]:
-        situation = verdict["situation"]
-        if situation == CLEAN or situation.endswith(ATTACKED):
-            found.setdefault(situation, []).append(verdict["sentence"])
-    return found or {"no answer": [_UNANSWERED]}
+    for share in summary["shares"]:
+        found.setdefault(share["situation"], []).append(share["sentence"])
+    return found
 
 
 def table(summary: dict[str, Any]) -> Table:
+    """The means in 80 columns: each variant clean, and under two attacks a noise."""
+    shown = [metric for metric in _SHORT if _measured(summary, metric)]
+    noises = {cell["noise"] for cell in summary["cells"]} - {CLEAN}
+    rows: list[list[str]] = []
+    rules = []
+    for norm in dict.fromkeys(cell["norm"] for cell in summary["cells"]):
+        rules.append(len(rows))
+        for cell in _shown_cells(summary, norm):
+            means = [cell["metrics"].get(metric, {}).get("mean") for metric in shown]
+            rows.append(
+                [
+                    _title(norm),
+                    _label(cell, norm, noises),
+                    *("" if mean is None else f"{mean:.2f}" for mean in means),
+                    _share(summary, cell, norm),
+                ]
+            )
+    return Table(
+        (
+            "variant",
+            f"{noises.pop()} noise" if len(noises) == 1 else "noise",
+            *(_SHORT[metric] for metric in shown),
+            "brings back, %",
+        ),
+        rows,
+        words=2,
+        caption=" ".join(_caption(summary)),
+        rules=rules[1:],
+    )
+
+
+def details(summary: dict[str, Any]) -> Table:
     """Means with intervals: variants under equal noise stand together, clean first."""
     cells = summary["cells"]
-    measured = {metric for cell in cells for metric in cell["metrics"]}
-    shown = [metric for metric in _COLUMNS if metric in measured]
+    shown = [metric for metric in _DETAILED if _measured(summary, metric)]
     noises = list(dict.fromkeys((cell["noise"], cell["severity"]) for cell in cells))
     noises.sort(key=lambda key: key[0] != CLEAN)
     rows: list[list[str]] = []
@@ -62,7 +123,7 @@ def table(summary: dict[str, Any]) -> Table:
         alike = [cell for cell in cells if (cell["noise"], cell["severity"]) == key]
         rules.append(len(rows))
         rows += [
-            [_norm(cell["norm"]), cell["label"], cell["statistics"]]
+            [_title(cell["norm"]), cell["label"], cell["statistics"]]
             + [_number(cell["metrics"].get(metric)) for metric in shown]
             for cell in sorted(alike, key=lambda cell: cell["norm"] == OTHER_SEED)
         ]
@@ -81,8 +142,72 @@ def table(summary: dict[str, Any]) -> Table:
     )
 
 
-def _norm(name: str) -> str:
-    return "IN, other seed" if name == OTHER_SEED else NORM_TITLES.get(name, name)
+def _measured(summary: dict[str, Any], metric: str) -> bool:
+    return any(metric in cell["metrics"] for cell in summary["cells"])
+
+
+def _shown_cells(summary: dict[str, Any], norm: str) -> Iterator[dict[str, Any]]:
+    """Clean, BN's control, and two attacks a noise; IN does not see the companions of a batch."""
+    cells = [cell for cell in summary["cells"] if cell["norm"] == norm]
+    attacks: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        if cell["noise"] == CLEAN:
+            yield cell
+        elif parse_severity(cell["noise"], cell["severity"]).is_control:
+            if norm == "bn":
+                yield cell
+        elif norm != "in" or cell["noise"] != BatchNoise.noise:
+            attacks.setdefault(cell["noise"], []).append(cell)
+    for of_noise in attacks.values():
+        yield from spread_out(of_noise, SHOWN_ATTACKS)
+
+
+def _label(cell: dict[str, Any], norm: str, noises: set[str]) -> str:
+    """As short as can be: the noise itself only where there are several."""
+    if cell["noise"] != CLEAN:
+        severity = parse_severity(cell["noise"], cell["severity"])
+        label = "n = 1, own" if cell["severity"] == "1" else severity.label
+        return label if len(noises) == 1 else f"{cell['noise']}, {label}"
+    return "any n" if norm == "in" and BatchNoise.noise in noises else CLEAN
+
+
+def _share(summary: dict[str, Any], cell: dict[str, Any], norm: str) -> str:
+    situation = cell["label"]
+    if norm == "bn" and cell["severity"] == "1":
+        situation, norm = CLEAN, OWN_STATISTICS
+    found = [
+        share
+        for share in summary["shares"]
+        if (share["situation"], share["variant"], share["metric"]) == (situation, norm, PRIMARY)
+        and share["against"] is None
+    ]
+    return percent_of(found[0]).replace(" %", "") if found else ""
+
+
+def _caption(summary: dict[str, Any]) -> Iterator[str]:
+    seeds, images = len(summary["seeds"]), len(summary["images"])
+    yield (
+        f"Means over {seeds} training seed{'s' * (seeds > 1)} and {images} "
+        f"photograph{'s' * (images > 1)}; loss = {Objective(**summary['loss']).formula}; share "
+        "of IN's advantage in it over BN is brought back, with the 95 % interval."
+    )
+    own = [
+        share
+        for share in summary["shares"]
+        if share["variant"] == OWN_STATISTICS and share["metric"] == PRIMARY
+    ]
+    if own and own[0]["share"] is not None:
+        brings = f"on each picture's own (n = 1) it brings back {percent_of(own[0])}."
+        mostly = own[0]["low"] is not None and own[0]["low"] > _MOST
+        yield (
+            f"Most of BN's deficit is in its running statistics: {brings}"
+            if mostly
+            else f"BN's deficit is not seen to be mostly in its running statistics: {brings}"
+        )
+
+
+def _title(norm: str) -> str:
+    return "IN, other seed" if norm == OTHER_SEED else NORM_TITLES.get(norm, norm)
 
 
 def _number(interval: dict[str, Any] | None) -> str:

@@ -81,20 +81,30 @@ class Results:
         """The metrics seen, in order."""
         return list(dict.fromkeys(metric for _, metric in self._sums))
 
+    @property
+    def seeds(self) -> list[int]:
+        """The training seeds seen, ascending."""
+        return sorted({seed for sums in self._sums.values() for seed, _ in sums})
+
     def values(self, cell: Treatment, metric: str) -> np.ndarray | None:
         """Means over draws as an array (training seeds, images), NaN where not measured.
 
         None where the cell has no such metric.
         """
-        seen = self._sums.get((cell, metric))
-        if seen is None:
-            return None
-        seeds = sorted({seed for seed, _ in seen})
-        table = np.full((len(seeds), len(self._images)), math.nan)
+        rows = self.by_seed(cell, metric)
+        return np.stack(list(rows.values())) if rows else None
+
+    def by_seed(self, cell: Treatment, metric: str) -> dict[int, np.ndarray]:
+        """The rows of :meth:`values` by training seed, ascending; empty where not measured."""
+        seen = self._sums.get((cell, metric), {})
         column = {image: index for index, image in enumerate(self._images)}
+        rows = {
+            seed: np.full(len(self._images), math.nan)
+            for seed in sorted({seed for seed, _ in seen})
+        }
         for (seed, image), (total, count) in seen.items():
-            table[seeds.index(seed), column[image]] = total / count
-        return table
+            rows[seed][column[image]] = total / count
+        return rows
 
 
 def _text(value: float) -> str:

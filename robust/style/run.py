@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
 import torch
@@ -19,10 +19,9 @@ from robust.norm_noise import (
     reestimated_statistics,
     run_under,
 )
-from robust.style.measure import TO_CLEAN, TO_IN, output_measures, similarities
+from robust.style.measure import LPIPS_TO_IN, TO_CLEAN, TO_IN, Measures, similarities
 from robust.style.plan import AttackPlan
 from robust.style.results import CLEAN, Row
-from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.zoo import StyleCheckpoint, load_network
 
@@ -31,7 +30,6 @@ OTHER_SEED = "in (other seed)"
 """The norm that ``metrics.csv`` gives to the ceiling: IN of one training seed against another's."""
 
 _POOL_BATCH = 5
-_MEASURED_AT_ONCE = 2  # bounds memory: features of a loss network are large
 
 
 class Output(NamedTuple):
@@ -50,7 +48,7 @@ class StyleAttack:
 
     Args:
         plan: what to do.
-        loss: towards the style of the plan's networks.
+        measures: of the pictures.
         pool: companions of batch noise, (P, 3, size, size) in [0, 1].
         device: where to compute.
 
@@ -62,7 +60,7 @@ class StyleAttack:
     def __init__(
         self,
         plan: AttackPlan,
-        loss: PerceptualLoss,
+        measures: Measures,
         pool: Tensor,
         *,
         device: torch.device | str = "cpu",
@@ -77,7 +75,7 @@ class StyleAttack:
                 f"a batch of {largest} needs {largest - 1} companions; {len(pool)} ship"
             )
         self._device = torch.device(device)
-        self._loss = loss.to(self._device)
+        self._measures = measures
         self._pool = pool.to(self._device)
         self._networks: list[tuple[StyleCheckpoint, StyleNetwork]] = [
             (checkpoint, _ready(load_network(checkpoint.path)[0], self._device))
@@ -108,55 +106,55 @@ class StyleAttack:
     def _rows_of(
         self, name: str, image: Tensor, on_output: Callable[[Output], None]
     ) -> Iterator[Row]:
-        clean = [
-            self._output(network, checkpoint.norm, name, image, None, 0)
-            for checkpoint, network in self._networks
-        ]
-        instance = {
-            checkpoint.seed: picture
-            for (checkpoint, _), picture in zip(self._networks, clean, strict=True)
-            if checkpoint.norm == "in"
-        }
-        yield from self._ceiling(name, instance)
-        for (checkpoint, network), picture in zip(self._networks, clean, strict=True):
-            outputs = [Output(name, checkpoint.norm, checkpoint.seed, None, 0, picture)]
-            on_output(outputs[0])
-            for severity in self.plan.severities:
-                for draw in range(self.plan.draws_of(severity, checkpoint.norm)):
-                    if checkpoint.norm == "in" and isinstance(severity, BatchNoise):
-                        attacked = picture  # companions cannot reach an instance norm
-                    else:
-                        attacked = self._output(
-                            network, checkpoint.norm, name, image, severity, draw
-                        )
-                    outputs.append(
-                        outputs[0]._replace(severity=severity, draw=draw, picture=attacked)
-                    )
-                    on_output(outputs[-1])
-            yield from self._measured(checkpoint, image, outputs, instance.get(checkpoint.seed))
+        content = self._measures.of_content(image)
+        instance: dict[int, tuple[Tensor, list[Tensor] | None]] = {}
+        for checkpoint, network in sorted(self._networks, key=lambda pair: pair[0].norm != "in"):
+            outputs = []
+            for output in self._outputs(checkpoint, network, name, image):
+                outputs.append(output)
+                on_output(output)
+            if checkpoint.norm == "in":
+                clean = outputs[0].picture
+                instance[checkpoint.seed] = clean, self._measures.of_reference(clean)
+            yield from self._measured(checkpoint, content, outputs, instance.get(checkpoint.seed))
+        if self._measures.every:
+            yield from self._ceiling(name, {seed: clean for seed, (clean, _) in instance.items()})
+
+    def _outputs(
+        self, checkpoint: StyleCheckpoint, network: StyleNetwork, name: str, image: Tensor
+    ) -> Iterator[Output]:
+        """The network's pictures, the clean one first."""
+        norm = checkpoint.norm
+        picture = self._output(network, norm, name, image, None, 0)
+        clean = Output(name, norm, checkpoint.seed, None, 0, picture)
+        yield clean
+        for severity in self.plan.severities_of(norm):
+            for draw in range(self.plan.draws_of(severity, norm)):
+                if norm == "in" and isinstance(severity, BatchNoise):
+                    attacked = picture  # companions cannot reach an instance norm
+                else:
+                    attacked = self._output(network, norm, name, image, severity, draw)
+                yield clean._replace(severity=severity, draw=draw, picture=attacked)
 
     def _measured(
         self,
         checkpoint: StyleCheckpoint,
-        image: Tensor,
+        content: list[Tensor],
         outputs: list[Output],
-        reference: Tensor | None,
+        reference: tuple[Tensor, list[Tensor] | None] | None,
     ) -> Iterator[Row]:
         """The rows of one network's outputs for one image, the clean one first."""
         distinct = {id(output.picture): output.picture for output in outputs}
         position = {key: index for index, key in enumerate(distinct)}
         pictures = torch.cat(list(distinct.values()))
-        found = _concatenated(
-            self._numbers(part, image, reference, pictures[:1])
-            for part in pictures.split(_MEASURED_AT_ONCE)
-        )
+        found = self._measures.numbers(pictures, content, reference)
         for output in outputs:
             is_reference = output.severity is None and checkpoint.norm == "in"
             for metric, values in found.items():
                 to_itself = (metric.endswith(TO_IN) and is_reference) or (
                     metric.endswith(TO_CLEAN) and output.severity is None
                 )
-                if not to_itself:
+                if metric == LPIPS_TO_IN or not to_itself:
                     draw = "" if output.severity is None else output.draw
                     value = values[position[id(output.picture)]].item()
                     yield self._row(checkpoint, output, metric, value, draw)
@@ -166,14 +164,6 @@ class StyleAttack:
                 deviation = spread(torch.cat([output.picture for output in draws])).item()
                 yield self._row(checkpoint, draws[0], "spread", deviation, "")
 
-    def _numbers(
-        self, pictures: Tensor, image: Tensor, reference: Tensor | None, clean: Tensor
-    ) -> dict[str, Tensor]:
-        found = output_measures(pictures, image, self._loss)
-        if reference is not None:
-            found |= similarities(pictures, reference, TO_IN)
-        return found | similarities(pictures, clean, TO_CLEAN)
-
     def _ceiling(self, name: str, instance: dict[int, Tensor]) -> Iterator[Row]:
         """How alike two IN networks are that differ in nothing but the training seed."""
         seeds = sorted(instance)
@@ -181,7 +171,10 @@ class StyleAttack:
             return
         style = self.plan.networks[0].style
         for seed, other in zip(seeds, [*seeds[1:], seeds[0]], strict=True):
-            for metric, value in similarities(instance[other], instance[seed], TO_IN).items():
+            found = similarities(instance[other], instance[seed], TO_IN)
+            if self._measures.lpips is not None:
+                found[LPIPS_TO_IN] = self._measures.lpips(instance[other], instance[seed])
+            for metric, value in found.items():
                 key = (TASK, OTHER_SEED, CLEAN, "", seed, name, metric)
                 yield Row(*key, value.item(), style, "instance")
 
@@ -228,6 +221,7 @@ class StyleAttack:
             keys=[name],
             draw=draw,
             companions=self._pool,
+            head=network.deconv3,
             granularity=plan.granularity,
             statistics=BatchNoise(plan.batch_size) if own_batch else None,
         )
@@ -237,8 +231,3 @@ def _ready(network: StyleNetwork, device: torch.device) -> StyleNetwork:
     """Fused, since an attack on the fused network is the attack on the gated one; channels last."""
     fused = cast(StyleNetwork, fuse_asr(network, inplace=True))
     return fused.to(device).to(memory_format=torch.channels_last)
-
-
-def _concatenated(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    listed = list(parts)
-    return {metric: torch.cat([part[metric] for part in listed]) for metric in listed[0]}

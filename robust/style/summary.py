@@ -1,38 +1,60 @@
-"""The summary of a run: means with intervals, and the answer to its question."""
+"""The summary of a run: means with intervals, and the shares of IN's advantage."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from robust.norm_noise import parse_severity
-from robust.stats.closeness import Closeness, closeness_by_gap, closeness_by_similarity
-from robust.stats.intervals import mean_interval
-from robust.style.measure import TITLES, TO_IN
+from robust.stats.answer import Answer
+from robust.stats.intervals import Interval, mean_interval
+from robust.stats.share import COMPARABLE, Share, share_of
+from robust.style.measure import PRIMARY, SHARED, TITLES
+from robust.style.objective import Objective
 from robust.style.results import CLEAN, Results, Treatment
 
-QUESTION = (
-    "Is BN+ASR closer to IN than BN is, and closer than the control BN+const "
-    "(a gate frozen at its initial value, learning nothing)?"
-)
-WEIGHTY = ("content_loss", "style_loss", "blur", f"ssim_{TO_IN}")
-"""The metrics of the table and the verdicts; the CSV has all of them."""
-
-_CANDIDATE, _RIVALS = "bn+asr", ("bn", "bn+const")
+SCHEMA = 2
+QUESTION = "What share of IN's advantage over BN does ASR bring back?"
 ATTACKED = "attacked"
+OURS = "bn+asr"
+CONTROLS = {"bn+frozen": "the frozen gate", "bn+const": "a constant gate"}
+OWN_STATISTICS = "bn (n = 1)"
+"""The variant of the shares that is BN, not attacked, on the picture's own statistics."""
+
+NORM_TITLES = {
+    "in": "IN",
+    "bn": "BN",
+    OURS: "BN+ASR",
+    "bn+frozen": "BN+frozen",
+    "bn+const": "BN+const",
+    OWN_STATISTICS: "BN (n = 1)",
+}
+_Key = tuple[str, str]
+_Tables = dict[int, np.ndarray]
 
 
-def summarise(results: Results) -> dict[str, Any]:
-    """The run as JSON-able data: ``cells`` (means with intervals), ``verdicts``, ``question``."""
+def summarise(results: Results, objective: Objective | None = None) -> dict[str, Any]:
+    """The run as JSON-able data: ``cells`` (means with intervals) and ``shares``.
+
+    Args:
+        results: of the run.
+        objective: that ``loss`` is measured by; None for the defaults of training.
+    """
+    shares = list(_shares(results))
     return {
+        "schema": SCHEMA,
         "question": QUESTION,
+        "loss": (objective or Objective()).as_dict(),
+        "headlines": list(headlines(shares)),
         "images": results.images,
+        "seeds": results.seeds,
         "cells": [
             {
                 **cell._asdict(),
-                "label": label_of(cell),
+                "label": label_of(cell.noise, cell.severity),
                 "metrics": {
                     metric: _mean(values)
                     for metric in results.metrics()
@@ -41,18 +63,57 @@ def summarise(results: Results) -> dict[str, Any]:
             }
             for cell in results.cells()
         ],
-        "verdicts": [
-            {"situation": situation, "against": rival, **asdict(verdict)}
-            for situation, rival, verdict in _verdicts(results)
-        ],
+        "shares": shares,
     }
 
 
-def label_of(cell: Treatment) -> str:
-    """A cell's noise and severity as a table shows them."""
-    if cell.noise == CLEAN:
-        return CLEAN
-    return f"{cell.noise}, {parse_severity(cell.noise, cell.severity).label}"
+def label_of(noise: str, severity: str) -> str:
+    """A noise and its severity as tables show them."""
+    return CLEAN if noise == CLEAN else f"{noise}, {parse_severity(noise, severity).label}"
+
+
+def headlines(shares: list[dict[str, Any]]) -> Iterator[str]:
+    """The answer in one sentence for each noise, by the primary metric; for clean without any."""
+    primary = [share for share in shares if share["metric"] == PRIMARY]
+    attacked = [s for s in dict.fromkeys(s["situation"] for s in primary) if s.endswith(ATTACKED)]
+    for situation in attacked or [CLEAN]:
+        alone = {
+            share["variant"]: share
+            for share in primary
+            if share["situation"] == situation and share["against"] is None
+        }
+        where = (
+            f"under {situation.split(',')[0]} noise" if situation != CLEAN else "on clean pictures"
+        )
+        if OURS not in alone:
+            yield f"No answer {where}: the run lacks IN, BN or BN+ASR of one training seed."
+        elif alone[OURS]["share"] is None:
+            yield (
+                f"{where[0].upper()}{where[1:]} IN is not seen to have an advantage over BN "
+                f"({PRIMARY}: {_signed(alone[OURS]['advantage'])}), so there is none to bring back."
+            )
+        else:
+            others = [
+                f"{name} {percent_of(alone[control])}"
+                for control, name in CONTROLS.items()
+                if control in alone
+            ]
+            said = {
+                Answer.SUPPORTED: 'supports "comparable to IN"',
+                Answer.CONTRADICTED: 'contradicts "comparable to IN"',
+                Answer.INCONCLUSIVE: 'inconclusive whether "comparable to IN"',
+                Answer.NOT_TESTED: "one seed and one picture give no interval",
+            }[Answer(alone[OURS]["answer"])]
+            yield (
+                f"BN+ASR brings back {percent_of(alone[OURS])} of IN's advantage {where} "
+                f"({PRIMARY}): {said}" + "".join(f"; {other}" for other in others) + "."
+            )
+
+
+def percent_of(share: dict[str, Any]) -> str:
+    """A share of the summary, such as "4 % [-12, 20]"."""
+    advantage = Interval(**share["advantage"])
+    return Share(share["share"], share["low"], share["high"], advantage).percent
 
 
 def _mean(values: np.ndarray) -> dict[str, Any]:
@@ -62,62 +123,113 @@ def _mean(values: np.ndarray) -> dict[str, Any]:
     return asdict(mean_interval(values))
 
 
-def _verdicts(results: Results) -> list[tuple[str, str, Closeness]]:
-    """Clean, under each severity, and under all attacks of a noise together."""
-    cells = results.cells()
-    situations: dict[str, list[tuple[str, str]]] = {CLEAN: [(CLEAN, "")]}
-    for cell in cells:
-        if cell.noise == CLEAN:
-            continue
-        key = (cell.noise, cell.severity)
-        label = label_of(cell)
-        if key not in situations.setdefault(label, []):
-            situations[label].append(key)
-        if not parse_severity(*key).is_control:
-            together = situations.setdefault(f"{cell.noise}, {ATTACKED}", [])
-            if key not in together:
-                together.append(key)
-    found = []
-    for situation, keys in situations.items():
-        for rival in _RIVALS:
-            for metric in WEIGHTY:
-                verdict = _verdict(results, metric, keys, rival)
-                if verdict is not None:
-                    found.append((situation, rival, verdict))
-    return found
+def _shares(results: Results) -> Iterator[dict[str, Any]]:
+    """Clean, under each attack, and under all attacks of a noise together, metric by metric."""
+    norms = dict.fromkeys(cell.norm for cell in results.cells())
+    variants = [norm for norm in norms if norm in NORM_TITLES and norm not in ("in", "bn")]
+    for situation, keys in _situations(results.cells()).items():
+        for metric in SHARED:
+            tables = {
+                norm: _tables(results, norm, metric, keys) for norm in ("in", "bn", *variants)
+            }
+            if keys == [(CLEAN, "")]:
+                tables[OWN_STATISTICS] = _tables(results, "bn", metric, [("batch", "1")])
+            for variant in [v for v in tables if v not in ("in", "bn")]:
+                paired = _paired(tables, ("in", "bn", variant))
+                if paired is not None:
+                    instance, batch, ours = paired
+                    yield _entry(situation, metric, variant, None, batch - ours, batch - instance)
+            for control in CONTROLS:
+                paired = _paired(tables, ("in", "bn", OURS, control))
+                if paired is not None:
+                    instance, batch, ours, theirs = paired
+                    yield _entry(situation, metric, OURS, control, theirs - ours, batch - instance)
 
 
-def _verdict(
-    results: Results, metric: str, keys: list[tuple[str, str]], rival: str
-) -> Closeness | None:
-    ours = _table(results, _CANDIDATE, metric, keys)
-    theirs = _table(results, rival, metric, keys)
-    names = ("IN", _CANDIDATE.upper(), _title(rival))
-    if ours is None or theirs is None or ours.shape != theirs.shape:
+def _situations(cells: Iterable[Treatment]) -> dict[str, list[_Key]]:
+    """The severities of each situation; controls are none, they belong to the clean one."""
+    situations: dict[str, list[_Key]] = {CLEAN: [(CLEAN, "")]}
+    for noise, severity in dict.fromkeys((cell.noise, cell.severity) for cell in cells):
+        if noise != CLEAN and not parse_severity(noise, severity).is_control:
+            situations[label_of(noise, severity)] = [(noise, severity)]
+            situations.setdefault(f"{noise}, {ATTACKED}", []).append((noise, severity))
+    return situations
+
+
+def _entry(
+    situation: str,
+    metric: str,
+    variant: str,
+    against: str | None,
+    part: np.ndarray,
+    advantage: np.ndarray,
+) -> dict[str, Any]:
+    share = share_of(part, advantage)
+    answer = share.above(COMPARABLE if against is None else 0.0)
+    return {
+        "situation": situation,
+        "metric": metric,
+        "variant": variant,
+        "against": against,
+        "share": share.share,
+        "low": share.low,
+        "high": share.high,
+        "answer": answer,
+        "sentence": f"{TITLES[metric]}: {_sentence(share, answer, variant, against)}",
+        "advantage": asdict(share.advantage),
+    }
+
+
+def _sentence(share: Share, answer: Answer, variant: str, against: str | None) -> str:
+    ours = NORM_TITLES[variant]
+    if share.share is None:
+        advantage = _signed(asdict(share.advantage))
+        return f"no share for {ours}, as IN is not seen to have an advantage ({advantage})"
+    if against is None:
+        words = {
+            Answer.SUPPORTED: ": comparable to IN",
+            Answer.CONTRADICTED: ": not comparable to IN",
+            Answer.INCONCLUSIVE: ": inconclusive whether comparable to IN",
+        }
+        return f"{ours} brings back {share.percent} of IN's advantage{words.get(answer, '')}"
+    theirs = NORM_TITLES[against]
+    words = {
+        Answer.SUPPORTED: f"{ours} brings back more than {theirs}",
+        Answer.CONTRADICTED: f"{ours} brings back less than {theirs}",
+    }
+    claim = words.get(answer, f"inconclusive whether {ours} brings back more than {theirs}")
+    return f"{claim}: the difference is {share.percent} of IN's advantage"
+
+
+def _signed(advantage: dict[str, Any]) -> str:
+    interval = Interval(**advantage)
+    ends = ""
+    if interval.low is not None and interval.high is not None:
+        ends = f" [{interval.low:.3g}, {interval.high:.3g}]"
+    return f"BN - IN = {interval.mean:.3g}{ends}"
+
+
+def _tables(results: Results, norm: str, metric: str, keys: list[_Key]) -> _Tables | None:
+    """A norm's values by training seed, (images,), their mean over the severities."""
+    found: list[_Tables] = []
+    for noise, severity in keys:
+        cells = [c for c in results.cells() if c.norm == norm and c[1:3] == (noise, severity)]
+        values = results.by_seed(cells[0], metric) if cells else {}
+        if not values:
+            return None
+        found.append(values)
+    seeds = set.intersection(*map(set, found))
+    return {seed: np.mean([values[seed] for values in found], axis=0) for seed in seeds}
+
+
+def _paired(tables: dict[str, _Tables | None], names: Iterable[str]) -> list[np.ndarray] | None:
+    """Tables (S, I) of the training seeds that all of ``names`` have; None where one has none."""
+    chosen = [tables.get(name) for name in names]
+    if any(table is None for table in chosen):
         return None
-    if metric.endswith(TO_IN):
-        return closeness_by_similarity(TITLES[metric], a=ours, b=theirs, names=names)
-    # What an attack should leave untouched is the clean IN network.
-    reference = _table(results, "in", metric, [(CLEAN, "")])
-    if reference is None or reference.shape != ours.shape:
+    of_names = [table for table in chosen if table is not None]
+    seeds = sorted(set.intersection(*map(set, of_names)))
+    if not seeds:
         return None
-    return closeness_by_gap(TITLES[metric], reference=reference, a=ours, b=theirs, names=names)
-
-
-def _table(
-    results: Results, norm: str, metric: str, keys: list[tuple[str, str]]
-) -> np.ndarray | None:
-    """Mean over severities of one norm's values, (seeds, images)."""
-    tables = [
-        values
-        for cell in results.cells()
-        if cell.norm == norm and (cell.noise, cell.severity) in keys
-        if (values := results.values(cell, metric)) is not None
-    ]
-    if len(tables) != len(keys) or not all(np.isfinite(table).all() for table in tables):
-        return None
-    return np.mean(tables, axis=0)
-
-
-def _title(norm: str) -> str:
-    return {"bn+const": "BN+const"}.get(norm, norm.upper())
+    arrays = [np.stack([table[seed] for seed in seeds]) for table in of_names]
+    return arrays if all(np.isfinite(array).all() for array in arrays) else None

@@ -1,5 +1,6 @@
 """The Python API does what the commands do, and imports nothing before it is used."""
 
+import html
 import inspect
 import subprocess
 import sys
@@ -84,8 +85,17 @@ def test_an_attack_is_what_the_command_writes(
         assert (out / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert again.summary == result.summary
     assert [row[0].text for row in result.table.rows[:2]] == ["IN", "BN"]
-    assert set(result.answers) == {"clean", "batch, attacked"}
-    assert result.table.html() == result._repr_html_()
+    assert len(result.details.rows) == len(result.summary["cells"])
+    assert set(result.answers) == {
+        "clean",
+        "batch, n = 2",
+        "batch, n = 4, noise",
+        "batch, attacked",
+    }
+    assert result.headline == result.summary["headlines"][0]
+    assert repr(result) == f"<AttackResult: {result.headline}>"
+    shown = result._repr_html_()
+    assert shown.index(html.escape(result.headline)) < shown.index(result.table.html())
 
 
 def test_a_frame_holds_every_measurement_and_needs_pandas(
@@ -103,12 +113,17 @@ def test_a_frame_holds_every_measurement_and_needs_pandas(
         assert set(frame.columns) > {"norm", "noise", "severity", "image", "metric", "value"}
         assert set(frame.image) == {"cat"}
         assert frame.value.dtype == float
+        assert frame.draw[frame.noise == "clean"].isna().all()
+        assert (frame.draw[frame.noise == "batch"] == 0).all()
+        clean = frame[(frame.noise == "clean") & (frame.metric == "loss")]
+        cell = result.summary["cells"][0]["metrics"]["loss"]
+        assert clean.value.mean() == pytest.approx(cell["mean"], rel=1e-5)
 
 
 def test_every_option_of_the_command_is_one_of_the_function() -> None:
     of_command = {parameter.name for parameter in attack_command.params}
     of_classifiers = {"phase", "data", "data_folder", "split", "precision"}
-    of_output = {"task", "as_json", "quiet"}
+    of_output = {"task", "as_json", "quiet", "verbose"}
     wanted = of_command - of_classifiers - of_output | {"command"}
     assert set(inspect.signature(robust.attack).parameters) == wanted
 

@@ -16,7 +16,7 @@ from robust.norm_noise.severity import NOISES
 
 _STYLE = (
     "norms", "style", "images", "train_seeds", "size", "statistics", "full", "loss_network",
-    "max_pixels",
+    "max_pixels", "verbose",
 )  # fmt: skip
 NETWORK = "network.safetensors"
 OLD = {"--model": "--checkpoint", "--vgg-weights": "--loss-network"}
@@ -68,7 +68,12 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.data_folder("Classify: where the files of the named set are.")
 @options.split("Classify: images that are tested.")
 @options.precision("Classify: number format of the forward; bf16 is faster.")
-@click.option("--full", is_flag=True, help="All pictures, severities and more draws: minutes.")
+@click.option(
+    "--full", is_flag=True, help="All pictures, severities and metrics, more draws: many minutes."
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="All metrics and severities, and what they stand for."
+)
 @options.loss_network()
 @options.max_pixels()
 @options.device()
@@ -119,11 +124,12 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     from robust.style.options import attack_job
     from robust.style.report import print_report
 
+    verbose = chosen.pop("verbose")
     chosen["models"] = [file for path in chosen["models"] for file in _style_networks(Path(path))]
     folder = chosen["out"] or f"runs/attack-{chosen['noise']}-{datetime.now():%Y%m%d-%H%M%S}"
     job = attack_job(**{**chosen, "out": folder}, command=["robust", *sys.argv[1:]])
     say(job.announcement, err=True)
-    hint_to_fetch(chosen["loss_network"], job.loss.network.name)
+    hint_to_fetch(chosen["loss_network"], job.loss_network)
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("stylising", total=job.total, note="")
         outcome = job.run(
@@ -135,8 +141,8 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         say_json(outcome.summary)
     else:
-        width = None if sys.stdout.isatty() else 150
-        print_report(outcome.summary, Console(width=width, markup=False))
+        width = None if sys.stdout.isatty() else 150 if verbose else 80
+        print_report(outcome.summary, Console(width=width, markup=False), verbose=verbose)
         say("", f"{folder}: {', '.join(FILES)}")
 
 

@@ -65,19 +65,22 @@ def test_a_run_writes_its_four_files_and_answers(models: list[Path], tmp_path: P
     result = attack(models, tmp_path / "run", "--severity", "4:noise", "--repeats", 1)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
-    assert "Is BN+ASR closer to IN than BN is" in result.stdout
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    sentences = [verdict["sentence"] for verdict in summary["verdicts"]]
-    assert any(sentence in result.stdout for sentence in sentences)
-    assert "IN, other seed" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert said.startswith(" ".join(summary["headlines"]))
+    assert not any(share["sentence"] in said for share in summary["shares"])
+    assert max(map(len, result.stdout.splitlines()[:-1])) <= 80  # the last one names the folder
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["seed"] == 0
     assert facts["loss_network"].startswith("embedded")
+    assert facts["loss_precision"] == "float32"
+    assert facts["lpips"].startswith("not measured")
+    assert facts["loss"]["source"] == "defaults of training"
     assert f"loss network: {facts['loss_network']}" in result.stderr
     assert "robust weights get vgg16" in result.stderr
     assert {network["sha256"] for network in facts["networks"]} == {sha256(m) for m in models}
     assert torch.__version__.startswith(facts["environment"]["versions"]["torch"])
-    assert facts["images"] == ["astronaut", "astronaut-face", "cat", "coffee"]
+    assert facts["images"] == ["astronaut", "cat", "coffee", "yurt"]
     assert facts["command"][:1] == ["robust"]
     grid = Image.open(tmp_path / "run" / "grid.png")
     assert grid.width > 4 * 100
@@ -112,14 +115,42 @@ def test_own_images_are_named_by_their_files_and_bad_ones_in_a_folder_are_counte
     assert {Path(name).name for name in skipped} == {"page.jpg", "empty.png"}
 
 
-def test_full_takes_every_picture_and_severity(models: list[Path], tmp_path: Path) -> None:
+def test_full_takes_every_picture_severity_and_metric(models: list[Path], tmp_path: Path) -> None:
     quick, full = tmp_path / "quick", tmp_path / "full"
-    assert attack(models[2:3], quick, "--repeats", 1).exit_code == 0
-    assert attack(models[2:3], full, "--repeats", 1, "--full").exit_code == 0
-    assert {row["severity"] for row in rows(quick)} == {"", "1", "2", "4", "4:noise"}
-    assert {row["severity"] for row in rows(full)} == {"", "1", "2", "4", "16", "4:noise"}
+    some = [models[2], models[4]]  # BN and BN+ASR
+    assert attack(some, quick).exit_code == 0
+    assert attack(some, full, "--repeats", 1, "--full").exit_code == 0
+    assert {row["severity"] for row in rows(quick)} == {"", "1", "2", "8"}
+    assert {row["norm"] for row in rows(quick) if row["severity"] == "1"} == {"bn"}
+    assert {row["draw"] for row in rows(quick)} == {"", "0"}
+    assert {row["severity"] for row in rows(full)} == {"", "1", "2", "4", "8", "16", "4:noise"}
+    assert {row["norm"] for row in rows(full) if row["severity"] == "1"} == {"bn", "bn+asr"}
     assert {row["image"] for row in rows(full)} == set(HELD_OUT)
     assert len({row["image"] for row in rows(quick)}) == 4
+    more = {row["metric"] for row in rows(full)} - {row["metric"] for row in rows(quick)}
+    assert more > {"psnr_to_clean", "ssim_to_clean", "laplacian_variance", "total_variation"}
+
+
+def test_verbose_adds_the_details(models: list[Path], photos: Path, tmp_path: Path) -> None:
+    options = ("--images", photos, "--severity", 2)
+    few = attack(models, tmp_path / "a", *options)
+    more = attack(models, tmp_path / "b", *options, "-v")
+    assert more.exit_code == 0, more.output
+    summary = json.loads((tmp_path / "b" / "summary.json").read_text())
+    assert summary == json.loads((tmp_path / "a" / "summary.json").read_text())
+    for share in summary["shares"]:
+        assert share["sentence"].split(":")[0] in more.stdout
+    assert "What a network was asked for" not in few.stdout
+    assert "grid energy are faults" in " ".join(more.stdout.split())
+
+
+def test_explicit_severities_are_run_on_every_variant(
+    models: list[Path], photos: Path, tmp_path: Path
+) -> None:
+    options = ("--images", photos / "photo0.png", "--severity", 1)
+    assert attack([models[2], models[4]], tmp_path / "run", *options).exit_code == 0
+    assert {row["norm"] for row in rows(tmp_path / "run")} == {"bn", "bn+asr"}
+    assert {row["norm"] for row in rows(tmp_path / "run") if row["severity"]} == {"bn", "bn+asr"}
 
 
 def test_json_is_the_summary_alone(models: list[Path], photos: Path, tmp_path: Path) -> None:
@@ -169,8 +200,8 @@ def test_an_interrupted_run_keeps_whole_images(
 
     monkeypatch.setattr(StyleAttack, "rows", interrupted)
     result = attack(models[:1], tmp_path / "run", "--severity", 2)
-    failed(result, "interrupted", "keeps the 2 finished images", code=130)
-    assert {row["image"] for row in rows(tmp_path / "run")} == {"astronaut", "astronaut-face"}
+    failed(result, "interrupted", "keeps the 1 finished images", code=130)
+    assert {row["image"] for row in rows(tmp_path / "run")} == {"astronaut"}
     assert json.loads((tmp_path / "run" / "run.json").read_text())["interrupted"] is True
 
 

@@ -10,51 +10,57 @@ import pytest
 from robust.stats.intervals import Interval
 from robust.studies import style as study
 
-RANGES = {"supported": (0.1, 0.2), "contradicted": (-0.2, -0.1), "inconclusive": (-0.1, 0.2)}
+NONE = "inconclusive"
 
 
-def verdict(situation: str, against: str, answer: str) -> dict[str, Any]:
-    low, high = RANGES[answer]
-    numbers = {"mean": (low + high) / 2, "low": low, "high": high, "over": "seeds and images"}
-    return {"situation": situation, "against": against, **numbers}
+def share(situation: str, variant: str, answer: str, **other: Any) -> dict[str, Any]:
+    advantage = {"mean": 1.0, "low": 0.5, "high": 1.5, "over": "seeds and images"}
+    numbers = {"share": 0.5, "low": 0.25, "high": 0.75, "advantage": advantage}
+    keys = {"situation": situation, "variant": variant, "answer": answer}
+    return {**keys, "metric": "loss", "against": None, **numbers, **other}
 
 
 def summaries(answers: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """Both styles under each noise: the verdicts against BN, and one against the control."""
+    """Both styles under each noise, with shares that are not to be taken."""
     return {
         f"{style}, {noise} noise": {
-            "verdicts": [
-                verdict("clean", "bn", "supported"),
-                *(verdict(f"{noise}, attacked", "bn", each) for each in answers[noise]),
-                verdict(f"{noise}, attacked", "bn+const", "contradicted"),
-            ]
+            "headlines": [f"{style} under {noise}"],
+            "loss": {"content_weight": 1.0, "style_weight": 4.0, "source": ""},
+            "shares": [
+                share("clean", "bn+asr", "supported"),
+                share(f"{noise}, attacked", "bn+asr", answers[noise][index]),
+                share(f"{noise}, attacked", "bn+frozen", "contradicted", share=0.125),
+                share(f"{noise}, attacked", "bn+asr", "supported", metric="blur"),
+                share(f"{noise}, attacked", "bn+asr", "supported", against="bn+frozen"),
+            ],
         }
-        for style in ("mosaic", "waves")
+        for index, style in enumerate(("mosaic", "waves"))
         for noise in answers
     }
 
 
-def test_lines_count_the_verdicts_of_each_noise() -> None:
-    none = "inconclusive"
+def test_lines_answer_by_the_share_under_each_noise() -> None:
     answers = {
-        "constant": [none, none], "random": ["supported", "contradicted"], "batch": ["supported"],
+        "constant": ["contradicted"] * 2, "random": ["supported", NONE], "batch": ["supported"] * 2,
     }  # fmt: skip
     blur = {
         "mosaic": Interval(0.05, 0.01, 0.09, "seeds"),
         "waves": Interval(0.05, -0.01, 0.11, "seeds"),
     }
     more, *lines = study.lines(summaries(answers), blur)
-    assert more.answer == "inconclusive"
+    assert more.answer == NONE
     assert more.found.endswith("mosaic +0.050 [0.010, 0.090], waves +0.050 [-0.010, 0.110]")
     found = {line.command.split()[4]: line for line in lines}
     assert {noise: line.answer for noise, line in found.items()} == {
-        "constant": "inconclusive", "random": "inconclusive", "batch": "supported",
+        "constant": "contradicted", "random": NONE, "batch": "supported",
     }  # fmt: skip
-    assert found["constant"].found.startswith("closer to IN than BN: 0 of 4 verdicts; than BN+c")
-    assert "than BN: 2 of 4 verdicts, farther 2;" in found["random"].found
-    assert found["batch"].found == (
-        "closer to IN than BN: 2 of 2 verdicts; than BN+const: 0 of 2 verdicts, farther 2"
-    )
+    assert "mosaic: BN+ASR 50 % [25, 75], BN+frozen 12 % [25, 75]; waves:" in found["batch"].found
+
+
+def test_the_page_begins_with_the_headlines_and_what_they_stand_for() -> None:
+    text = study.overview(summaries({"batch": ["supported"] * 2}))
+    assert "- mosaic, batch noise: mosaic under batch\n- waves, batch noise: waves" in text
+    assert "1 · content + 4 · style" in text
 
 
 def test_more_blur_is_paired_over_draws_and_severities(tmp_path: Path) -> None:
