@@ -1,7 +1,7 @@
-"""Activations by name: modules, functions and tensor methods alike.
+"""Activations by canonical name, the same for modules, functions and tensor methods.
 
-One name for each: without underscores, case and number of dimensions ("AdaptiveAvgPool2d" and
-"adaptive_avg_pool2d": "adaptiveavgpool").
+It has no underscores, capitals or number of dimensions: "AdaptiveAvgPool2d" and
+"adaptive_avg_pool2d" are "adaptiveavgpool".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from torch import nn
 
-# Sigmoids are gates of an attention rather than activations.
+# Without sigmoids, which are gates of attention rather than activations.
 ACTIVATIONS = frozenset(
     (
         *("relu", "relu6", "leakyrelu", "prelu", "rrelu", "elu", "celu", "selu"),
@@ -21,7 +21,7 @@ ACTIVATIONS = frozenset(
 
 
 def canonical(name: str) -> str:
-    """The one name of a module's class, a function or a tensor method."""
+    """The canonical name of a module's class, a function or a tensor method."""
     return re.sub(r"\dd$", "", name.replace("_", "").lower())
 
 
@@ -31,5 +31,5 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def carries_activation(layer: nn.Module) -> bool:
-    """Whether ``layer`` ends in an activation of its own (timm's BatchNormAct2d)."""
+    """Whether ``layer`` ends in an activation (timm's BatchNormAct2d)."""
     return any(is_activation(child) for child in layer.children())

@@ -1,4 +1,4 @@
-"""Ancestry and walks in the graph of a model's forward."""
+"""Ancestors and paths in the graph of a model's forward."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asr_core.graph.ops import ADDITION, INERT, METADATA, PASSING, PRODUCT, PROJ
 
 
 class Forward:
-    """The graph of a model's forward, and what placement asks about it."""
+    """The graph of a model's forward, with the questions that placement asks."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.modules = dict(model.named_modules())
@@ -33,7 +33,7 @@ class Forward:
         return sum(self._bit[node] for node in nodes)
 
     def op(self, node: fx.Node) -> str:
-        """The canonical name of what ``node`` does; empty for inputs, outputs and tensors."""
+        """The canonical name of the step ``node``; "" for inputs, outputs and tensors."""
         if node.op == "call_module":
             return canonical(type(self.modules[str(node.target)]).__name__)
         if node.op not in ("call_function", "call_method"):
@@ -41,11 +41,11 @@ class Forward:
         return canonical(getattr(node.target, "__name__", str(node.target)))
 
     def before(self, first: fx.Node, second: fx.Node) -> bool:
-        """Whether ``second`` depends on ``first``, or is the same."""
+        """Whether ``second`` is ``first`` or depends on it."""
         return bool(self._ancestors[second] & self._bit[first])
 
     def layers_between(self, node: fx.Node, other: fx.Node) -> int:
-        """How many layers ``node`` depends on that ``other`` does not."""
+        """The number of layers that ``node`` depends on and ``other`` does not."""
         own = self._ancestors[node] & ~self._ancestors[other] & self._layers
         return own.bit_count()
 
@@ -56,7 +56,7 @@ class Forward:
         return [value for value in operands if self._ancestors[value] & self._inputs]
 
     def layer(self, node: fx.Node) -> str:
-        """The dotted name of the layer whose output ``node`` is, or empty."""
+        """The dotted name of the layer whose output ``node`` is, or ""."""
         if node.op == "call_module":
             name = str(node.target)
             return name if kind_of(self.modules[name]) is not None else ""
@@ -69,7 +69,7 @@ class Forward:
         return ""
 
     def uses(self, name: str) -> int:
-        """How often the forward runs the layer or reads its tensors itself."""
+        """How often the forward calls the layer or reads its tensors directly."""
         calls = sum(node.op == "call_module" and node.target == name for node in self.nodes)
         layer = self.modules[name]
         reads = [
@@ -84,14 +84,14 @@ class Forward:
         for user in node.users:
             op = self.op(user)
             asked = canonical(str(user.args[1])) if op == "getattr" else op
-            # The second output of attention, its weights, comes before the projection.
+            # Attention computes its second output, the weights, before the projection.
             weights = self._is_attention(node) and op == "getitem" and user.args[1] != 0
             if asked not in METADATA and not weights:
                 readers.append(user)
         return readers
 
     def flattens(self, node: fx.Node) -> bool:
-        """Whether ``node`` makes (N, C, ...) to (N, features): flatten(1)."""
+        """Whether ``node`` is flatten(1): (N, C, ...) to (N, features)."""
         if self.op(node) != "flatten":
             return False
         if node.op == "call_module":
@@ -105,16 +105,13 @@ class Forward:
         return self.op(node) in ADDITION and len(self.data(node)) == 2
 
     def is_activation(self, node: fx.Node) -> bool:
-        """Whether ``node`` is an activation, or a layer that ends in one of its own."""
+        """Whether ``node`` is an activation, or a layer that ends in one."""
         name = self.layer(node)
         own = bool(name) and carries_activation(self.modules[name])
         return own or self.op(node) in ACTIVATIONS
 
     def outer(self, node: fx.Node) -> fx.Node | None:
-        """The sum that the sum ``node`` is only a part of, or None.
-
-        Identities at inference may stand between the two.
-        """
+        """The sum of which the sum ``node`` is a term, with at most inert steps between, or None."""
         while len(readers := self.readers(node)) == 1:
             (node,) = readers
             if self.is_sum(node):
@@ -124,7 +121,7 @@ class Forward:
         return None
 
     def terms(self, node: fx.Node) -> list[fx.Node]:
-        """What a sum adds up, with inner sums expanded."""
+        """The terms of a sum, with inner sums expanded."""
         terms = []
         for term in self.data(node):
             inner = term
@@ -135,7 +132,7 @@ class Forward:
         return terms
 
     def back(self, node: fx.Node) -> fx.Node:
-        """From ``node`` back through channelwise steps, to a layer or to a mix of channels."""
+        """The layer, or the step that mixes channels, before ``node`` and channelwise steps."""
         while not self.layer(node) and (source := self._source(node)) is not None:
             node = source
         return node
@@ -147,7 +144,7 @@ class Forward:
         return any(map(self._is_attention, self.data(node)))
 
     def escapes(self, node: fx.Node, target: fx.Node) -> bool:
-        """Whether a path leads from ``node`` to the model's output around ``target``."""
+        """Whether a path from ``node`` to the model's output avoids ``target``."""
         seen = {target}
         waiting = [node]
         while waiting:

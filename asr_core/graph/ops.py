@@ -1,6 +1,6 @@
-"""What the steps of a traced forward do to channels: as data.
+"""What the steps of a traced forward do to channels.
 
-Steps go by their canonical name (:func:`asr_core.graph.activations.canonical`).
+Steps are listed by canonical name (:func:`asr_core.graph.activations.canonical`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PASSING = (
         "maxpool avgpool adaptiveavgpool adaptivemaxpool"
     )
 )
-"""They leave each channel to itself."""
+"""Steps that do not mix channels."""
 
 ADDITION = _names("add iadd radd sub isub rsub")
 PRODUCT = _names("mul imul rmul multiply div truediv itruediv")
@@ -37,10 +37,10 @@ METADATA = _names(
     "size dim numel stride iscontiguous getdevice dtype device shape ndim layout iscuda "
     "isfloatingpoint requiresgrad assert"
 )
-"""They ask about a tensor without reading its values."""
+"""Steps that do not read a tensor's values."""
 
 PROJECTIONS: dict[str, tuple[int, str]] = {
     "linear": (1, "weight"),
     "shiftedwindowattention": (2, "proj_weight"),  # torchvision
 }
-"""Functions that end in a linear layer of the model: where they take its weight."""
+"""Functions that end in a linear layer of the model: the argument with its weight."""

@@ -1,6 +1,6 @@
 """The graph of one forward, recorded on inputs that have shapes but no values.
 
-It works where torch.fx's symbols fail (``if height % 8: pad``), and holds for that shape alone.
+It works where torch.fx's symbols fail (``if height % 8: pad``), and is valid for that shape alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def record(model: nn.Module, example: Any, inside: list[str]) -> fx.Graph:
     Args:
         model: a copy that may be changed: it gets hooks, and keeps what its forward sets.
         example: a tensor, or a tuple of the positional arguments.
-        inside: filled with the path of modules that the forward is in; it stays after a failure.
+        inside: filled with the path of modules that are running; after a failure, where it failed.
 
     Raises:
-        Exception: whatever the forward raises, in particular where it depends on values.
+        Exception: whatever the forward raises, in particular if it depends on values.
     """
     inputs = example if isinstance(example, tuple) else (example,)
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
@@ -45,7 +45,7 @@ def record(model: nn.Module, example: Any, inside: list[str]) -> fx.Graph:
 
 
 def _drop_values(model: nn.Module, fake: FakeTensorMode) -> None:
-    """Fake parameters and buffers: a forward that counts would write into the real ones."""
+    """Replace parameters and buffers by fakes: a forward that counts would change real ones."""
     for module in model.modules():
         tensors: list[dict[str, Any]] = [module.__dict__[n] for n in ("_parameters", "_buffers")]
         for own in tensors:
@@ -53,7 +53,7 @@ def _drop_values(model: nn.Module, fake: FakeTensorMode) -> None:
 
 
 def image_for(model: nn.Module) -> Tensor | None:
-    """2 images, without values, as ``model`` may take them; None where it has no convolution."""
+    """2 images without values that ``model`` may take; None if it has no convolution."""
     config = getattr(model, "pretrained_cfg", None) or {}
     size = config.get("input_size") if isinstance(config, dict) else config.input_size
     conv = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
@@ -66,7 +66,7 @@ def image_for(model: nn.Module) -> Tensor | None:
 
 
 class _Recorder(TorchFunctionMode):
-    """Makes a node of each call of a torch function or of a leaf module."""
+    """Makes a node for each call of a torch function or of a leaf module."""
 
     def __init__(self, model: nn.Module, inside: list[str]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Recorder(TorchFunctionMode):
         self._inside = inside
         self._leaves = 0
         self._nodes: dict[int, fx.Node] = {}
-        self._alive: list[Tensor] = []  # An id is a tensor's only as long as that lives.
+        self._alive: list[Tensor] = []  # ids are unique only among living tensors
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         for name, module in model.named_modules():
             leaf = _is_leaf(module)
@@ -82,12 +82,12 @@ class _Recorder(TorchFunctionMode):
             module.register_forward_hook(self._leave(name, leaf), with_kwargs=True)
 
     def know(self, value: Tensor, node: fx.Node) -> None:
-        """``value`` is what ``node`` gives."""
+        """Note that ``node`` gives ``value``."""
         self._nodes[id(value)] = node
         self._alive.append(value)
 
     def nodes(self, value: Any) -> Any:
-        """The node of a tensor; of other values, themselves; None for constant tensors."""
+        """The node of a tensor, None for a constant one; other values themselves."""
         if not isinstance(value, Tensor):
             return value
         if id(value) not in self._nodes and id(value) in self._parameters:

@@ -24,7 +24,7 @@ _SIMPLE = (type(None), bool, int, float, str)
 class _Tracer(fx.Tracer):
     """Stops at every layer that can take a gate, and keeps the path of modules it is inside."""
 
-    # As values, buffers would be changed by a forward that updates them.
+    # Else a forward that updates buffers would change the real ones.
     proxy_buffer_attributes = True
 
     def __init__(self, whole: Collection[str] = ()) -> None:
@@ -41,13 +41,13 @@ class _Tracer(fx.Tracer):
         result = super().call_module(m, forward, args, kwargs)
         if isinstance(result, fx.Proxy) and result.node.op == "call_module":
             result.node.meta.setdefault("state", (m.training, state_of(m)))
-        self.inside.pop()  # not after an exception, which leaves the path to what failed
+        self.inside.pop()  # not after an exception, to keep the path to what failed
         return result
 
 
 def state_of(module: nn.Module) -> tuple[Any, ...]:
-    """What ``module`` computes with, for comparisons: its settings, and which tensors."""
-    own = vars(module)  # A getattr would be traced as a read.
+    """The settings of ``module`` and the identities of its tensors, for comparisons."""
+    own = vars(module)  # getattr would be traced as a read
     settings = [item for item in own.items() if isinstance(item[1], (*_SIMPLE, tuple))]
     tensors = [*own["_parameters"].values(), *own["_buffers"].values()]
     return (*(item for item in settings if item[0] != "training"), *map(id, tensors))
@@ -56,27 +56,23 @@ def state_of(module: nn.Module) -> tuple[Any, ...]:
 def trace(model: nn.Module) -> fx.Graph:
     """The graph of ``model``'s forward in eval mode, optional arguments at their defaults.
 
-    Nothing is computed. Layers of :data:`asr_core.asr.layers.KINDS`, subclasses included, are
-    nodes, and so are activations; other modules are followed into, unless they are torch's own. The
-    model is as before. Nodes that call a module have its mode and :func:`state_of` at that moment
-    in ``meta["state"]``, those that read a tensor have it in ``meta["tensor"]``.
+    Nothing is computed, and the model is not changed. Layers of :data:`asr_core.asr.layers.KINDS`,
+    subclasses included, activations, and other modules of torch's are nodes. Nodes that call a
+    module have its mode and :func:`state_of` at that moment in ``meta["state"]``, those that read
+    a tensor have it in ``meta["tensor"]``.
 
     Raises:
-        TargetError: the forward depends on values or shapes, so that it has no one graph; the
-            module where tracing failed is named.
+        TargetError: the forward depends on values or shapes; naming the module where tracing
+            failed.
     """
     return next(_graphs(model))
 
 
 def trace_all(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
-    """The graphs of ``model``'s forward in eval mode, for code that changes its parameters.
+    """As :func:`trace`, a graph for each choice of optional arguments, the defaults first.
 
-    As :func:`trace`, with a graph for each choice of optional arguments: the defaults first, then
-    with flags flipped and further inputs given.
-
-    Args:
-        model: as for :func:`trace`.
-        whole: names of further modules that are nodes.
+    The others have flags flipped and further inputs given. ``whole`` names further modules that
+    are nodes.
 
     Raises:
         TargetError: as :func:`trace`; or too many optional arguments.
@@ -102,7 +98,7 @@ def _graphs(model: nn.Module, whole: Collection[str] = ()) -> Iterator[fx.Graph]
 
 
 def same_steps(graphs: Iterable[fx.Graph], others: Iterable[fx.Graph]) -> bool:
-    """Whether forwards take the same steps, whatever their modules compute."""
+    """Whether forwards take the same steps, apart from what their modules compute."""
     return [*map(_steps, graphs)] == [*map(_steps, others)]
 
 
@@ -115,17 +111,17 @@ def _steps(graph: fx.Graph) -> list[Any]:
 
 
 def follow(model: nn.Module, example: Any = None) -> fx.Graph:
-    """The graph of ``model``'s forward, traced or, where it depends on shapes, recorded.
+    """The graph of ``model``'s forward, traced or, if it depends on shapes, recorded.
 
     A recorded graph comes from inputs that have shapes but no values; it cannot be run.
 
     Args:
         model: as for :func:`trace`.
         example: an input, or a tuple of them, to record the forward on. None: try :func:`trace`,
-            then 2 images of the size that the model names (timm's ``pretrained_cfg``) or 224 × 224.
+            then 2 images of the model's own size (timm's ``pretrained_cfg``) or 224 × 224.
 
     Raises:
-        TargetError: neither succeeds; the module where it failed is named.
+        TargetError: neither succeeds; naming the module where it failed.
     """
     if example is None:
         try:
@@ -154,7 +150,7 @@ def _untraceable(model: nn.Module, inside: list[str], error: Exception, what: st
 
 
 def how_to(model: nn.Module) -> str:
-    """How to name layers of ``model`` in ``targets``, with some that it has."""
+    """A hint on naming layers in ``targets``, with some of ``model``'s."""
     able = [name for name, module in model.named_modules() if name and kind_of(module) is not None]
     some = f"; among its layers are {', '.join(map(repr, able[-3:]))}" if able else ""
     return (
@@ -164,7 +160,7 @@ def how_to(model: nn.Module) -> str:
 
 
 def _chosen(defaults: Mapping[str, Any], given: tuple[bool, ...]) -> dict[str, Any]:
-    """Values of optional arguments; of those that are given, flags are flipped, others inputs."""
+    """Values of optional arguments; if given, flags are flipped, and others become inputs."""
     return {
         name: value is not flip if isinstance(value, bool) else value
         for (name, value), flip in zip(defaults.items(), given, strict=True)

@@ -1,6 +1,6 @@
 """The rules of automatic placement (paper, supplementary, B.2).
 
-Gates stand before each residual add, on the last layer of the branch; in a network without residual
+Gates go before each residual add, on the last layer of the branch; in a network without residual
 adds, before each activation.
 """
 
@@ -23,11 +23,11 @@ from asr_core.placement.reach import NoFoldError, Seeker
 
 @dataclass(frozen=True)
 class Moved:
-    """A gate on the output of norms without γ, whose v goes into the layers behind them.
+    """A gate on the output of norms without γ, whose v goes into the layers after them.
 
     Attributes:
-        norms: dotted names of the norm, or of those whose sum it is for.
-        layers: dotted names of the layers whose input channels take v, all the same.
+        norms: dotted name of the norm, or names of those whose sum is gated.
+        layers: dotted names of the layers whose input channels all take the same v.
     """
 
     norms: list[str]
@@ -40,9 +40,9 @@ class Placement:
 
     Attributes:
         names: dotted names of the layers that take a gate.
-        shared: those among them that take one gate together, on their sum.
+        shared: groups of them that share a gate, on their sum.
         moved: gates on norms without γ, which other layers take.
-        refusals: layers, or modules that hold a branch, that were meant but take none, and why.
+        refusals: places without a gate, by layer or module, with the reason.
     """
 
     names: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Placement:
 
 
 class _Search(Forward):
-    """The graph, with what decides on norms without γ."""
+    """The graph, and the rules for norms without γ."""
 
     def __init__(
         self, model: nn.Module, graph: fx.Graph, *, positive: bool, create_affine: bool
@@ -63,11 +63,11 @@ class _Search(Forward):
         self._changes: Changes | None = None
 
     def lacks_scale(self, name: str) -> bool:
-        """Whether the layer ``name`` is a norm without γ, which has no place for v."""
+        """Whether the layer ``name`` is a norm that has, and will get, no γ."""
         return lacks_scale(self.modules[name]) and not self._create_affine
 
     def move(self, norms: list[str], node: fx.Node, placement: Placement) -> None:
-        """Find the layers that take v instead of ``norms``, whose output or sum ``node`` is."""
+        """Find the layers that take v in place of ``norms``, whose output or sum is ``node``."""
         self._changes = self._changes or Changes([self], self._all)
         try:
             axis, channels = self._output(norms)
@@ -79,7 +79,7 @@ class _Search(Forward):
             lacking = [repr(norm) for norm in norms if self.lacks_scale(norm)]
             subject = "it" if len(norms) == 1 else lacking[0]
             reason = (
-                f"{subject} has no γ for v, which cannot go into the layers behind it: {error}; "
+                f"{subject} has no γ for v, which cannot go into the layers after it: {error}; "
                 "create_affine=True creates γ and β"
             )
             for name in norms:
@@ -89,7 +89,7 @@ class _Search(Forward):
             placement.moved.append(moved)
 
     def _output(self, norms: list[str]) -> tuple[int, int]:
-        """The channel axis of what the layers ``norms`` give, and its number of channels."""
+        """The channel axis of the outputs of ``norms``, and their number of channels."""
         axes = set()
         for name in norms:
             layer = self.modules[name]
@@ -109,30 +109,30 @@ def place(
 ) -> Placement:
     """Find the places for ASR in the graph of ``model``'s forward; nothing is computed.
 
-    Each residual add is followed back along its branch, through channelwise steps (dropout,
-    stochastic depth, pooling, permutation, layer scale, live attention, activations), to the last
-    layer: norm, convolution, linear, or attention. Beside an identity shortcut every other term is
-    a branch; of two projections, the longer one is.
+    From each residual add, the branch is followed back through channelwise steps (dropout,
+    stochastic depth, pooling, permutation, layer scale, live attention, activations), to its last
+    layer: norm, convolution, linear, or attention. With an identity shortcut every other term is a
+    branch; of two projections, the longer one.
 
     A network without residual adds, or with a refusal at each, takes gates on the norm before each
-    activation, or on the norms whose sum is before it, with one gate for all of them (RepVGG);
-    without norms on convolutions, and without those on linear layers. A norm that ends in an
-    activation of its own (timm's BatchNormAct2d) takes the gate before that.
+    activation, or one gate for the norms whose sum is before it (RepVGG); without norms on
+    convolutions, and without those on linear layers. A norm that ends in an activation (timm's
+    BatchNormAct2d) takes the gate before that.
 
-    A norm without γ has no parameter for v. There v goes into the input channels of the layers that
-    read the norm, where that is the same function (:class:`asr_core.placement.reach.Seeker`);
-    elsewhere the norm is refused. A layer is also refused where its output goes elsewhere than into
-    that sum or activation, or where it is used several times: its gate would act there too.
+    A norm without γ has no parameter for v. Its v goes into the input channels of the layers that
+    read the norm, if that is the same function (:class:`asr_core.placement.reach.Seeker`);
+    otherwise the norm is refused. So is a layer whose output is also read elsewhere, or that is
+    used several times: its gate would act there too.
 
     Args:
-        model: the plain model, in any mode; it is left as it is.
-        example: an input, or a tuple of them, whose shapes the forward is followed with; needed
-            only where it depends on them (:func:`asr_core.graph.trace.follow`).
-        positive: whether no v will be negative: ReLU lets only such factors through.
-        create_affine: whether norms without γ will be given one, and take v like others.
+        model: the plain model, in any mode; not changed.
+        example: an input, or a tuple of them; needed only if the forward depends on its shapes
+            (:func:`asr_core.graph.trace.follow`).
+        positive: whether no v will be negative: ReLU passes only such factors on.
+        create_affine: whether norms without γ will get one, and take v like others.
 
     Raises:
-        TargetError: the model cannot be traced, or has no such layer. It is as before.
+        TargetError: the model cannot be traced, or has no such layer.
     """
     graph = follow(model, example)
     forward = _Search(model, graph, positive=positive, create_affine=create_affine)
@@ -144,7 +144,7 @@ def place(
         _before_activations(forward, placement)
     if not (placement.names or placement.moved):
         raise no_place(model, placement.refusals)
-    # Refused at one sum, and fit for another that all its ways lead to.
+    # A layer refused at one sum may be fit for another that all its paths lead to.
     norms = {name for moved in placement.moved for name in moved.norms}
     placement.refusals = [
         r for r in placement.refusals if r.name not in norms.union(placement.names)
@@ -153,7 +153,7 @@ def place(
 
 
 def no_place(model: nn.Module, refusals: Sequence[Refusal]) -> TargetError:
-    """The error for a ``model`` in which every place was refused, or none was found."""
+    """The error for a ``model`` without a place, or with a refusal at each."""
     why = listed(refusals) if refusals else "it has no residual add and no activation"
     return TargetError(
         f"targets='auto' found no place in this {type(model).__name__}: {why}. "
@@ -194,7 +194,7 @@ def _before_sum(forward: _Search, node: fx.Node, placement: Placement) -> None:
 
 
 def _before_activations(forward: _Search, placement: Placement) -> None:
-    """Norms first: convolutions before activations also stand inside live attention."""
+    """Prefer norms: convolutions before activations also occur inside live attention."""
     by_family = {"norm": Placement(), "conv": Placement(), "linear": Placement()}
     for node in forward.nodes:
         if forward.is_activation(node) and (data := forward.data(node)):
@@ -220,7 +220,7 @@ def _rank(forward: Forward, name: str) -> str:
 
 
 def _group(forward: Forward, ends: list[fx.Node], target: fx.Node) -> list[str]:
-    """The layers whose outputs make up the sum ``target``, where one gate fits all; else none."""
+    """The layers whose outputs ``target`` sums, if one gate fits all of them; else none."""
     names = [forward.layer(end) for end in ends]
     if not all(names) or len(set(names)) < len(names):
         return []
@@ -240,7 +240,7 @@ def _together(forward: _Search, group: list[str], node: fx.Node, placement: Plac
 
 
 def _take(forward: _Search, branch: fx.Node, target: fx.Node, placement: Placement) -> None:
-    """Put the last layer of ``branch``, which ends in ``target``, among the names or refusals."""
+    """Add the last layer of ``branch``, which ends in ``target``, to the names or refusals."""
     end = forward.back(branch)
     name = forward.layer(end)
     if not name:
@@ -258,7 +258,7 @@ def _take(forward: _Search, branch: fx.Node, target: fx.Node, placement: Placeme
 
 
 def _reason(forward: Forward, end: fx.Node, target: fx.Node) -> str:
-    """Why the layer ``end`` can take no gate for what goes into ``target``; empty: it can."""
+    """Why the layer ``end`` can take no gate before ``target``; "" if it can."""
     name = forward.layer(end)
     if reason := refusal_of(forward.modules[name]):
         return reason
@@ -276,6 +276,6 @@ def _refuse(forward: Forward, name: str, reason: str, placement: Placement) -> N
 
 
 def _owner(node: fx.Node) -> str:
-    """The dotted name of the module in whose forward ``node`` was made."""
+    """The dotted name of the module whose forward made ``node``."""
     stack = node.meta.get("nn_module_stack")
     return str(next(reversed(stack.values()))[0]) if stack else ""

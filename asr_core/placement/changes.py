@@ -1,7 +1,7 @@
-"""Whether changing a layer's parameters changes its output alone, and as computed.
+"""Whether changing a layer's parameters changes its output as computed, and nothing else.
 
-Folding a batch norm into a convolution and folding a constant gate into its neighbours have the
-same conditions. torch.fx does not show many of them: hooks, recomputed weights, shared memory.
+Folding a batch norm into a convolution and a constant gate into its neighbours need the same
+conditions, many of which torch.fx does not show: hooks, recomputed weights, shared memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from asr_core.modules.copies import attributes
 from asr_core.modules.memory import Memory, is_plain, tensors_in
 from asr_core.placement.refusals import forbidden
 
-# Subclasses that use their parameters as their stock class does.
+# Subclasses that use their parameters like their stock class.
 _AS_STOCK = (
     "torch.nn.modules.linear.NonDynamicallyQuantizableLinear",
     "timm.layers.conv2d_same.Conv2dSame",
@@ -39,7 +39,7 @@ def of_a_library(module: nn.Module) -> bool:
 
 
 def own_code(module: nn.Module) -> list[Callable[..., Any]]:
-    """Code of ``module`` that is not its class's: forward hooks, replaced methods."""
+    """Code of ``module`` itself, not of its class: forward hooks, replaced methods."""
     replaced = (n for n in vars(module) if callable(getattr(type(module), n, None)))
     return [
         *module._forward_hooks.values(),
@@ -49,9 +49,9 @@ def own_code(module: nn.Module) -> list[Callable[..., Any]]:
 
 
 def unfit(layer: nn.Module) -> str:
-    """Why ``layer`` may compute something else than its kind and parameters say; empty: it may not.
+    """Why ``layer`` may compute something else than its kind and parameters say, or "".
 
-    The reason continues a sentence that begins with the layer's name.
+    The reason follows the layer's name.
     """
     kind = kind_of(layer)
     if parametrize.is_parametrized(layer):
@@ -91,9 +91,9 @@ class Changes:
         for node in called:
             self._states[str(node.target)].add(node.meta.get("state"))
         self._uses = [_uses(forward) for forward in forwards]
-        # A module that is called may read tensors that the graph does not show.
+        # A called module may read tensors that the graph does not show.
         holders = [(name, [modules[name]], True) for name in self._states]
-        # Neither does it show what a forward computes from tensors alone.
+        # Nor does the graph show what a forward computes from tensors alone.
         holders += [(name, [*attributes(module).values()], False) for name, module in once.values()]
         self._reached = Memory(
             (name or "the model", thing)
@@ -103,11 +103,11 @@ class Changes:
         )
 
     def refusal(self, called: str, name: str | None = None) -> str:
-        """Why a layer may not be changed; empty: it may. The reason follows its name.
+        """Why a layer may not be changed, following its name; "" if it may.
 
         Args:
             called: the module that the graph calls.
-            name: the layer inside it whose parameters are meant; None means itself.
+            name: the layer inside it; None for itself.
         """
         name = called if name is None else name
         module, layer = self._modules[called], self._modules[name]
@@ -130,25 +130,25 @@ class Changes:
             if len(names) > 1 and isinstance(value, nn.Parameter):
                 return (
                     f"cannot: {' and '.join(map(repr, names))} are one shared parameter, or views "
-                    "of one memory; untie them"
+                    "of the same memory; untie them"
                 )
             if others := set(self._reached.sharing(value)) - {called}:
-                return f"may be read by {min(others)!r} out of the graph's sight ({tensor!r})"
+                return f"may be read by {min(others)!r} outside the graph ({tensor!r})"
         return ""
 
     def trains(self, called: str) -> bool:
-        """Whether the module called so is in training mode when it is called in eval mode."""
+        """Whether the module ``called`` trains even when the model is in eval mode."""
         return any(state is not None and state[0] for state in self._states[called])
 
     def _tensor(self, node: fx.Node) -> Tensor:
-        """What a node of kind ``get_attr`` reads."""
+        """The tensor that a ``get_attr`` node reads."""
         if (tensor := node.meta.get("tensor")) is not None:
             return tensor
         return attrgetter(str(node.target))(self._modules[""])
 
 
 def _uses(forward: Forward) -> Counter[int]:
-    """How often each module is called in a forward, by identity, those inside a module as well."""
+    """How often a forward calls each module, by identity, modules inside others included."""
     called = [str(node.target) for node in forward.nodes if node.op == "call_module"]
     return Counter(id(inner) for name in called for inner in forward.modules[name].modules())
 
@@ -156,11 +156,7 @@ def _uses(forward: Forward) -> Counter[int]:
 def _reachable(roots: Iterable[Any], *, modules: bool) -> Iterator[Any]:
     """All that deep copies of ``roots`` would hold, themselves included.
 
-    Functions are not followed: copies of a model share them.
-
-    Args:
-        roots: any objects.
-        modules: whether modules are followed.
+    Functions, which copies of a model share, are not followed; nor are modules unless asked for.
     """
     seen = set()
     waiting = [*roots]

@@ -1,4 +1,4 @@
-"""The layers that get a gate, decided before any of them is touched."""
+"""The layers that get a gate, decided before any of them is changed."""
 
 from __future__ import annotations
 
@@ -22,34 +22,25 @@ def find_positions(
     targets: Targets,
     exclude: Targets,
     *,
-    inputs: Targets = (),
-    create_affine: bool = False,
-    positive: bool = True,
-    example: Any = None,
+    inputs: Targets,
+    create_affine: bool,
+    positive: bool,
+    example: Any,
 ) -> tuple[list[Position], tuple[Refusal, ...], list[list[str]]]:
-    """The layers that ``targets`` mean and ``exclude`` does not, all fit for a gate.
+    """The layers that ``targets`` match and ``exclude`` does not, all fit for a gate.
 
-    A layer that "auto" finds but that can take no gate is refused, and with it those that would
-    have to share its gate.
-
-    Args:
-        model: the plain model.
-        targets: layers whose outputs v multiplies, or "auto".
-        exclude: layers to leave out.
-        inputs: layers whose inputs v multiplies.
-        create_affine: whether norms without γ and β get them.
-        positive: whether no v will be negative.
-        example: for "auto", as for :func:`asr_core.placement.place`.
+    If a layer that "auto" finds can take no gate, it is refused, and with it those that would have
+    to share its gate. The arguments are those of :func:`asr_core.insert_asr` and
+    :func:`asr_core.placement.place`.
 
     Returns:
-        The positions in the model's order, without their gates; the modules that were meant but
-        take no gate; and the groups of positions that "auto" gives one gate.
+        The positions in the model's order, without their gates; the refused modules; and the groups
+        of positions that "auto" gives one gate.
 
     Raises:
         TargetError: as :func:`asr_core.placement.place` and
-            :func:`asr_core.placement.targets.select`; a layer that has a gate already; a layer on
-            the meta device; a layer that is named but can take no gate; no layer is left. The
-            model is as before.
+            :func:`asr_core.placement.targets.select`; a layer has a gate already, or is on the meta
+            device; a named layer can take no gate; no layer is left. The model is as before.
     """
     modules = own_modules(model)
     auto = isinstance(targets, str) and targets == "auto"
@@ -69,7 +60,7 @@ def find_positions(
         entered |= select(modules, inputs, ())[0]
     if both := layers.keys() & entered.keys():
         raise TargetError(
-            f"{min(both)!r} would get a gate on its inputs and on its outputs, and takes one"
+            f"{min(both)!r} would get a gate on its inputs and one on its outputs, but takes one"
         )
     layers = {
         name: (layers | entered)[name] for name in modules if name in layers or name in entered
@@ -117,7 +108,7 @@ def _position(
 
 
 NO_SCALE = (
-    "it is a norm without γ, in which v has no place: create_affine=True creates γ and β, after "
-    "which the model is no longer the stock model; or gate the input channels of the layer behind "
-    "it (inputs=)"
+    "it is a norm without γ, so it has no parameter for v: create_affine=True creates γ and β, "
+    "after which the model is no longer the stock model; or gate the input channels of the layer "
+    "after it (inputs=)"
 )

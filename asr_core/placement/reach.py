@@ -1,8 +1,8 @@
-"""Which layers can take a constant factor per channel, found in the graph of a model's forward.
+"""Which layers can take a constant factor per channel, according to the graph of the forward.
 
-v ⊙ x is the same when v is folded into what makes x, or into what reads v ⊙ x, as long as nothing
-else reads the value on the way, and what lies between lets a factor through: relu(v x) is v relu(x)
-for v ≥ 0, which holds for no SiLU.
+v ⊙ x can be folded into what makes x, or into what reads v ⊙ x, if nothing else reads the value on
+the way, and each step between lets a factor through: relu(v x) is v relu(x) for v ≥ 0, but SiLU's
+is not.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _SPATIAL = (
     *("avgpool", "adaptiveavgpool", "interpolate", "upsample"),
     *("reflectionpad", "replicationpad", "zeropad", "circularpad"),
 )
-"""The same where the channels are axis 1: they work on the axes behind it."""
+"""The same if the channels are axis 1: they work on the axes after it."""
 _POSITIVE = ("relu", "leakyrelu", "prelu")
 """The same for v ≥ 0."""
 _SPATIAL_POSITIVE = ("maxpool", "adaptivemaxpool")
 
 
 class NoFoldError(Exception):
-    """No layer can take a factor, or a norm; the text says why."""
+    """No layer can take a factor, or a norm; the message says why."""
 
 
 @dataclass
 class Reach:
-    """Where a constant can be folded.
+    """The layers that a constant can be folded into.
 
     Attributes:
         side: "output" or "input", the channels of the layers that it multiplies.
@@ -58,8 +58,8 @@ class Seeker:
         modules: by all their names.
         axis: the channel axis of what the constant multiplies.
         positive: whether no factor is negative.
-        channels: number of factors; with it they pass a flatten whose output has as many.
-        changes: which layers may be changed; None looks at ``forward`` alone.
+        channels: number of factors; if known, they can pass a flatten with as many outputs.
+        changes: which layers may be changed; None decides by ``forward`` alone.
     """
 
     forward: Forward
@@ -70,7 +70,7 @@ class Seeker:
     changes: Changes | None = None
 
     def reach(self, name: str) -> Reach:
-        """The layers before the :class:`Constant` called ``name``, or else the one behind it.
+        """The layers before the :class:`Constant` called ``name``, or else those after it.
 
         Raises:
             NoFoldError: neither can take it.
@@ -86,7 +86,7 @@ class Seeker:
             self._behind(product, behind)
             return behind
         except NoFoldError as error:
-            raise NoFoldError(f"before it, {reason}; behind it, {error}") from None
+            raise NoFoldError(f"before it, {reason}; after it, {error}") from None
 
     def _product(self, name: str) -> tuple[fx.Node, fx.Node]:
         """The node x * v, and x."""
@@ -99,7 +99,7 @@ class Seeker:
         raise NoFoldError("the graph does not show what it multiplies")
 
     def _before(self, node: fx.Node, reader: fx.Node, reach: Reach) -> None:
-        """Add the layers whose outputs make ``node``, which ``reader`` alone may read."""
+        """Add the layers that make ``node``, which only ``reader`` may read."""
         forward = self.forward
         if set(forward.readers(node)) - {reader}:
             raise NoFoldError(f"{_called(node)} is also read elsewhere")
@@ -150,7 +150,7 @@ class Seeker:
             kind = kind_of(self.modules[layer])
             if kind is None or not kind.inputs(self.modules[layer]) or kind.axis != self.axis:
                 raise NoFoldError(f"{layer!r} has no weight for each of these channels")
-            # After a flatten: as many inputs as channels, so one value of each channel.
+            # As many inputs as channels: after a flatten, one value of each channel.
             if self.channels not in (None, kind.in_channels(self.modules[layer])):
                 raise NoFoldError(f"{layer!r} has several inputs for each of these channels")
             reach.layers.append(layer)
@@ -174,14 +174,14 @@ class Seeker:
         if node.op == "call_module":
             module = self.modules[str(node.target)]
             if own_code(module) or not of_a_library(module):
-                raise NoFoldError(f"{_called(node)} has hooks or a class of the user's own")
+                raise NoFoldError(f"{_called(node)} has hooks or is no module of a known library")
             reach.passed.append(str(node.target))
 
     def _layer(self, node: fx.Node, called: str) -> str:
-        """The name of the layer that holds the parameters, if it may be changed.
+        """The name of the layer with the parameters of the module ``called``.
 
         Raises:
-            NoFoldError: it may not.
+            NoFoldError: it may not be changed.
         """
         name, layer = gated_layer(called, self.modules[called])
         changes = self.changes or Changes([self.forward], self.modules)
@@ -194,10 +194,10 @@ class Seeker:
 
 
 def _adds_zero(node: fx.Node) -> bool:
-    """Whether a sum has one operand: blocks add 0 for a branch that they lack."""
+    """Whether a sum adds 0: blocks do for a branch that they lack."""
     return any(type(value) in (int, float) and value == 0 for value in node.args)
 
 
 def _called(node: fx.Node) -> str:
-    """What a node is called in messages: a module by its name."""
+    """The name of a node in messages."""
     return repr(str(node.target)) if node.op == "call_module" else f"the step {node.name!r}"

@@ -20,7 +20,7 @@ Layers = dict[str, tuple[nn.Module, LayerKind]]
 
 
 def refuse_unready(layers: Layers) -> None:
-    """Raise where a layer has a gate already, or has no values.
+    """Refuse layers that have a gate already, or no values.
 
     Raises:
         TargetError: naming the layer and the way out.
@@ -41,17 +41,13 @@ def refuse_unready(layers: Layers) -> None:
 def forbidden(modules: dict[str, nn.Module], layers: Layers) -> dict[str, str]:
     """Those of ``layers`` that can take no gate, by name, with the reason and the way out.
 
-    Their tensors are not plain parameters of their own, or a gate would scale another layer too:
-    a layer has several names, or a parameter several owners.
-
-    Args:
-        modules: all modules by all their names (``remove_duplicate=False``).
-        layers: those that are to get a gate.
+    Their tensors are not plain parameters, or a gate would scale another layer too: a layer has
+    several names, or a parameter several owners. ``modules`` are all modules by all their names.
     """
     reasons: dict[str, str] = {}
     owners = _Owners(modules)
     for name, (layer, kind) in layers.items():
-        # Not both: reading a tensor that has another parametrization may change its state.
+        # In this order: reading a parametrized tensor may change its state.
         if reason := _taken(layer, kind) or owners.shared(layer):
             reasons[name] = reason
     return reasons
@@ -77,8 +73,8 @@ def _taken(layer: nn.Module, kind: LayerKind) -> str:
             return f"its {slot.tensor!r} {reason}"
     if any(tensor.is_inference() for tensor in (*layer.parameters(), *layer.buffers())):
         return (
-            "it was built under torch.inference_mode(), so that nothing may change it: build the "
-            "model outside, or give it copies of its tensors (tensor.clone())"
+            "it was built under torch.inference_mode(), so nothing may change it: build the model "
+            "outside, or give it copies of its tensors (tensor.clone())"
         )
     if kind.family != "norm" and not slots_of(layer):
         return "it has no parameter to fold a gate into: exclude it"
@@ -86,7 +82,7 @@ def _taken(layer: nn.Module, kind: LayerKind) -> str:
 
 
 def _unfit(tensor: Tensor) -> str:
-    """Why v cannot be multiplied into ``tensor`` and back; empty: it can."""
+    """Why v cannot be multiplied into ``tensor`` and divided out; "" if it can."""
     if not tensor.is_floating_point():
         return f"is {tensor.dtype}, not real"
     if tensor.dtype not in _DTYPES:
@@ -94,12 +90,12 @@ def _unfit(tensor: Tensor) -> str:
     if tensor.layout is not torch.strided:
         return f"is {tensor.layout}, not dense: to_dense() first"
     if overlaps_itself(tensor):
-        return "is expanded, several elements share memory: give the layer a clone() of it"
+        return "is expanded, so elements share memory: give the layer a clone() of it"
     return ""
 
 
 class _Owners:
-    """Names of each module, by identity, and of each tensor, by memory."""
+    """The names of each module, and of the tensors in each piece of memory."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         self._names: dict[int, list[str]] = defaultdict(list)
@@ -112,7 +108,7 @@ class _Owners:
         self._memory = Memory(tensors)
 
     def shared(self, layer: nn.Module) -> str:
-        """Why a gate on ``layer`` would act elsewhere too, or empty."""
+        """Why a gate on ``layer`` would act elsewhere too, or ""."""
         names = self._names[id(layer)]
         if len(names) > 1:
             both = " and ".join(map(repr, names))
@@ -132,7 +128,7 @@ class _Owners:
 
 
 def _all(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that ``module`` has itself, with their names in it."""
+    """The tensors of ``module`` itself, by name."""
     registered = {**module._parameters, **module._buffers}
     yield from ((name, tensor) for name, tensor in registered.items() if tensor is not None)
     yield from kept_tensors(module)

@@ -20,7 +20,7 @@ Modules = dict[str, nn.Module]
 def select(
     modules: Modules, targets: Targets, exclude: Targets
 ) -> tuple[dict[str, tuple[nn.Module, LayerKind]], tuple[Refusal, ...]]:
-    """The layers that ``targets`` mean and ``exclude`` does not, in the order of ``modules``.
+    """The layers that ``targets`` match and ``exclude`` does not, in the order of ``modules``.
 
     Args:
         modules: the model's modules by dotted name.
@@ -28,12 +28,10 @@ def select(
         exclude: the same.
 
     Returns:
-        The layers by name, with their kinds, and the modules that a glob or callable meant but
-        that can take no gate.
+        The layers by name, with their kinds, and the matched modules that can take no gate.
 
     Raises:
-        TargetError: a pattern that means no such layer, a name that means another module, or
-            nothing is left.
+        TargetError: a pattern matches no layer that can take a gate, or nothing is left.
     """
     able = {name: module for name, module in modules.items() if not refusal_of(module)}
     meant: set[str] = set()
@@ -63,10 +61,10 @@ def select(
 
 
 def as_patterns(targets: Targets) -> list[str | Predicate]:
-    """One pattern or several, as a list.
+    """The patterns in ``targets``, as a list.
 
     Raises:
-        TargetError: something that is neither a name nor callable.
+        TargetError: one is neither a name nor callable.
     """
     several = isinstance(targets, Iterable) and not isinstance(targets, str)
     patterns = list(targets) if several else [targets]  # type: ignore[arg-type]
@@ -79,7 +77,7 @@ def as_patterns(targets: Targets) -> list[str | Predicate]:
 
 
 def matches(pattern: str | Predicate, modules: Modules) -> list[str]:
-    """The names among ``modules`` that ``pattern`` means, in their order.
+    """The names among ``modules`` that ``pattern`` matches, in their order.
 
     A string is an exact dotted name, else a case-sensitive glob on the full dotted name, in which
     ``*`` crosses dots.
@@ -94,7 +92,7 @@ def matches(pattern: str | Predicate, modules: Modules) -> list[str]:
 def _layers(
     pattern: str | Predicate, what: str, names: list[str], modules: Modules, able: Modules
 ) -> set[str]:
-    """Names of the layers that take the gates of the modules ``names``."""
+    """The layers that take the gates of the modules ``names``."""
     layers = {gated_layer(name, modules[name])[0] for name in names if name in able}
     if layers:
         return layers
