@@ -1,8 +1,8 @@
 """Which layers can take a constant factor per channel, according to the graph of the forward.
 
 v ⊙ x can be folded into what makes x, or into what reads v ⊙ x, if nothing else reads the value on
-the way, and each step between lets a factor through: relu(v x) is v relu(x) for v ≥ 0, but SiLU's
-is not.
+the way, and each step between lets a factor through: relu(v x) is v relu(x) for v ≥ 0, but
+silu(v x) is not v silu(x).
 """
 
 from __future__ import annotations

@@ -323,7 +323,7 @@ LEFT = {
     "spectral_norm": (on_weight(nn.utils.spectral_norm), IMAGES, "has hooks"),
     "new weight_norm": (on_weight(parametrizations.weight_norm), IMAGES, "Parametrized"),
     "orthogonal": (on_weight(parametrizations.orthogonal), IMAGES, "is a Parametrized"),
-    "hook elsewhere": (Elsewhere, IMAGES, "may be read by 'act' out of the graph's sight"),
+    "hook elsewhere": (Elsewhere, IMAGES, "may be read by 'act' outside the graph"),
     "hook on the model": (Root, IMAGES, "is in a module with hooks"),
     "container": (Between, IMAGES, "'first', which ends between it and 'first.0', has hooks"),
     "reads weight": (ReadsWeight, IMAGES, "not all that reads 'conv.weight'"),

@@ -302,12 +302,12 @@ KEPT = {
     "parametrized": (parametrized, "ParametrizedConv2d"),
     "hooked": (hooked, "'0' has hooks"),
     "subclass": (lambda: whole(Doubled(3, 8, 3), squeeze(), nn.SiLU()), "Doubled, which may do"),
-    "hooked on the way": (hooked_on_the_way, "'1' has hooks or a class of the user's own"),
+    "hooked on the way": (hooked_on_the_way, "'1' has hooks or is no module of a known library"),
     "a name alone": (
         lambda: whole(conv(), ReLU(), squeeze(), nn.SiLU()),
-        "'1' has hooks or a class of the user's own",
+        "'1' has hooks or is no module of a known library",
     ),
-    "held in a list": (Held, "'conv' may be read by 'the model' out of the graph's sight"),
+    "held in a list": (Held, "'conv' may be read by 'the model' outside the graph"),
     "statistics": (Statistics, "'bn' is not all that reads 'bn.running_mean'"),
     "a flag": (Flag, "the graph does not show what it multiplies"),
     "no affine": (
