@@ -111,7 +111,7 @@ class Forward:
         return own or self.op(node) in ACTIVATIONS
 
     def outer(self, node: fx.Node) -> fx.Node | None:
-        """The sum that has the sum ``node`` as a term, with at most inert steps between, or None."""
+        """The sum that has the sum ``node`` as a term, with only inert steps between, or None."""
         while len(readers := self.readers(node)) == 1:
             (node,) = readers
             if self.is_sum(node):

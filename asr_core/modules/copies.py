@@ -1,4 +1,4 @@
-"""Copies of models that torch's own deepcopy refuses: those that keep a result of their forward."""
+"""Copies of models, also of those that keep a result of their forward, which deepcopy refuses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 
 def copy_model(model: nn.Module) -> nn.Module:
-    """A deep copy. Results that a module keeps (old-style weight_norm's ``weight``) are copied
-    without their graph, which belongs to the original.
-    """
+    """A deep copy; results that a module keeps (old-style weight_norm's ``weight``) lose their graph."""
     return copy.deepcopy(model, {id(t): t.detach().clone() for t in _kept(model) if not t.is_leaf})
 
 
 def copy_structure(model: nn.Module) -> nn.Module:
-    """A copy that shares all tensors with ``model``, but no attribute."""
+    """A copy that shares all tensors with ``model``, but no other attribute."""
     tensors = [*model.parameters(), *model.buffers(), *_kept(model)]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
@@ -29,15 +27,13 @@ def become(module: nn.Module, other: nn.Module) -> None:
 
 
 def kept_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that ``module`` itself has as attributes, neither parameters nor buffers, by name;
-    those in lists, tuples and mappings included.
-    """
+    """Tensors in the plain attributes of ``module``, by name; also in lists, tuples and dicts."""
     for name, value in attributes(module).items():
         yield from ((name, tensor) for tensor in _inside(value, set()))
 
 
 def attributes(module: nn.Module) -> dict[str, Any]:
-    """What ``module`` itself has besides its parameters, buffers and modules, by name."""
+    """The attributes of ``module`` other than its parameters, buffers and modules."""
     registered = ("_parameters", "_buffers", "_modules")
     return {name: value for name, value in vars(module).items() if name not in registered}
 

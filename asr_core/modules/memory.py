@@ -1,4 +1,4 @@
-"""Which tensors lie in the same memory, decided by the addresses of their elements."""
+"""Which tensors share memory, by the addresses of their elements."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether ``tensor`` is strided memory, and of no class that does something of its own."""
+    """Whether ``tensor`` is strided memory, and of no class with other behaviour."""
     return type(tensor) in _PLAIN and tensor.layout is torch.strided
 
 
 def tensors_in(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, Tensor]]:
-    """Parameters, buffers and tensors that are plain attributes, by dotted name."""
+    """Parameters, buffers and tensors in plain attributes, by dotted name."""
     for name, module in modules:
         for own in (module._parameters, module._buffers, vars(module)):
             for attribute, value in own.items():
@@ -26,7 +26,7 @@ def tensors_in(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, 
 
 
 def address_range(tensor: Tensor) -> Range | None:
-    """The device and the first and last byte plus one; None for a tensor that has no memory."""
+    """The device, the first byte and the one after the last; None for a tensor without memory."""
     if tensor.layout is not torch.strided or tensor.numel() == 0:
         return None
     try:
@@ -37,17 +37,13 @@ def address_range(tensor: Tensor) -> Range | None:
 
 
 class Memory:
-    """Tensors that can be asked for by what they share memory with.
-
-    Args:
-        tensors: with their names.
-    """
+    """Named tensors, which can be looked up by the memory that they share."""
 
     def __init__(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
         self._tensors = [(name, tensor, address_range(tensor)) for name, tensor in tensors]
 
     def sharing(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Those that a write to ``tensor`` would change, by name; itself among them."""
+        """The tensors that a write to ``tensor`` would change, itself included, by name."""
         own = address_range(tensor)
         return {
             name: other
@@ -65,7 +61,7 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
     size, apart = a.element_size(), b.data_ptr() - a.data_ptr()
     if size != b.element_size() or apart % size or (_is_dense(a) and _is_dense(b)):
         return True
-    # Every other column lies between the columns of another tensor without a common element.
+    # Interleaved columns, say, have no element in common.
     return bool(torch.isin(_places(a), _places(b) + apart // size).any())
 
 
@@ -77,13 +73,13 @@ def overlaps_itself(tensor: Tensor) -> bool:
 
 
 def _reach(tensor: Tensor) -> int:
-    """Elements from the first to the last in memory."""
+    """Number of elements from the first to the last in memory."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return 1 + sum((size - 1) * stride for size, stride in steps)
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether its elements fill its range, each with a place of its own, in any order of axes."""
+    """Whether its elements fill its range, each once, in any order of axes."""
     reach = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:
@@ -94,6 +90,6 @@ def _is_dense(tensor: Tensor) -> bool:
 
 
 def _places(tensor: Tensor) -> Tensor:
-    """The place of each element, counted from the first."""
+    """The offset of each element from the first."""
     every = torch.arange(_reach(tensor), device="cpu")
     return every.as_strided(tensor.shape, tensor.stride()).flatten()

@@ -1,4 +1,4 @@
-"""Changes to modules that are made whole or not at all."""
+"""Changes to modules that happen whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def all_or_nothing(modules: Iterable[nn.Module], tensors: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Undo all changes of the body where it raises.
-
-    Args:
-        modules: those whose class and attributes the body changes: parameters, children, hooks.
-        tensors: those whose values it writes to.
+    """Undo the body's changes if it raises: of the modules' classes, parameters, children and
+    hooks, and of the tensors' values.
     """
     saved = [(module, module.__class__, dict(vars(module))) for module in modules]
-    # The very dictionaries go back, since the handles of hooks refer to them.
+    # The same dictionaries are restored, since handles of hooks refer to them.
     inner = [
         (value, value.copy())
         for _, _, attributes in saved

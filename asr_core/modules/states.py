@@ -1,4 +1,4 @@
-"""State dicts compared before they are loaded: torch says what differs only after it has loaded."""
+"""State dicts compared before loading: torch reports what differs only afterwards."""
 
 from __future__ import annotations
 
@@ -19,14 +19,9 @@ def require_state(
     optional: Container[str] = (),
     dtypes: bool = True,
 ) -> None:
-    """Raise where ``given`` has other names, shapes or types than the module's ``own`` state.
+    """Refuse ``given`` tensors with other names, shapes or types than a module's ``own`` state.
 
-    Args:
-        own: the state dict to load into.
-        given: the tensors to load.
-        message: what the error begins with.
-        optional: names that may be missing.
-        dtypes: whether types must be equal; otherwise loading converts them.
+    Names in ``optional`` may be missing. Without ``dtypes``, types may differ.
 
     Raises:
         CheckpointError: ``message``, and the first names that differ.
@@ -36,7 +31,7 @@ def require_state(
         return f"{tuple(tensor.shape)} {tensor.dtype}" if dtypes else f"{tuple(tensor.shape)}"
 
     problems = {
-        # In the module's order: a file's is by chance.
+        # in the module's order
         "missing": [name for name in own if name not in given and name not in optional],
         "unexpected": sorted(name for name in given if name not in own),
         "of another form": [

@@ -6,19 +6,19 @@ from torch import nn
 
 from asr_core.errors import TargetError
 
-# By name, so that torch.distributed and the compiler are not imported for a look at a class.
+# By name, to avoid importing torch.distributed and the compiler.
 _INNER = {
     "DistributedDataParallel": "module",
     "DataParallel": "module",
     "OptimizedModule": "_orig_mod",
     "AveragedModel": "module",
 }
-# These hold the parameters in place of the model.
+# These hold the parameters instead of the model.
 _HOLDERS = ("FullyShardedDataParallel", "FSDPModule", "ScriptModule")
 
 
 def _wrapper(module: nn.Module) -> str:
-    """The name of the torch wrapper that ``module`` is, or empty."""
+    """The name of the torch wrapper that ``module`` is, or ""."""
     for base in type(module).__mro__:
         if base.__name__ in (*_INNER, *_HOLDERS) and base.__module__.startswith("torch."):
             return base.__name__
@@ -26,7 +26,7 @@ def _wrapper(module: nn.Module) -> str:
 
 
 def refuse_wrapped(model: nn.Module) -> None:
-    """Raise where ``model`` or a part of it is wrapped already.
+    """Refuse a ``model`` that is wrapped already, or has a wrapped part.
 
     Raises:
         TargetError: naming the wrapper, the module and the order that works.
@@ -45,7 +45,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The plain model inside any wrappers.
 
     Raises:
-        TargetError: the parameters are sharded or scripted, so that there is no plain model.
+        TargetError: the parameters are sharded or scripted.
     """
     while (wrapper := _wrapper(model)) in _INNER:
         model = getattr(model, _INNER[wrapper])

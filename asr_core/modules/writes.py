@@ -1,7 +1,7 @@
 """Detects writes into a computed tensor, which reach no parameter and are lost.
 
-Neither a version counter nor a hook sees all of them: ``.data``, NumPy and views of either bypass
-both. So each tensor is kept beside a copy of its values for as long as others hold it.
+Version counters and hooks miss some writes: those by ``.data``, NumPy and their views. So each
+tensor is kept with a copy of its values for as long as others hold it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Kept = tuple[Tensor, Tensor]
 
 
 class Given:
-    """Computed tensors that were given to readers."""
+    """Computed tensors that readers were given."""
 
     def __init__(self) -> None:
         self._kept: list[Kept] = []
 
     def add(self, tensor: Tensor) -> None:
-        """Remember a tensor that was just computed."""
+        """Remember a newly computed tensor."""
         if _has_values(tensor):
             with _disable_current_modes():
                 self._kept.append((tensor, _bits(tensor).clone()))
@@ -33,11 +33,11 @@ class Given:
     def written(self) -> bool:
         """Whether one of them was written to since; each write is reported once.
 
-        Tensors that only this object still holds are forgotten.
+        Tensors that nobody else holds any longer are forgotten.
         """
         if not self._kept or _is_capturing(self._kept[0][0]):
             return False
-        with _disable_current_modes():  # a comparison is no part of what is traced
+        with _disable_current_modes():  # keep the comparison out of traces
             changed = [_changed(tensor, bits) for tensor, bits in self._kept]
         references = [_references(kept) for kept in self._kept]
         if any(changed):
@@ -53,7 +53,7 @@ class Given:
 
 
 def _has_values(tensor: Tensor) -> bool:
-    """Whether it holds values of its own: not under torch.func, nor fake, meta or a subclass."""
+    """Whether it holds values: not under torch.func, nor fake, meta or of a subclass."""
     if type(tensor) is not Tensor or _is_capturing(tensor):
         return False
     try:
@@ -63,12 +63,12 @@ def _has_values(tensor: Tensor) -> bool:
 
 
 def _is_capturing(tensor: Tensor) -> bool:
-    """Whether a CUDA graph is being captured, in which no value can be compared."""
+    """Whether a CUDA graph is being captured, when values cannot be compared."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """As integers, so that NaN is equal to itself."""
+    """The values as integers, so that NaN equals itself."""
     return tensor.detach().view(_BITS[tensor.element_size()])
 
 
@@ -82,7 +82,7 @@ def _changed(tensor: Tensor, bits: Tensor) -> bool:
 
 
 def _has_own_gradient(tensor: Tensor) -> bool:
-    """Whether ``.grad`` was set by hand: autograd fills it only where the reader asked for it."""
+    """Whether ``.grad`` was set by hand: autograd fills it only if the reader asked for it."""
     if tensor.retains_grad or (tensor.is_leaf and tensor.requires_grad):
         return False
     with warnings.catch_warnings():
@@ -91,6 +91,6 @@ def _has_own_gradient(tensor: Tensor) -> bool:
 
 
 def _references(kept: Kept) -> tuple[int, int]:
-    """How many references there are to the tensor, and how many tensors on its memory."""
+    """The number of references to the tensor, and of tensors on its memory."""
     storage = kept[0].untyped_storage()
     return sys.getrefcount(kept[0]), torch._C._storage_Use_Count(storage._cdata)

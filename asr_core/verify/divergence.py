@@ -1,4 +1,4 @@
-"""Where two models that should agree differ first: the layer, by name."""
+"""The first layer where two models that should agree differ."""
 
 from __future__ import annotations
 
@@ -21,15 +21,12 @@ def require_agreement(
     tolerance: float = 1e-5,
     skip: Collection[str] = (),
 ) -> ParityReport:
-    """Check that two models agree on all ``examples``; the worst figures of all.
+    """Check that two models agree on all ``examples``; returns the worst of each figure.
 
-    Args:
-        a, b, tolerance: as in :func:`asr_core.check_parity`.
-        examples: one or more inputs.
-        skip: as in :func:`first_divergence`.
+    The other arguments are those of :func:`asr_core.check_parity`.
 
     Raises:
-        ParityError: they do not; the layer where the outputs first part is named.
+        ParityError: they do not; naming the layer where the outputs first differ.
     """
     reports = []
     for example in examples:
@@ -37,13 +34,13 @@ def require_agreement(
         if not report.ok:
             where = first_divergence(a, b, example, tolerance=tolerance, skip=skip)
             place = repr(where) if where else "no single layer, only in the model as a whole"
-            raise ParityError(f"{report.message}; outputs first part at {place}")
+            raise ParityError(f"{report.message}; outputs first differ at {place}")
         reports.append(report)
     return worst(reports)
 
 
 def worst(reports: Sequence[ParityReport]) -> ParityReport:
-    """The worst of each figure; the tolerance is that of the first."""
+    """The worst of each figure, with the tolerance of the first."""
     return ParityReport(
         max(report.max_abs for report in reports),
         max(report.max_rel for report in reports),
@@ -61,12 +58,11 @@ def first_divergence(
     tolerance: float = 1e-5,
     skip: Collection[str] = (),
 ) -> str | None:
-    """Run both on ``example`` in eval mode; the first module whose outputs differ.
+    """Run both on ``example`` in eval mode; returns the first module whose outputs differ.
 
-    Modules are compared by name, each call with the same call of the other; a module is done after
-    the ones inside it, so the name is that of the innermost. Modules that only one model has are
-    left out, and so is a layer whose forward is not called (attention's ``out_proj``): then the
-    module around it is named.
+    Modules are compared by name, call by call, inner ones first. Modules that only one model has
+    are left out; for a layer whose forward is not called (attention's ``out_proj``), the module
+    around it is named.
 
     Args:
         a: the model that sets the scale of each output.
@@ -76,7 +72,7 @@ def first_divergence(
         skip: names of modules whose outputs are meant to differ (folded convolutions).
 
     Returns:
-        The dotted name, "" for the model as a whole, or None where no output differs.
+        The dotted name, "" for the model as a whole, or None if no output differs.
     """
     inputs = example if isinstance(example, tuple) else (example,)
     names = shared_names(a, b, skip)
@@ -88,16 +84,7 @@ def first_divergence(
 def first_difference(
     expected: Iterable[Output], given: Iterable[Output], *, tolerance: float
 ) -> str | None:
-    """The first module that gives something else than expected, or another number of times.
-
-    Args:
-        expected: the outputs of a model's modules.
-        given: those to compare, in their order.
-        tolerance: as for :func:`first_divergence`.
-
-    Returns:
-        The dotted name, or None where no output differs.
-    """
+    """The first module in ``given`` with another output, or more of them, than ``expected``."""
     for name, first, second in paired(expected, given):
         if first is None or differ(first, second, tolerance):
             return name

@@ -1,6 +1,6 @@
-"""Where an exported program differs first from its model.
+"""The first module where an exported program differs from its model.
 
-The nodes of an exported graph say which modules they come from; the last one of a module gives its
+The nodes of an exported graph name the modules they come from; the last one of a module gives its
 output.
 """
 
@@ -22,34 +22,28 @@ from asr_core.verify.watch import Output, outputs_of
 def program_divergence(
     model: nn.Module, inputs: Tensor, values: Iterable[Output], *, tolerance: float
 ) -> str | None:
-    """The first module of which a program gives another output than the model.
+    """The first module whose output on ``inputs`` differs between a program and ``model``.
 
-    Args:
-        model: the model, run in eval mode.
-        inputs: what both were run on.
-        values: the program's output of each module, by name, in its order.
-        tolerance: greatest difference relative to the greatest absolute value of the model's.
-
-    Returns:
-        The dotted name, or None where no output of the same shape differs.
+    ``values`` are the program's outputs of its modules, in its order; ``tolerance`` is relative to
+    the greatest absolute value of the model's. None if no output of the same shape differs.
     """
     names = {name for name, _ in model.named_modules()}
     with torch.no_grad(), evaluating(model):
         outputs = outputs_of(model, (inputs,), names)
     shapes = {(name, output.shape) for name, output in outputs}
-    # A module may end in another node than the one it gives, but hardly of the same shape.
+    # A module's last node may not be its output, but then hardly has the same shape.
     given = ((name, value) for name, value in values if (name, value.shape) in shapes)
     return first_difference(outputs, given, tolerance=tolerance)
 
 
 def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[Output]:
-    """What the modules give inside a loaded ``torch.export`` program."""
+    """The outputs of the modules inside a loaded ``torch.export`` program."""
     values: dict[str, Any] = {}
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             value = super().run_node(n)
-            # A copy: an in-place ReLU behind would write into it.
+            # A copy, because an in-place ReLU may follow.
             values[n.name] = value.detach().clone() if isinstance(value, Tensor) else None
             return value
 
@@ -60,9 +54,9 @@ def pt2_values(run: fx.GraphModule, inputs: Tensor) -> Iterator[Output]:
 
 
 def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[Output]:
-    """What the modules give inside an ONNX file, whose values have the names of ``graph``'s nodes.
+    """The outputs of the modules inside an ONNX file, whose values are named by ``graph``'s nodes.
 
-    A value that the exporter's own folding took away is left out.
+    Values that the exporter folded away are left out.
     """
     onnx, onnxruntime = (importlib.import_module(name) for name in ("onnx", "onnxruntime"))
     model = onnx.load(path)
@@ -84,10 +78,9 @@ def onnx_values(path: Path, graph: fx.Graph, feed: dict[str, Any]) -> Iterator[O
 
 
 def module_ends(graph: fx.Graph) -> list[tuple[str, str]]:
-    """Pairs (module, node), the node being the last of those that come from the module.
+    """Pairs of a module and the last node that comes from it, in the graph's order, inner first.
 
-    In the graph's order, a module before the ones around it. Modules that are called several
-    times are left out, and the model itself.
+    Without modules that are called several times, and the model itself.
     """
     last: dict[str, tuple[int, int, str]] = {}
     again = {""}

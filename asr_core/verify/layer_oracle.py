@@ -1,7 +1,7 @@
 """The oracle on the output side: a gated layer's output is its stock twin's output times v.
 
-Comparing a fused layer with its gated self proves nothing, since both read the same tensor. Here
-the twin is the stock layer on its raw parameters, and only its *output* is multiplied.
+Comparing a fused layer with the gated one proves nothing, since both read the same tensor. The twin
+is the stock layer on its raw parameters, and only its *output* is multiplied.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from asr_core.modules.copies import copy_model
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 LARGE = 2**24
-"""Parameters from which a check in float64 would need too much memory."""
+"""Number of parameters above which a check in float64 would need too much memory."""
 
 
 def precision(parameters: Mapping[str, Tensor]) -> torch.dtype:
-    """The dtype that a layer with these ``parameters`` is checked in."""
+    """The dtype in which a layer with these ``parameters`` is checked."""
     large = sum(p.numel() for p in parameters.values()) > LARGE
     return torch.float32 if large else torch.float64
 
@@ -32,8 +32,8 @@ def precision(parameters: Mapping[str, Tensor]) -> torch.dtype:
 def twin(layer: nn.Module, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> nn.Module:
     """A plain stand-in for ``layer``: stock class, eval mode, CPU, ``dtype``, no hooks.
 
-    Tensors named in ``parameters`` take the place of the layer's own. A layer that ends in an
-    activation of its own (timm's BatchNormAct2d) is without it: v stands before that.
+    Tensors named in ``parameters`` replace the layer's. A layer that ends in an activation (timm's
+    BatchNormAct2d) comes without it, since v acts before it.
     """
 
     def cast(value: Tensor | None) -> Tensor | None:
@@ -59,7 +59,7 @@ def _inner(child: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def output(layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    """What the layer's own forward gives; of several outputs (attention), the first."""
+    """The output of the layer's forward; the first of several (attention)."""
     with torch.no_grad():
         result = layer.forward(*inputs)
     return result[0] if isinstance(result, tuple) else result
@@ -73,19 +73,19 @@ def along(v: Tensor, axis: int, ndim: int) -> Tensor:
 
 
 def disagreement(stock: Tensor, folded: Tensor, v: Tensor, axis: int) -> float:
-    """Greatest |folded − stock × v|, relative to the greatest |stock × v| where that is over 1."""
+    """Greatest |folded − stock × v|, relative to the greatest |stock × v| if that is over 1."""
     return difference(stock * along(v, axis, stock.ndim), folded)
 
 
 def difference(expected: Tensor, folded: Tensor) -> float:
-    """Greatest |folded − expected|, relative to the greatest |expected| where that is over 1."""
+    """Greatest |folded − expected|, relative to the greatest |expected| if that is over 1."""
     return ((folded - expected).abs().max() / expected.abs().max().clamp_min(1.0)).item()
 
 
 def synthetic_inputs(
     layer: Any, kind: LayerKind, dtype: torch.dtype
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Inputs that a layer of this kind may accept, the likeliest first."""
+    """Inputs that a layer of this kind may accept, most likely first."""
     random = torch.Generator("cpu").manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -112,18 +112,18 @@ def scaled_axis(
 ) -> int:
     """The axis of the layer's output, or input, along which v in its parameters scales.
 
-    A stock layer's is known. The forward of a subclass may be anything, so it is tried, on random
-    parameters and a random v.
+    It is known for stock layers. The forward of a subclass may be anything, so it is tried with
+    random parameters and a random v.
 
     Raises:
-        TargetError: the output is not the stock output times v, or that on the input times v, or
+        TargetError: the output is not the stock output times v (or that on the input times v), or
             the forward writes to the layer's parameters.
     """
     if type(layer) in kind.types:
         return kind.axis
     random = torch.Generator("cpu").manual_seed(0)
     slots = slots_of(layer, created, side)
-    # All of them: an own parameter that starts at 0 hides what the forward does with the others.
+    # All of them, because a parameter at 0 would hide what the forward does with the others.
     raw = _random({**layer._parameters, **created}, random)
     channels = kind.width(layer, side)
     v = torch.rand(channels, generator=random, dtype=torch.float64, device="cpu") + 0.5
@@ -136,8 +136,7 @@ def scaled_axis(
     name = f"{type(layer).__name__} (a subclass of {_stock_type(layer, kind).__name__})"
     if outputs is None:
         raise TargetError(
-            f"a {name} takes none of the inputs tried, "
-            "so that its gate cannot be proved: exclude it"
+            f"a {name} takes none of the inputs tried, so its gate cannot be checked: exclude it"
         )
     if _writes(layer, kind, raw):
         raise TargetError(
@@ -153,13 +152,13 @@ def scaled_axis(
             if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
                 return axis - stock.ndim if kind.axis < 0 and axis == stock.ndim - 1 else axis
     raise TargetError(
-        f"the {side} of {name} does not scale with its parameters, so that a gate could not be "
-        "folded into them: exclude it"
+        f"the {side} of {name} does not scale with its parameters, so a gate could not be folded "
+        "into them: exclude it"
     )
 
 
 def _random(like: Mapping[str, Tensor | None], random: torch.Generator) -> dict[str, Tensor]:
-    """Values that no symmetry can hide behind, all over 0, for those that are not None."""
+    """Random positive values for those that are not None."""
     return {
         name: torch.rand(p.shape, generator=random, dtype=torch.float64, device="cpu") + 0.5
         for name, p in like.items()
@@ -168,10 +167,10 @@ def _random(like: Mapping[str, Tensor | None], random: torch.Generator) -> dict[
 
 
 def _writes(layer: nn.Module, kind: LayerKind, raw: Mapping[str, Tensor]) -> bool:
-    """Whether the layer's own forward changes its parameters, as a bound on their norm does."""
-    # Large and of both signs, so that no bound is kept by chance.
+    """Whether the layer's forward changes its parameters, for example to bound their norm."""
+    # Large and of both signs, so that no bound holds by chance.
     wild = {name: (value - 1) * 1e3 for name, value in raw.items()}
-    # A copy, so that statistics are not the layer's own: some write in training only.
+    # A copy, to keep the layer's statistics; and in both modes: some write in training only.
     plain = copy_model(twin(layer, wild, torch.float64))
     for training in (False, True):
         accepted((plain.train(training),) * 2, synthetic_inputs(layer, kind, torch.float64))
@@ -198,14 +197,14 @@ def accepted(
         try:
             x = inputs[0] if entering is None else inputs[0] * along(*entering, inputs[0].ndim)
             first = output(pair[0], (x, *inputs[1:]))
-        except Exception:  # A forward may raise anything on an input that it was not made for.
+        except Exception:  # a forward may raise anything on an unexpected input
             continue
         return first, output(pair[1], inputs)
     return None
 
 
 def _dimensions(layer: nn.Module, kind: LayerKind) -> int:
-    """Spatial dimensions that a norm is made for: those in its class's name, else two."""
+    """Number of a norm's spatial dimensions: that in its class's name, else two."""
     name = _stock_type(layer, kind).__name__
     return int(name[-2]) if name.endswith("d") else 2
 
@@ -215,7 +214,7 @@ def _stock_type(layer: nn.Module, kind: LayerKind) -> type:
 
 
 def _spatial(layer: Any, kind: LayerKind) -> list[int]:
-    """Sizes that leave at least one output pixel, whatever the kernel and padding."""
+    """Sizes with at least one output pixel, whatever the kernel and padding."""
     padding = [0] * len(layer.kernel_size) if isinstance(layer.padding, str) else layer.padding
     sizes = []
     for k, d, s, p in zip(layer.kernel_size, layer.dilation, layer.stride, padding, strict=True):

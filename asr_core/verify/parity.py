@@ -1,4 +1,4 @@
-"""Do two models give the same outputs?"""
+"""Whether two models give the same outputs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ParityReport:
     Attributes:
         max_abs: greatest absolute difference.
         max_rel: the same over the greatest absolute output of the first model.
-        argmax_agreement: share of the samples (or pixels) whose greatest output along axis 1, or
-            along the only axis, is the same.
+        argmax_agreement: share of the samples (or pixels) with the same argmax along axis 1, or
+            along the only axis.
         tolerance: the greatest ``max_rel`` that counts as equal.
-        inner: how many outputs of modules inside were compared as well, because the models'
-            outputs do not depend on the input; 0 where they do.
+        inner: number of compared outputs of inner modules; 0 if the models' outputs depend on the
+            input, so that no others need be compared.
     """
 
     max_abs: float
@@ -41,7 +41,7 @@ class ParityReport:
 
     @property
     def message(self) -> str:
-        """The figures in a sentence."""
+        """The figures in one sentence."""
         verdict = "outputs agree" if self.ok else "outputs differ"
         hint = "" if self.ok else ", so a forgotten .eval() is not the cause"
         inside = f" ({self.inner} outputs inside included)" if self.inner else ""
@@ -52,7 +52,7 @@ class ParityReport:
         )
 
     def require(self) -> ParityReport:
-        """Itself.
+        """Return the report.
 
         Raises:
             ParityError: the outputs do not agree.
@@ -72,9 +72,9 @@ def check_parity(
 ) -> ParityReport:
     """Run two models on ``example`` in eval mode, without gradient, and compare the outputs.
 
-    Outputs that are one value everywhere, or the same for all samples (a head that starts at 0),
-    agree whatever the layers before do. Then the modules inside are compared as well, by name.
-    The modes of all modules are restored, also after an exception.
+    Constant outputs, or equal ones for all samples (a head that starts at 0), agree whatever the
+    layers before do. Then the modules inside are compared as well, by name. The modes of all
+    modules are restored, also after an exception.
 
     Args:
         a: the model that sets the scale for relative differences.
@@ -84,8 +84,8 @@ def check_parity(
         skip: names of modules whose outputs are meant to differ (folded convolutions).
 
     Raises:
-        ParityError: the outputs have different structures or shapes, or they are one value
-            everywhere and so are those of the modules inside, so that nothing would be proved.
+        ParityError: the outputs have different structures or shapes, or all outputs, inner ones
+            included, are constant, so that agreement would show nothing.
     """
     inputs = example if isinstance(example, tuple) else (example,)
     with torch.no_grad(), evaluating(a), evaluating(b):
@@ -118,7 +118,7 @@ def check_parity(
 
 
 class _Figures:
-    """Differences of pairs of tensors, all taken together."""
+    """Differences of pairs of tensors, taken together."""
 
     def __init__(self) -> None:
         self.count = self.telling = 0
@@ -126,13 +126,13 @@ class _Figures:
         self._agreeing = self._total = 0
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Take in a pair of the same shape."""
+        """Add a pair of the same shape."""
         self.count += 1
         self.telling += _varies(x)
         x, y = x.detach().cpu().double(), y.detach().cpu().double()
         if x.numel() == 0:
             return
-        # torch.maximum would do for NaN too, but Python's max drops it.
+        # By _max, since Python's max drops NaN.
         gap, size = (x - y).abs().max().item(), x.abs().max().item()
         self.max_abs, self._scale = _max(self.max_abs, gap), _max(self._scale, size)
         self.worst_rel = _max(self.worst_rel, _ratio(gap, size))
@@ -142,7 +142,7 @@ class _Figures:
             self._total += same.numel()
 
     def report(self, tolerance: float) -> ParityReport:
-        """Relative to the greatest value of all."""
+        """The figures, relative to the greatest value of all."""
         agreement = self._agreeing / self._total if self._total else 1.0
         relative = _ratio(self.max_abs, self._scale)
         return ParityReport(self.max_abs, relative, agreement, tolerance)
@@ -160,7 +160,7 @@ def _compare_inside(
 
 
 def _varies(x: Tensor) -> bool:
-    """Whether ``x`` is not one value everywhere; one value alone must not be 0."""
+    """Whether ``x`` is not constant; a single value varies unless it is 0."""
     if x.numel() < 2:
         return bool((x != 0).any())
     return bool((x != x.flatten()[0]).any())
@@ -176,7 +176,7 @@ def _ratio(gap: float, size: float) -> float:
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; each module's own mode again after."""
+    """Put ``model`` in eval mode, and restore each module's mode after."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -191,7 +191,7 @@ def _max(a: float, b: float) -> float:
 
 
 def tensors_of(output: Any) -> Iterator[Tensor]:
-    """The tensors in ``output``, in order: itself, or in mappings, lists and tuples."""
+    """The tensors in ``output``, in order, inside mappings, lists and tuples too."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):

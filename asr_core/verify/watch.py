@@ -10,14 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 Output = tuple[str, Tensor]
-"""The name of a module, and what a call of it gave."""
+"""The name of a module, and the output of a call."""
 
 
 @contextlib.contextmanager
 def watching(
     model: nn.Module, names: Collection[str], watch: Callable[[str, Any], None]
 ) -> Iterator[None]:
-    """``watch(name, output)`` after each call of the modules ``names``, inside the context."""
+    """Inside the context, call ``watch(name, output)`` after each call of the modules ``names``."""
 
     def hook(name: str) -> Callable[..., None]:
         return lambda module, args, output: watch(name, output)
@@ -37,12 +37,12 @@ def shared_names(a: nn.Module, b: nn.Module, skip: Collection[str] = ()) -> set[
 
 
 def outputs_of(model: nn.Module, inputs: tuple[Any, ...], names: Collection[str]) -> list[Output]:
-    """Run ``model``; the tensors that the modules called ``names`` give, as their calls end."""
+    """Run ``model``; returns the tensors that the modules ``names`` give, in order of return."""
     outputs: list[Output] = []
 
     def keep(name: str, output: Any) -> None:
         if isinstance(output, Tensor):
-            # A copy: an in-place ReLU behind would write into it.
+            # A copy, because an in-place ReLU may follow.
             outputs.append((name, output.detach().clone()))
 
     with watching(model, names, keep):
@@ -53,9 +53,9 @@ def outputs_of(model: nn.Module, inputs: tuple[Any, ...], names: Collection[str]
 def paired(
     first: Iterable[Output], second: Iterable[Output]
 ) -> Iterator[tuple[str, Tensor | None, Tensor]]:
-    """Each output of ``second`` behind that of the same call in ``first``.
+    """The name, the output in ``first`` and that in ``second``, for each call in ``second``.
 
-    Modules of which ``first`` has no output are left out; a call that it lacks is None.
+    Modules without any output in ``first`` are left out; a missing call is None.
     """
     calls: dict[str, deque[Tensor]] = defaultdict(deque)
     for name, output in first:
