@@ -34,7 +34,7 @@ def require_agreement(
         if not report.ok:
             where = first_divergence(a, b, example, tolerance=tolerance, skip=skip)
             place = repr(where) if where else "no single layer, only in the model as a whole"
-            raise ParityError(f"{report.message}; outputs first differ at {place}")
+            raise ParityError(f"{report.message}; outputs first part at {place}")
         reports.append(report)
     return worst(reports)
 

@@ -152,8 +152,8 @@ def scaled_axis(
             if fits and disagreement(stock, folded, v, axis) <= TOLERANCE[torch.float64]:
                 return axis - stock.ndim if kind.axis < 0 and axis == stock.ndim - 1 else axis
     raise TargetError(
-        f"the {side} of {name} does not scale with its parameters, so a gate could not be folded "
-        "into them: exclude it"
+        f"the {side} of {name} does not scale with its parameters, so that a gate could not be "
+        "folded into them: exclude it"
     )
 
 
