@@ -1,1 +1,1 @@
-"""The further step, for inference alone: batch norms and parallel branches into one layer."""
+"""The further step, for inference alone: batch norms and parallel branches folded into a layer."""

@@ -29,34 +29,30 @@ from asr_core.verify.layer_oracle import synthetic_inputs
 from asr_core.verify.parity import check_parity
 
 Branch = tuple[nn.Module | None, nn.Module | None]
-"""A convolution, or None where the branch reads the input as it is; and its norm, if any."""
+"""A convolution, or None for the input itself; and its norm, if any."""
 
 _TOLERANCE = 1e-10
 
 
 class Branched(nn.Module):
-    """A block that is one convolution, and what comes behind it, at inference.
-
-    Subclasses say what their branches are, and :func:`merge_branches` does the rest.
-    """
+    """A block of branches that :func:`merge_branches` turns into one convolution at inference."""
 
     def branches(self) -> Sequence[Branch]:
         """The branches, whose outputs are summed."""
         raise NotImplementedError
 
     def around(self, conv: nn.Module) -> nn.Module:
-        """What takes the block's place when ``conv`` takes the branches'."""
+        """The module that replaces the block, given ``conv`` in place of the branches."""
         return conv
 
     def fuse(self) -> nn.Module:
-        """What takes the block's place at inference; the block is not changed.
+        """The module that replaces the block at inference; the block is not changed.
 
-        Gates are fused first. The arithmetic is in float64, and rounded once. The name is the one
-        that ``timm.utils.reparameterize_model`` looks for in a model's modules, though not in
-        the model itself.
+        Gates are fused first. All is computed in float64 and rounded once.
+        ``timm.utils.reparameterize_model`` calls the method of this name.
 
         Raises:
-            InputError: branches that are no one convolution.
+            InputError: the branches do not add up to one convolution.
             ParityError: in float64 the result differs from the block in eval mode.
         """
         plain: Any = fuse_asr(self)
@@ -76,9 +72,8 @@ def branched(model: nn.Module) -> list[str]:
 def find_blocks(model: nn.Module) -> tuple[list[str], list[Refusal]]:
     """Names of the blocks of ``model`` that may be merged; and the others, with the reason.
 
-    One stays where it or a layer of its branches has hooks or tensors that are no plain
-    parameters, or where the graph of the model's forward shows that such a layer is used from
-    outside as well.
+    A block stays if it or a layer of its branches has hooks or tensors other than plain parameters,
+    or if the forward uses such a layer outside the block.
     """
     names = branched(model)
     forwards = [Forward(model, graph) for graph in _graphs(model)] if names else []
@@ -95,18 +90,18 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
     """A copy of ``model`` in eval mode, whose blocks of parallel branches are one convolution.
 
     Gates are fused first, in the whole model (:func:`asr_core.fuse_asr`), so that merging a gated
-    model and merging its fused one are the same. Live attention stays, behind the convolution.
+    model and merging its fused one are the same. Live attention stays, after the convolution.
     ``timm.utils.reparameterize_model`` gives the same tensors, gated stock layers included, but in
-    the mode of ``model``, and it never touches ``model`` itself, only what is inside.
+    the mode of ``model``, and not if ``model`` itself is a block.
 
     Args:
         model: with gates or plain, in any mode; not changed.
-        names: of the :class:`Branched` blocks; None takes all.
+        names: names of the :class:`Branched` blocks; None takes all.
 
     Raises:
-        InputError: a name that is no such block, one that must stay (:func:`find_blocks`), or
-            branches that are no one convolution.
-        ParityError: a merged block, or a fused layer, gives something else.
+        InputError: a name is not that of a block, or of one that must stay (:func:`find_blocks`),
+            or branches do not add up to one convolution.
+        ParityError: a merged block, or a fused layer, differs.
     """
     merged = fuse_asr(model).eval()
     known = branched(merged)
@@ -127,13 +122,13 @@ def merge_branches(model: nn.Module, names: Iterable[str] | None = None) -> nn.M
     if before and "" not in names and not same_steps(before, _graphs(merged, names)):
         raise InputError(
             f"cannot merge {', '.join(map(repr, names))}: the forward of {type(model).__name__} "
-            "asks what they are"
+            "inspects them"
         )
     return merged
 
 
 def _graphs(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
-    """None where there are none: using a block that is gone from outside then fails loudly."""
+    """The graphs, or none: using a merged block from outside then fails loudly."""
     try:
         return trace_all(model, whole)
     except TargetError:
@@ -141,7 +136,7 @@ def _graphs(model: nn.Module, whole: Collection[str] = ()) -> list[fx.Graph]:
 
 
 def _layers(block: Any) -> list[nn.Module]:
-    # An Identity stands where fold_conv_bn was before.
+    # Without the Identity that fold_conv_bn leaves.
     layers = [layer for branch in block.branches() for layer in branch if layer is not None]
     return [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
@@ -155,7 +150,7 @@ def _own_state(block: nn.Module) -> str:
 
 
 def _outside(block: nn.Module, forwards: Iterable[Forward]) -> str:
-    """Whether one of its layers is called, or its tensors are read, outside the block itself."""
+    """Why ``block`` stays if its layers are called, or their tensors read, outside it; else ""."""
     layers = {id(layer) for layer in _layers(block)}
     memory = Memory(tensors_in(("", layer) for layer in _layers(block)))
     for forward in forwards:

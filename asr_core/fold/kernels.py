@@ -1,4 +1,4 @@
-"""The sum of convolutions of one input as one convolution: kernels aligned, padded and added."""
+"""The sum of convolutions of one input as one convolution, with kernels padded and added."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _SAME = ("in_channels", "out_channels", "stride", "groups")
 
 
 def identity_conv(like: nn.Module) -> nn.Module:
-    """The convolution of kernel size 1 that gives its input (a Dirac kernel), without bias.
-
-    Args:
-        like: the convolution beside it, for class, channels, groups, dtype and device.
+    """The convolution of kernel size 1 that gives its input, otherwise like ``like``, without bias.
 
     Raises:
         InputError: ``like`` is no stock convolution, or changes the number of channels.
@@ -37,20 +34,14 @@ def identity_conv(like: nn.Module) -> nn.Module:
 
 
 def merge_convs(convs: Sequence[nn.Module]) -> nn.Module:
-    """One convolution that gives the sum of what ``convs`` give for the same input.
+    """A new convolution that gives the sum of the outputs of ``convs`` for the same input.
 
-    Kernels of different sizes are aligned at the input that they read: one that is padded by less
-    is surrounded by zeros. The outputs must have equal sizes whatever the input's.
-
-    Args:
-        convs: one or more of Conv1d, Conv2d or Conv3d; not changed.
-
-    Returns:
-        A new convolution, with a bias if any has one.
+    Smaller kernels are surrounded by zeros. The outputs must have equal sizes for any input. The
+    result has a bias if any of ``convs`` (Conv1d, Conv2d or Conv3d) has one.
 
     Raises:
-        InputError: no convolutions, or ones that differ in channels, stride, groups, padding mode
-            or output size, or whose dilations leave no common grid.
+        InputError: no convolutions, or they differ in channels, stride, groups, padding mode or
+            output size, or their dilations have no common grid.
     """
     if not convs:
         raise InputError("merge_convs takes one or more convolutions, got none")
@@ -81,11 +72,11 @@ def _grid(layers: Sequence[Any], axis: int) -> tuple[int, int, int]:
     """Kernel size, padding and dilation along ``axis`` of a kernel that holds all."""
     size = [layer.kernel_size[axis] for layer in layers]
     padding = [layer.padding[axis] for layer in layers]
-    # A single tap has no dilation to speak of.
+    # The dilation of a single tap has no effect.
     steps = [layer.dilation[axis] for layer in layers if layer.kernel_size[axis] > 1]
     _require_equal("dilation", steps)
     step = steps[0] if steps else 1
-    # What the output is larger by than the input, at stride 1.
+    # How much larger the output is than the input, at stride 1.
     _require_equal(
         f"2 × padding − dilation × (kernel − 1) along axis {axis}",
         [2 * p - step * (k - 1) for k, p in zip(size, padding, strict=True)],
@@ -110,10 +101,10 @@ def _padded(weight: Tensor, kernel: Sequence[int]) -> Tensor:
 def _new(
     like: Any, weight: Any, bias: Any, *, trained: bool, stride: Any = 1, **geometry: Any
 ) -> nn.Module:
-    """A convolution of these tensors, of the class, channels and groups of ``like``."""
+    """A convolution with these tensors and the class, channels and groups of ``like``."""
     channels = like.in_channels, like.out_channels
     kernel = tuple(weight.shape[2:])
-    # On the meta device its own start draws nothing from torch's random state.
+    # On the meta device, initialisation draws nothing from torch's random state.
     conv = type(like)(
         *channels, kernel, stride, groups=like.groups, bias=False, device="meta", **geometry
     )

@@ -1,4 +1,4 @@
-"""One layer and the BatchNorm behind it as one layer."""
+"""A layer and the BatchNorm after it as one layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asr_core.modules.copies import become, copy_model
 from asr_core.placement.changes import unfit
 
 BEFORE = (CONV, CONV_TRANSPOSE, LINEAR)
-"""Kinds of layers that a BatchNorm can become part of."""
+"""Kinds of layers that a BatchNorm can be folded into."""
 
 
 @torch.no_grad()
@@ -26,8 +26,7 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
     """A new layer that gives ``bn(conv(x))``, with ``bn`` on its running statistics.
 
     With s = γ / √(σ² + ε): weight s ⊙ W per output channel, bias s ⊙ (b − μ) + β, in float64 and
-    rounded once. Of a norm that ends in an activation of its own (timm's BatchNormAct2d) that is
-    the part before it.
+    rounded once. Of a norm that ends in an activation (timm's BatchNormAct2d), the part before it.
 
     Args:
         conv: a convolution or transposed one on (N, C, ...), or a linear layer on (N, C): the
@@ -38,10 +37,9 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
         A copy of ``conv``, always with a bias, that keeps dtype, device and memory format.
 
     Raises:
-        InputError: other kinds of layers or subclasses of them, a parametrized one (fuse ASR
-            first), one with hooks or tensors that are no plain parameters, unequal widths or axes,
-            a ``bn`` without running statistics, other devices, or results that ``conv``'s dtype
-            cannot hold.
+        InputError: layers of other kinds or of subclasses, parametrized (fuse ASR first), with
+            hooks or tensors other than plain parameters, or on several devices; unequal widths or
+            axes; a ``bn`` without running statistics; or results beyond ``conv``'s dtype.
     """
     kind = kind_of(conv)
     if kind is None or kind not in BEFORE:
@@ -82,7 +80,7 @@ def fold_bn(conv: nn.Module, bn: nn.Module) -> nn.Module:
 
 
 def fold_pairs(model: nn.Module, pairs: Iterable[tuple[str, str]]) -> nn.Module:
-    """A copy of ``model`` in eval mode with ``pairs`` folded, which may be: nothing is checked."""
+    """A copy of ``model`` in eval mode with ``pairs`` folded, unchecked."""
     folded = copy_model(model).eval()
     for conv, bn in pairs:
         layer, norm = folded.get_submodule(conv), folded.get_submodule(bn)
@@ -92,7 +90,7 @@ def fold_pairs(model: nn.Module, pairs: Iterable[tuple[str, str]]) -> nn.Module:
 
 
 def _rest(norm: nn.Module) -> nn.Module:
-    """What a norm does to its normalised input."""
+    """The part of a norm after its normalisation."""
     own = dict(norm.named_children())
     children = [(name, own[name]) for name in ("drop", "act") if name in own]
     rest = nn.Sequential(OrderedDict(children)) if children else nn.Identity()
@@ -100,7 +98,7 @@ def _rest(norm: nn.Module) -> nn.Module:
 
 
 def _exact(tensor: Tensor | None, default: float = 0.0) -> Tensor:
-    """On the CPU, since not all devices have float64; in the strides of ``tensor``."""
+    """``tensor`` in float64, on the CPU, since not all devices have that; strides are kept."""
     if tensor is None:
         return torch.tensor(default, dtype=torch.float64)
     return tensor.detach().to("cpu", torch.float64)
@@ -114,14 +112,14 @@ def _by_channel(weight: Tensor, slot: Slot) -> Tensor:
 
 
 def _require_held(layer: Any, rows: Tensor) -> None:
-    """Raise where a row overflows in the layer's dtype, or is lost among its subnormal numbers."""
+    """Refuse rows that overflow in the layer's dtype, or vanish among its subnormal numbers."""
     dtype = layer.weight.dtype
     error = (rows.to(dtype).double() - rows).abs().amax(1)
     # Negated, so that NaN counts as a difference.
     if not bool((error <= torch.finfo(dtype).eps * rows.abs().amax(1)).all()):
         raise InputError(
             f"cannot fold: with the norm's scale the {_name(layer)}'s tensors are not finite, or "
-            f"not what {dtype} can hold"
+            f"beyond {dtype}"
         )
 
 

@@ -1,4 +1,4 @@
-"""All that can be folded in a model, in one call."""
+"""Folding all that can be folded in a model."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FoldReport:
 
     Attributes:
         model: the folded model.
-        merged: names of the blocks of parallel branches that are one convolution now.
-        pairs: names (conv, bn) of the batch norms that were folded into the layers before them.
+        merged: names of the blocks of parallel branches merged into one convolution.
+        pairs: names (conv, bn) of the batch norms folded into the layers before them.
         left: the blocks and batch norms that stay, with the reason.
     """
 
@@ -49,23 +49,22 @@ class FoldReport:
 def fold_model(model: nn.Module, *, example: Any = None) -> nn.Module:
     """The model for inference: gates fused, branches merged, batch norms folded.
 
-    What may not be folded stays as it is, and a warning says what and why
-    (:func:`asr_core.fold_report` says it in data). A model that was fused, or merged, before gives
-    the same.
+    A warning says what may not be folded and why (:func:`asr_core.fold_report` returns it as data).
+    A model that was already fused or merged gives the same.
 
     Args:
         model: with gates or plain, in any mode; not changed.
         example: input (or tuple of inputs) on which the folded model is compared with ``model``,
-            both in eval mode; None leaves that out. It also shows the channel axis where classes
-            leave it open: a linear layer or Conv1d before a BatchNorm1d, any before a
-            SyncBatchNorm. Without it, those stay.
+            both in eval mode; None skips that. It also shows the channel axis if classes do not: of
+            a linear layer or Conv1d before a BatchNorm1d, of any before a SyncBatchNorm. Without
+            it, those stay.
 
     Returns:
         A copy in eval mode.
 
     Raises:
-        InputError: the forward cannot be traced, or branches that are no one convolution.
-        ParityError: a check on the way, or that on ``example``, fails; the layer is named.
+        InputError: the forward cannot be traced, or branches do not add up to one convolution.
+        ParityError: an inner check, or that on ``example``, fails; naming the layer.
 
     Warns:
         UserWarning: something was left in place; the text says what and why.
@@ -76,11 +75,10 @@ def fold_model(model: nn.Module, *, example: Any = None) -> nn.Module:
 
 
 def fold_report(model: nn.Module, *, example: Any = None) -> FoldReport:
-    """What :func:`asr_core.fold_model` gives, and what was folded and what was not, with reasons.
+    """As :func:`asr_core.fold_model`, but returns what was folded, and what was not and why.
 
-    In this order: :func:`asr_core.fuse_asr`, :func:`asr_core.merge_branches`, and
-    :func:`asr_core.fold_conv_bn`, on all that may be folded.
-    Arguments and errors are those of :func:`asr_core.fold_model`.
+    Applies :func:`asr_core.fuse_asr`, :func:`asr_core.merge_branches` and
+    :func:`asr_core.fold_conv_bn` to all that may be folded.
     """
     plain = fuse_asr(model)
     blocks, kept = find_blocks(plain)

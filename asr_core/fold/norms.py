@@ -19,7 +19,7 @@ from asr_core.modules.copies import copy_model
 from asr_core.verify.divergence import require_agreement
 
 TOLERANCE = 1e-4
-"""Relative, in float32: a fold rounds anew in each layer, and deep networks carry it on."""
+"""Relative, in float32: each folded layer rounds anew, and deep networks amplify that."""
 
 
 def fold_conv_bn(
@@ -27,23 +27,23 @@ def fold_conv_bn(
 ) -> nn.Module:
     """A copy of ``model`` in eval mode, with BatchNorms folded and an Identity in their place.
 
-    Of a norm that ends in an activation of its own (timm's BatchNormAct2d), that stays. The graph
-    of the forward must show that the two may be folded (:func:`asr_core.fold.pairs.find_pairs`).
+    The activation at the end of a norm (timm's BatchNormAct2d) stays. The graph of the forward must
+    show that a pair may be folded (:func:`asr_core.fold.pairs.find_pairs`).
 
     Args:
         model: a plain model; not changed.
         pairs: dotted names (conv, bn), where the bn's only input is the conv's output; None takes
             neighbours in each ``nn.Sequential`` that may be folded.
-        example: input (or tuple of inputs). It is run where classes leave the channel axis open (a
-            linear layer before a BatchNorm1d). A forward without a graph takes the pairs
-            that are named, if outputs on ``example`` are the same.
+        example: input (or tuple of inputs), run if classes do not show the channel axis (a linear
+            layer before a BatchNorm1d). If the forward cannot be traced, named pairs are folded
+            and the outputs on ``example`` compared.
 
     Warns:
         UserWarning: such neighbours were left in place; the text says what and why.
 
     Raises:
-        InputError: no pairs for a model with gates, a name that is no module, a named pair that
-            may not be folded or needs an example, or the forward cannot be traced.
+        InputError: no pairs for a model with gates, an unknown name, a named pair that may not be
+            folded or needs an example, or the forward cannot be traced.
         ParityError: that comparison fails.
     """
     if pairs is None and (gated := next(gated_layers(model), None)):
@@ -71,17 +71,17 @@ def fold_conv_bn(
 
 
 def require_same(model: nn.Module, folded: nn.Module, example: Any, *, skip: set[str]) -> None:
-    """Raise where the two differ on ``example``; copies are run, since a forward may write.
+    """Compare copies of the two on ``example``, since a forward may write.
 
     Raises:
-        ParityError: they do; the layer where the outputs first part is named.
+        ParityError: they differ; naming the layer where the outputs first do.
     """
     models = copy_model(model), copy_model(folded)
     require_agreement(*models, [example], tolerance=TOLERANCE, skip=skip)
 
 
 def warn_of(left: Sequence[Refusal], *, folded: int) -> None:
-    """Warn where something was left in place, and say why."""
+    """Warn if something was left in place, and say why."""
     if left:
         warnings.warn(
             f"folded {folded} of {folded + len(left)} blocks and batch norms; "
@@ -91,7 +91,7 @@ def warn_of(left: Sequence[Refusal], *, folded: int) -> None:
 
 
 def _layer_before(modules: dict[str, nn.Module], bn: str) -> str:
-    """The convolution or linear layer that stands before a norm in a Sequential; else empty."""
+    """The convolution or linear layer before the norm ``bn`` in a Sequential; else ""."""
     parent = bn.rpartition(".")[0]
     children = modules[parent]._modules if isinstance(modules[parent], nn.Sequential) else {}
     for before, child in itertools.pairwise(f"{parent}.{name}".lstrip(".") for name in children):

@@ -41,7 +41,7 @@ class Pairs:
     model: nn.Module
 
     def why_not(self, bn: str) -> str:
-        """Why the norm called ``bn`` is not folded into some other layer."""
+        """Why the norm called ``bn`` is not folded into another layer."""
         for refusal in self.left:
             if refusal.name == bn:
                 return refusal.reason
@@ -52,13 +52,13 @@ class Pairs:
 def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
     """The batch norms of ``model`` that can be folded, and the others.
 
-    A pair is a convolution or linear layer whose output goes to a BatchNorm on running statistics
-    and nowhere else, both with parameters that may be changed
-    (:mod:`asr_core.placement.changes`), and with channels along one axis.
+    A pair is a convolution or linear layer whose output only a BatchNorm on running statistics
+    reads, both with parameters that may be changed (:mod:`asr_core.placement.changes`) and the same
+    channel axis.
 
     Args:
-        model: a plain model; its eval mode is traced, and it is not changed.
-        example: input (or tuple of inputs), run where classes do not say which axis holds channels.
+        model: a plain model, traced in eval mode; not changed.
+        example: input (or tuple of inputs), run if classes do not show the channel axis.
 
     Raises:
         InputError: the forward cannot be traced.
@@ -69,7 +69,7 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
         raise InputError(
             f"cannot find the batch norms to fold: the forward of {type(model).__name__} cannot be "
             f"traced ({error.__cause__ or error}); name the pairs to fold_conv_bn with an example, "
-            "or do without folding"
+            "or skip folding"
         ) from error
     search = _Search(model, [Forward(model, graph) for graph in graphs])
     conv_of, left = {}, {}
@@ -85,14 +85,14 @@ def find_pairs(model: nn.Module, *, example: Any = None) -> Pairs:
             left[bn] = _wrong_axis(search.modules[conv_of.pop(bn)], measured.get(bn))
     pairs, folded = _unseen(model, graphs, [(conv, bn) for bn, conv in conv_of.items()])
     for bn in conv_of.keys() - {bn for _, bn in pairs}:
-        left[bn] = "the model's forward asks what it is, or whether the layer before it has a bias"
+        left[bn] = "the model's forward inspects it, or the bias of the layer before it"
     return Pairs(pairs, tuple(Refusal(bn, left[bn]) for bn in search.norms() if bn in left), folded)
 
 
 def _unseen(
     model: nn.Module, graphs: Sequence[fx.Graph], pairs: list[Pair]
 ) -> tuple[list[Pair], nn.Module]:
-    """Those of ``pairs`` whose folding does not change the steps of the forward, and the result."""
+    """Those of ``pairs`` whose folding keeps the steps of the forward, and the folded model."""
 
     def tried(some: list[Pair]) -> nn.Module | None:
         folded = fold_pairs(model, some)
@@ -111,7 +111,7 @@ def _unseen(
 
 
 def changed_by(pairs: Iterable[Pair]) -> set[str]:
-    """The names of modules whose outputs folding changes: up to where the norm is as well."""
+    """The names of modules whose outputs folding changes: those that end before the norm."""
     changed: set[str] = set()
     for conv, bn in pairs:
         changed |= {conv} | (_around(conv) - _around(bn))
@@ -125,7 +125,7 @@ class _Search:
         self._changes = Changes(forwards, self.modules)
 
     def norms(self) -> list[str]:
-        """All batch norms, those of the forward first and in its order."""
+        """All batch norms, those in the forward first, in its order."""
         nodes = self._forwards[0].nodes
         called = [str(node.target) for node in nodes if node.op == "call_module"]
         unique = self._forwards[0].modules
@@ -154,7 +154,7 @@ class _Search:
         return conv
 
     def doubtful(self, conv: str, bn: str) -> bool:
-        """Whether classes and graph leave open that both have their channels along one axis."""
+        """Whether classes and graph do not show that both have the same channel axis."""
         layer = self.modules[conv]
         if len(possible_axes(layer, self.modules[bn])) == 1:
             return False
@@ -186,14 +186,14 @@ def _step(forward: Forward, node: fx.Node) -> str:
 
 
 def _around(name: str) -> set[str]:
-    """The names of the modules around a module, but for the model's."""
+    """The names of the modules around a module, without the model's."""
     parts = name.split(".")
     return {".".join(parts[:end]) for end in range(1, len(parts))}
 
 
 @torch.no_grad()
 def _axes(model: nn.Module, example: Any, names: Sequence[str]) -> dict[str, int]:
-    """How many axes the outputs of the modules have on ``example``."""
+    """The number of axes of the modules' outputs on ``example``."""
     axes: dict[str, int] = {}
     inputs = example if isinstance(example, tuple) else (example,)
     if names:
@@ -206,7 +206,7 @@ def _wrong_axis(layer: nn.Module, axes: int | None) -> str:
     if axes is None:
         return (
             "its channels are axis 1 of its input, which those of the layer before may not be: "
-            "pass an example input, to see"
+            "pass an example input"
         )
     return (
         f"its channels are axis 1, those of the {type(layer).__name__} before it are not: there "

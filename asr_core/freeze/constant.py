@@ -1,4 +1,4 @@
-"""A constant in the place of a live gate, and nothing in the place of a folded one."""
+"""Constants in place of live gates, and nothing in place of folded ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asr_core.freeze.gates import GateSite, find_gates
 
 
 class Constant(nn.Module):
-    """A factor v per channel that does not depend on the input.
+    """A factor v (C,) per channel that does not depend on the input.
 
     Args:
         v: shape (C,).
@@ -22,7 +22,7 @@ class Constant(nn.Module):
 
     def __init__(self, v: Tensor, *, axis: int = 1, multiplies: bool = True) -> None:
         super().__init__()
-        # A parameter, which every tracer shows as a node of its own; frozen.
+        # A parameter, because every tracer shows those as nodes; frozen.
         shaped = v.reshape(-1, 1, 1) if axis == 1 else v
         self.v = nn.Parameter(shaped.detach().clone(), requires_grad=False)
         self.axis = axis
@@ -38,7 +38,7 @@ class Constant(nn.Module):
 
 
 class Open(nn.Module):
-    """The gate of a caller that multiplies by it, when there is nothing left to multiply: 1."""
+    """The gate 1, for a caller that multiplies by its folded gate."""
 
     def forward(self, x: Tensor) -> Tensor:
         """One, of dtype and device of ``x``."""
@@ -46,7 +46,7 @@ class Open(nn.Module):
 
 
 def put_constant(model: nn.Module, site: GateSite, v: Tensor) -> None:
-    """Replace the live gate at ``site``, in place, by the constant v (C,) in the model's dtype."""
+    """Replace the live gate at ``site``, in place, by the constant v (C,) in the gate's dtype."""
     like = next(model.get_submodule(site.name).parameters(), None)
     if like is None:
         like = next(model.parameters())
@@ -55,7 +55,7 @@ def put_constant(model: nn.Module, site: GateSite, v: Tensor) -> None:
 
 
 def take_out(model: nn.Module, site: GateSite) -> None:
-    """Leave nothing at ``site``, in place: what comes in goes on as it is."""
+    """Remove the gate at ``site``, in place."""
     parent = model.get_submodule(site.name.rpartition(".")[0])
     if site.multiplies:
         _put(model, site.name, nn.Identity())
@@ -68,13 +68,13 @@ def take_out(model: nn.Module, site: GateSite) -> None:
 def restore_frozen(
     model: nn.Module, names: Iterable[str], tensors: Mapping[str, Tensor]
 ) -> nn.Module:
-    """Make a model with live gates into one whose state dict a frozen one's ``tensors`` are.
+    """Freeze a model with live gates so that it can load ``tensors``.
 
     Args:
         model: the model as it was before :func:`asr_core.freeze_attention`; changed in place.
-        names: of the gates that were frozen.
+        names: names of the frozen gates.
         tensors: the frozen model's state dict. It holds ``NAME.v`` of a constant that no layer
-            took; a gate without one was folded.
+            took; gates without one were folded.
 
     Raises:
         InputError: a name that is no live channel gate of the model.

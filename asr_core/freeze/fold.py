@@ -21,14 +21,14 @@ from asr_core.placement.reach import NoFoldError, Reach, Seeker
 def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Reach | str]:
     """Fold the constants at ``sites`` into neighbouring layers of ``model``, in place.
 
-    Where none can take it (its parameters are shared, its output is read elsewhere, an activation
-    that lets no factor through lies between) the constant stays as it is.
+    A constant stays if no layer can take it: the parameters are shared, the output is read
+    elsewhere, or an activation between lets no factor through.
 
     Returns:
-        By the site's name the layers that took the constant, or why none did.
+        By the site's name, the layers that took the constant, or why none did.
 
     Raises:
-        InputError: a folded tensor is not finite; the message names it.
+        InputError: a folded tensor is not finite; naming it.
     """
     done: dict[str, Reach | str] = {}
     modules = dict(model.named_modules(remove_duplicate=False))
@@ -55,7 +55,7 @@ def fold_constants(model: nn.Module, sites: Iterable[GateSite]) -> dict[str, Rea
 
 
 def _agreed(reaches: Sequence[Reach]) -> Reach:
-    """Where the constant can go, whatever optional arguments the model is given."""
+    """Where the constant can go for all optional arguments of the model."""
     if any(reach != reaches[0] for reach in reaches):
         raise NoFoldError("the model's optional arguments change what reads it")
     return reaches[0]

@@ -1,8 +1,7 @@
 """Freezing live attention: each channel gate becomes its mean over images, and is folded away.
 
-The stripe observation (the paper) says that the gates of a trained network are nearly the
-same for every image. Where that holds, the mean in their place changes little, and the network
-becomes the plain backbone.
+The stripe observation (the paper): the gates of a trained network are nearly the same for every
+image. If so, replacing them by their mean changes little, and gives the plain backbone.
 """
 
 from __future__ import annotations
@@ -33,14 +32,13 @@ def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeRepor
     """Replace each live channel gate by its mean over ``batches``, and fold the constants away.
 
     Gates are those of :func:`asr_core.freeze.find_gates`: live attention of ours, torchvision's
-    and timm's. Their constants go into the layer before (its output channels) or behind (its input
-    channels), where that is the same function; else a constant stays, and the report says why.
-    Replacing changes the function: compare the accuracy of ``model`` and of ``report.plain``.
-    Folding does not: that is checked.
+    and timm's. Their constants go into the output channels of the layer before or the input
+    channels of the layer after, if that is the same function; else a constant stays, and the report
+    says why. Replacing changes the function: compare the accuracy of ``model`` and of
+    ``report.plain``. Folding does not, which is checked.
 
     Args:
-        model: with live attention and without ASR; not changed, its modes neither. Wrappers are
-            taken off.
+        model: with live attention and without ASR; not changed. Wrappers are removed.
         batches: inputs (N, ...) on the model's device, at least two images in all: training data,
             since the means become parameters.
 
@@ -49,8 +47,8 @@ def freeze_attention(model: nn.Module, batches: Iterable[Tensor]) -> FreezeRepor
         folded model of ours has the plain backbone's state dict.
 
     Raises:
-        InputError: no gate that a constant can replace, ASR in the model, fewer than two images,
-            or gates or folded tensors that are not finite.
+        InputError: no constant can replace a gate, the model has ASR, there are fewer than two
+            images, or gates or folded tensors are not finite.
         ParityError: the folded model's outputs differ from the frozen one's.
     """
     model = unwrap(model)

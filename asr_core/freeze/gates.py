@@ -1,4 +1,4 @@
-"""Which modules of a model are live channel gates, and which look like it but cannot be frozen."""
+"""The live channel gates of a model, and those that cannot be frozen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asr_core.asr.report import Refusal
 from asr_core.attention import CBAM, DIA, Attended, Attention
 
 # By name, so that timm is not imported: the child whose output is the gate, and the channel axis.
-# All of them return x * gate.
+# All of these return x * gate.
 _MULTIPLYING: dict[str, tuple[str, int]] = {
     "torchvision.ops.misc.SqueezeExcitation": ("scale_activation", 1),
     "timm.layers.squeeze_excite.SEModule": ("gate", 1),
@@ -40,7 +40,7 @@ class GateSite:
         kind: its class, or that of the attention inside it ("SE").
         gate: dotted name of the module whose output is the gate, one value per image and channel.
         axis: the channel axis of the features.
-        multiplies: whether the module gives x * gate; otherwise it gives the gate.
+        multiplies: whether the module returns x * gate, or the gate.
     """
 
     name: str
@@ -53,9 +53,8 @@ class GateSite:
 def find_gates(model: nn.Module) -> tuple[list[GateSite], list[Refusal]]:
     """The live channel gates of ``model``, in its order, and those that no constant can replace.
 
-    Gates are found by the module's class: ours (:data:`asr_core.ATTENTIONS`), torchvision's
-    SqueezeExcitation, and timm's SE, effective SE and ECA modules. Subclasses of the latter may
-    compute something else, so they are not taken.
+    Known classes are ours (:data:`asr_core.ATTENTIONS`), torchvision's SqueezeExcitation, and
+    timm's SE, effective SE and ECA modules, without subclasses, which may compute something else.
     """
     sites: list[GateSite] = []
     refusals: list[Refusal] = []

@@ -1,4 +1,4 @@
-"""What freezing did: how constant each gate was, and where its constant went."""
+"""The record of freezing: how constant each gate was, and where its constant went."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class FrozenGate:
         name: dotted name of its module in the live model.
         kind: its class ("SE").
         statistics: mean (the constant v), variance between images and stripe score.
-        layers: dotted names of the layers that v was folded into; empty where none could take it.
+        layers: dotted names of the layers that v was folded into; empty if none could take it.
         side: "output" or "input", the channels of ``layers`` that v multiplies.
-        reason: why no layer could take v, so that a constant is left in the model; else empty.
+        reason: why no layer could take v, so that a constant stays in the model; else "".
     """
 
     name: str
@@ -49,12 +49,12 @@ class FreezeReport:
     """The result of :func:`asr_core.freeze_attention`; its repr is a plain-text table.
 
     Attributes:
-        gates: those that were frozen, in the model's order.
+        gates: the frozen gates, in the model's order.
         refusals: gates that stay live, with the reason.
-        frozen: the model with a constant in the place of each gate.
+        frozen: the model with a constant in place of each gate.
         plain: the same with the constants folded away.
-        parity: how far the outputs of the two are apart.
-        images: number of images that the means are over.
+        parity: the comparison of the two.
+        images: number of images that the means are taken over.
     """
 
     gates: tuple[FrozenGate, ...]

@@ -1,4 +1,4 @@
-"""How constant a gate is over images: the stripe observation, in numbers."""
+"""How constant a gate is over images: the stripe observation in numbers."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class GateStatistics:
     def stripe(self) -> float:
         """Stripe score: the mean over c of ``variance[c]``, over the variance of ``mean`` over c.
 
-        0 is a perfect stripe: each channel has the same value on every image. At 1 images differ
-        as much as channels do. Infinite where images differ and channels do not.
+        0 is a perfect stripe: each channel has the same value on every image. At 1, images differ
+        as much as channels. Infinite if images differ and channels do not.
         """
         between_images = self.variance.mean().item()
         between_channels = self.mean.var(correction=0).item()
-        # Equal gates can differ by float32's rounding, which is no difference.
+        # Equal gates can differ by float32's rounding.
         floor = (torch.finfo(torch.float32).eps * self.mean.abs().max().item()) ** 2
         if between_images <= floor:
             return 0.0
@@ -62,7 +62,7 @@ class _Running:
         self.squares = torch.zeros(0, dtype=torch.float64)
 
     def add(self, gate: Tensor) -> None:
-        """Take in the gates (n, C) of a batch."""
+        """Add the gates (n, C) of a batch."""
         mean = gate.mean(0)
         squares = (gate - mean).square().sum(0)
         if self.count == 0:
@@ -79,18 +79,18 @@ class _Running:
 def measure_gates(
     model: nn.Module, sites: Sequence[GateSite], batches: Iterable[Tensor]
 ) -> tuple[dict[str, GateStatistics], list[Refusal]]:
-    """Run ``model`` over ``batches`` in eval mode and take the mean and variance of each gate.
+    """The mean and variance of each gate over ``batches``, with ``model`` in eval mode.
 
     Args:
         model: the model; its modes are restored.
-        sites: what :func:`asr_core.freeze.find_gates` found in it.
+        sites: its gates (:func:`asr_core.freeze.find_gates`).
         batches: inputs (N, ...) on the model's device.
 
     Returns:
         Statistics by the site's name, and the sites that are not called once in each forward.
 
     Raises:
-        InputError: fewer than two images, inputs that are no tensors, or a gate that is not
+        InputError: fewer than two images, batches that are not tensors, or a gate that is not
             finite.
     """
     running = {site.name: _Running() for site in sites}
@@ -132,9 +132,9 @@ def measure_gates(
 def listening(
     model: nn.Module, sites: Iterable[GateSite], listen: Callable[[str, Tensor], None]
 ) -> AbstractContextManager[None]:
-    """``listen(name, gate)`` after each call of a gate inside the context.
+    """Inside the context, call ``listen(site's name, gate)`` after each call of a gate.
 
-    ``name`` is the site's; ``gate`` has a value per image and channel, shaped to be multiplied by.
+    The gate has a value per image and channel, and broadcasts against the features.
     """
     names = {site.gate: site.name for site in sites}
     return watching(model, names, lambda gate, output: listen(names[gate], output))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def copy_model(model: nn.Module) -> nn.Module:
-    """A deep copy; results that modules keep (old-style weight_norm's ``weight``) lose their graph."""
+    """A deep copy; results that a module keeps (weight_norm's ``weight``) lose their graph."""
     return copy.deepcopy(model, {id(t): t.detach().clone() for t in _kept(model) if not t.is_leaf})
 
 
