@@ -73,7 +73,7 @@ def scaled(dtype, scale):
 )
 def test_scales_that_the_dtype_cannot_hold(dtype, scale):
     conv, bn = scaled(dtype, scale)
-    with pytest.raises(InputError, match=f"not finite, or not what {dtype} can hold"):
+    with pytest.raises(InputError, match=f"{dtype}"):
         fold_bn(conv, bn)
 
 
@@ -83,7 +83,7 @@ def test_one_channel_that_is_lost_is_enough(kind, groups):
     conv, bn = kind(4, 4, 3, groups=groups).half(), nn.BatchNorm2d(4, eps=0.0)
     fold_bn(conv, bn)
     bn.weight.data[2] = 1e-6
-    with pytest.raises(InputError, match="can hold"):
+    with pytest.raises(InputError, match="beyond"):
         fold_bn(conv, bn)
     bn.weight.data[2] = 0  # which is 0 in any dtype
     assert fold_bn(conv, bn).bias[2] == 0
