@@ -1,7 +1,7 @@
-"""Stateless random numbers: each is a function of the seed and of what it is for.
+"""Stateless random numbers: each is a function of the seed and its purpose.
 
-A draw is named by parts (seed, layer, draw index, …) whose hash seeds a generator on the CPU, so it
-does not depend on the device, on the order of a batch, on workers, or on what was drawn before.
+The hash of a draw's parts (seed, layer, draw index, …) seeds a generator on the CPU, so the draw
+does not depend on the device, the order of a batch, workers, or earlier draws.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The exceptions that a user's input can cause.
+"""The exceptions that a user's input can cause, each with the offending value and the way out.
 
-Every message names the offending value and the way out. They are ``ValueError``s, so library users
-need not know them; the command line prints them as one line.
+They are ``ValueError``s, so library users need not know them; the command line prints them as one
+line.
 """
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used: a name, a range, a file."""
+    """An input cannot be used: a name, a number, a file."""
 
 
 class TargetError(InputError):

@@ -1,7 +1,7 @@
-"""The largest numbers that are taken from outside.
+"""The largest numbers that input may have.
 
-A mistyped number, or a file that somebody else made, should cost a line and not the machine's
-memory. Each limit is far above what this library's models and studies use.
+A mistyped number, or a hostile file, should cost a line of error and not the machine's memory. Each
+limit is far above what this library's models and studies use.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 from asr_core.errors import InputError
 
 SEED = 2**63 - 1
-"""What torch's generators take; negative ones down to the same."""
+"""The greatest seed of torch's generators; the least is its negative."""
 FLOAT = 3e38
-"""What float32 holds; torch refuses greater ones by errors of many kinds."""
+"""The range of float32; beyond it torch raises errors of many kinds."""
 SIDE = 8192
 """Pixels of an image's side."""
 SAMPLE = 2**22

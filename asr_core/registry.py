@@ -1,4 +1,4 @@
-"""Named things: attention modules, noises, styles. An unknown name lists the known ones."""
+"""Registries of names: attention modules, noises, styles. An unknown name lists the known ones."""
 
 from __future__ import annotations
 
@@ -19,18 +19,14 @@ def unknown_name(kind: str, name: str, known: list[str]) -> InputError:
 
 
 class Registry(Generic[T]):
-    """A table of names, filled by decorator.
-
-    Args:
-        kind: what the names stand for, for messages ("attention module").
-    """
+    """A table of names of one ``kind`` ("attention module"), filled by decorator."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters the object under ``name``; a name used twice raises ValueError."""
+        """Decorator that registers an object as ``name``; ValueError if the name is taken."""
 
         def enter(entry: T) -> T:
             if name in self._entries:

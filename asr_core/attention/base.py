@@ -1,4 +1,4 @@
-"""What every attention module has in common, and the registry of their names."""
+"""The base class of attention modules, and their registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardsigmoid": nn.functional.hardsigmoid,
 }
 NON_NEGATIVE = ("sigmoid", "hardsigmoid")
-"""Those that give no negative factor."""
+"""Activations that give no negative factor."""
 
 
 class Attention(nn.Module):
@@ -25,14 +25,14 @@ class Attention(nn.Module):
 
     Args:
         channels: C, at least 1.
-        activation: name in ``ACTIVATIONS`` of the function that ends the gate.
+        activation: name in ``ACTIVATIONS``, the last step of the gate.
 
     Raises:
         InputError: ``channels`` below 1, or an unknown activation.
     """
 
     asr_refusal: ClassVar[str] = ""
-    """Why the module cannot be an ASR gate (its input being ψ alone); empty: it can."""
+    """Why the module cannot be an ASR gate, whose only input is ψ; "" if it can."""
     asr_options: ClassVar[dict[str, Any]] = {}
     """Constructor arguments that turn the live module into its input-independent form."""
     learns: ClassVar[bool] = True
@@ -52,12 +52,12 @@ class Attention(nn.Module):
         return ACTIVATIONS[self.activation](logits)
 
     def extra_repr(self) -> str:
-        """What the line of the module's repr says."""
+        """Channels and activation, for the module's repr."""
         return f"{self.channels}, activation={self.activation!r}"
 
 
 class ChannelAffine(nn.Module):
-    """weight ⊙ x + bias, a value of each per channel: (N, C, 1, 1) -> (N, C, 1, 1)."""
+    """weight ⊙ x + bias, both per channel: (N, C, 1, 1) -> (N, C, 1, 1)."""
 
     def __init__(self, channels: int, *, weight: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()

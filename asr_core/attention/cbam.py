@@ -16,10 +16,10 @@ class CBAM(Attention):
 
     Args:
         channels: C.
-        activation: what ends each of the two gates.
+        activation: the last step of each of the two gates.
         reduction: C over the width of the hidden layer.
-        spatial: with the spatial half, which depends on the input. Off, the gate is the channel
-            half alone, (N, C, 1, 1).
+        spatial: include the spatial half, which depends on the input. Without it the gate is the
+            channel half, (N, C, 1, 1).
     """
 
     asr_options: ClassVar[dict[str, Any]] = {"spatial": False}

@@ -9,7 +9,7 @@ from asr_core.attention.base import ATTENTIONS, Attention
 
 @ATTENTIONS.register("const")
 class Const(Attention):
-    """Gate = activation(ψ) with ψ a buffer: what the initial scale does without any attention.
+    """Gate = activation(ψ) with ψ a buffer: the effect of the initial scale, without attention.
 
     It has no parameters. As live attention it would be activation(GAP(x)).
     """

@@ -20,7 +20,7 @@ class DIA(Attention):
     """
 
     asr_refusal = (
-        "its LSTM carries state from block to block of the input at hand; "
+        "its LSTM carries state from block to block for each input; "
         "use it as live attention, one cell shared by a stage"
     )
 
@@ -45,7 +45,7 @@ class DIA(Attention):
         return show.sigmoid() * self.activate(c), c
 
     def unroll(self) -> Callable[[Tensor], Tensor]:
-        """A function features -> gate that carries the state, for one pass through the stage."""
+        """A function features -> gate that keeps the state, for one pass through the stage."""
         state: State | None = None
 
         def gate(features: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class DIA(Attention):
         return gate
 
     def forward(self, features: Tensor) -> Tensor:
-        """Gate (N, C, 1, 1) of ``features`` (N, C, H, W) as those of the first block."""
+        """Gate (N, C, 1, 1) of the first block's ``features`` (N, C, H, W)."""
         return self.unroll()(features)
 
 

@@ -10,7 +10,7 @@ from asr_core.attention.base import ATTENTIONS, Attention
 
 
 def kernel_size(channels: int) -> int:
-    """Neighbours that a channel looks at: |log₂(C) / 2 + 1 / 2|, made odd upwards (eq. 12)."""
+    """Number of neighbours of a channel: |log₂(C) / 2 + 1 / 2|, rounded up to odd (eq. 12)."""
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
 

@@ -11,8 +11,8 @@ from asr_core.attention.base import ATTENTIONS, Attention, ChannelAffine
 class IE(Attention):
     """Gate = σ(γ̂ ⊙ GAP(x) + β̂): (N, C, H, W) -> (N, C, 1, 1).
 
-    The published start is γ̂ = 0, β̂ = −1, so that every gate begins at σ(−1) = 0.27 and the input
-    comes in as γ̂ grows.
+    As published, γ̂ starts at 0 and β̂ at −1, so every gate starts at σ(−1) = 0.27, and depends on
+    the input as γ̂ grows.
     """
 
     def __init__(self, channels: int, *, activation: str = "sigmoid") -> None:

@@ -17,9 +17,9 @@ class SRM(Attention):
 
     Args:
         channels: C.
-        activation: what ends the gate.
-        batch_norm: normalise over the batch. Off, only the affine part of that layer remains: ψ
-            is a batch of one, over which there is nothing to normalise.
+        activation: the last step of the gate.
+        batch_norm: normalise over the batch. Without it only the affine part of that layer remains:
+            ψ is a batch of one, with nothing to normalise over.
     """
 
     asr_options: ClassVar[dict[str, Any]] = {"batch_norm": False}

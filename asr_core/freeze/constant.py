@@ -33,7 +33,7 @@ class Constant(nn.Module):
         return x * self.v if self.multiplies else self.v
 
     def extra_repr(self) -> str:
-        """What the line of the module's repr says."""
+        """Channels, axis and use, for the module's repr."""
         return f"{self.v.numel()}, axis={self.axis}, multiplies={self.multiplies}"
 
 

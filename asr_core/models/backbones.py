@@ -1,6 +1,6 @@
 """The paper's backbones by name, and where ASR goes in each (paper, supplementary, B.2).
 
-ResNet11 and ResNet29 are the same at a depth that trains in minutes.
+ResNet11 and ResNet29 are the CIFAR ResNets at depths that train in minutes.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Backbone:
     Attributes:
         make: num_classes -> the plain network, on images (N, 3, H, W).
         targets: names or globs of the layers that take a gate.
-        sizes: the sides H = W that the paper feeds it.
-        options: where its ASR differs from the defaults of :func:`asr_core.insert_asr`.
+        sizes: the sides H = W of the paper's images.
+        options: arguments of :func:`asr_core.insert_asr` that differ from its defaults.
         takes_attention: whether ``make`` takes ``attention=``, the name of live attention.
-        shared: whether the layers of one parent, which sums their outputs, have one gate.
+        shared: whether the layers of one parent, which sums their outputs, share a gate.
     """
 
     make: Callable[..., nn.Module]

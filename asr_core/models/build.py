@@ -23,9 +23,9 @@ def build(
     Args:
         name: name of the backbone.
         num_classes: width of its last layer.
-        mode: "plain"; "live", attention on the input at hand behind the backbone's positions;
-            "asr", gates at the positions; "both", where the output × v goes through attention.
-        attention: the attention module, in "both" of the two.
+        mode: "plain"; "live", attention on the features at the backbone's positions; "asr", gates
+            at the positions; "both", live attention on the gated outputs.
+        attention: the attention module; in "both", of both.
         options: for "asr" and "both", further arguments of :func:`asr_core.insert_asr`.
 
     Returns:
@@ -34,7 +34,7 @@ def build(
 
     Raises:
         InputError: an unknown name, mode or option, or an attention module that the mode or the
-            backbone does without.
+            backbone cannot use.
     """
     backbone = BACKBONES[name]
     if mode not in MODES:

@@ -1,4 +1,4 @@
-"""Live attention at chosen layers of any model that can be traced: y × attention(y)."""
+"""Live attention at chosen layers of any traceable model: y × attention(y)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CHILD = "attention"
 def add_attention(model: nn.Module, names: Iterable[str], attention: str) -> fx.GraphModule:
     """A model that multiplies the named layers' outputs by live attention on them.
 
-    The attention modules are added behind the layers in the traced forward, under the child
-    "attention"; the layers are those of ``model``, with their names, so that the state dict has
-    all keys of the plain model.
+    The attention modules follow the layers in the traced forward, as children of "attention". The
+    layers are those of ``model``, with their names, so the state dict has all keys of the plain
+    model.
 
     Args:
         model: a model without ASR, which torch.fx can trace.
         names: dotted names of layers with outputs (N, C, H, W), or (N, T, C) where the channels
-            are the last axis; the ``out_proj`` of a MultiheadAttention stands for its output.
+            are the last axis; the ``out_proj`` of a MultiheadAttention means its output.
         attention: name in :data:`asr_core.attention.ATTENTIONS`.
 
     Raises:
-        InputError: an unknown attention module; "dia", which needs one cell per stage.
+        InputError: an unknown attention module, or "dia", which needs one cell per stage.
         TargetError: the model cannot be traced, a layer is not called in its forward, or the
-            model has a child "attention" of its own.
+            model has an attribute "attention".
     """
     if attention == "dia":
         raise InputError("'dia' shares one cell among a stage's blocks: only the ResNets have it")
@@ -54,12 +54,12 @@ def add_attention(model: nn.Module, names: Iterable[str], attention: str) -> fx.
         kind = cast(LayerKind, kind_of(forward.modules[name]))
         added[key] = Attended(make(kind.channels(forward.modules[name])), kind.axis)
         output = node
-        if name != layer:  # of attention's outputs, the first
+        if name != layer:  # the first of attention's outputs
             output = next(user for user in node.users if user.args[1] == 0)
         with attended.graph.inserting_after(output):
             product = attended.graph.call_module(f"{CHILD}.{key}", (output,))
         output.replace_all_uses_with(product)
-        product.args = (output,)  # its own use was replaced as well
+        product.args = (output,)  # which was replaced as well
     if missing:
         raise TargetError(f"no layer {next(iter(missing))!r} is called in the model's forward")
     attended.recompile()

@@ -1,4 +1,4 @@
-"""Our backbones by one name, as saved models and commands know them: asr:NAME[+ATTENTION]."""
+"""The names of our backbones in saved models and commands: asr:NAME[+ATTENTION]."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def build_named(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
 
     Args:
         name: "asr:resnet164" (:data:`asr_core.models.BACKBONES`), or "asr:resnet164+se" with live
-            attention behind its positions.
-        arguments: ``{"num_classes": n}``; left out: 10 for backbones of small images, else 1000.
+            attention at its positions.
+        arguments: ``{"num_classes": n}``; by default 10 for backbones of small images, else 1000.
 
     Raises:
         InputError: an unknown backbone or attention module, or other arguments.
@@ -50,12 +50,12 @@ def backbone_of(name: str) -> Backbone:
 
 
 def named(backbone: str, attention: str | None = None) -> str:
-    """The name of a backbone, with live ``attention`` or without."""
+    """The name of a backbone, with live ``attention`` if given."""
     return f"{PREFIX}{backbone}" + (f"+{attention}" if attention else "")
 
 
 def _parts(name: str) -> tuple[str, str | None]:
     if not name.startswith(PREFIX):
-        raise InputError(f"{name!r} is no name of ours: those start with {PREFIX}")
+        raise InputError(f"{name!r} names no backbone of ours: those names start with {PREFIX}")
     backbone, plus, attention = name.removeprefix(PREFIX).partition("+")
     return backbone, attention if plus else None

@@ -1,4 +1,4 @@
-"""Normalisation inside the model: what goes in are images in [0, 1]."""
+"""Normalisation inside the model, which takes images in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LEAST = 1e-30
 
 
 class Normalized(nn.Module):
-    """``model`` on images in [0, 1], which it takes as (x − mean) / std.
+    """``model`` on images in [0, 1], which are normalised by (x − mean) / std.
 
-    The state dict is that of ``model`` with the prefix "model.": mean and std are no part of it.
+    The state dict is that of ``model`` with the prefix "model.", without mean and std.
 
     Args:
         model: the backbone, on normalised images (N, 3, H, W).
@@ -24,8 +24,8 @@ class Normalized(nn.Module):
         std: the same, above 0.
 
     Attributes:
-        model: the backbone, whose own state dict is what other tools load.
-        statistics: mean and std as they were given, free of rounding.
+        model: the backbone, whose state dict other tools load.
+        statistics: mean and std as given, unrounded.
 
     Raises:
         InputError: ``mean`` or ``std`` are not three such numbers.
@@ -48,12 +48,12 @@ class Normalized(nn.Module):
         return self.model((images - self.mean) / self.std)
 
     def extra_repr(self) -> str:
-        """The figures, for the module's repr."""
+        """Mean and std, for the module's repr."""
         return "mean={}, std={}".format(*self.statistics)
 
 
 def check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Raise where images cannot be normalised by these.
+    """Refuse statistics that images cannot be normalised by.
 
     Raises:
         InputError: not three numbers each, a mean outside [0, 1], or a std that is not above 0.
@@ -61,9 +61,9 @@ def check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     for name, values in (("mean", mean), ("std", std)):
         three = isinstance(values, Sequence) and len(values) == CHANNELS
         if not three or not all(type(value) in (int, float) for value in values):
-            raise InputError(f"{name} must be three numbers, one a colour channel; got {values!r}")
+            raise InputError(f"{name} must be three numbers, one per colour channel; got {values!r}")
     if not all(0 <= value <= 1 for value in mean):
         raise InputError(f"mean must be of images in [0, 1]; got {mean!r}")
-    # In float32 others would be 0 or infinite.
+    # Beyond these, float32 would give 0 or infinity.
     if not all(_LEAST <= value <= 1 / _LEAST for value in std):
         raise InputError(f"std must be finite and above 0 ({_LEAST} or more); got {std!r}")

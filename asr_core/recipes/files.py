@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 DEFAULT = "resnet29-embedded"
 """The recipe that runs anywhere, offline and in minutes."""
 
-# The order of the list: our own, then Table 2, then Table 3, each from left to right.
+# In the order of the list: our own, then Table 2, then Table 3, each from left to right.
 _COLUMNS = (
     *("resnet29", "resnet11"),
     *("resnet83", "resnet164", "vgg19", "shufflenetv2", "mobilenet", "repvgg", "resnet-acnet"),
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 
 def recipes() -> list[str]:
-    """The names of the recipes that ship: our own, the default first, then Tables 2 and 3."""
+    """The names of the shipped recipes: our own, the default first, then Tables 2 and 3."""
     return list(_shipped())
 
 
@@ -67,5 +67,5 @@ def read_recipes(path: Path | str) -> list[Recipe]:
 
 @cache
 def _shipped() -> dict[str, Recipe]:
-    found = [recipe for name in _COLUMNS for recipe in read_recipes(FOLDER / f"{name}.toml")]
-    return {recipe.name: recipe for recipe in found}
+    files = (FOLDER / f"{name}.toml" for name in _COLUMNS)
+    return {recipe.name: recipe for file in files for recipe in read_recipes(file)}

@@ -23,30 +23,30 @@ SCHEDULES = ("multistep", "cosine")
 @record
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What decides a training run but the attention, the seed and the machine.
+    """All that decides a training run except the attention, the seed and the machine.
 
     Attributes:
-        name: of the recipe, NETWORK-DATA.
+        name: NETWORK-DATA.
         backbone: name in :data:`asr_core.models.BACKBONES`.
         data: name of the data set.
         image_size: sides H = W of the images.
         optimizer: "sgd" (without Nesterov's step) or "adamw".
         lr: learning rate after warm-up and before decay. It is not rescaled with ``batch_size``.
-        momentum: of SGD; the first β of AdamW, whose second is torch's 0.999.
+        momentum: of SGD; for AdamW the first β, while the second is torch's 0.999.
         weight_decay: added to the gradient by SGD, decoupled in AdamW.
         schedule: "multistep", times ``gamma`` at each milestone, or "cosine", from ``lr`` to 0.
         milestones: epochs after which the rate falls; may be fractions.
-        gamma: factor at each milestone. A cosine has no factor: there it only records the
-            paper's cell and has no effect.
+        gamma: factor at each milestone. For a cosine it only records the paper's cell and has no
+            effect.
         epochs: passes over the training data.
-        batch_size: images a step, over all processes.
+        batch_size: images per step, over all processes.
         warmup_epochs: epochs, or fractions, in which the rate first rises linearly from 0. A
-            cosine then takes the remaining ones; milestones stay where they are.
-        label_smoothing: of the cross-entropy.
+            cosine takes the remaining ones; milestones do not move.
+        label_smoothing: that of the cross-entropy.
         clip: largest gradient norm; None for no limit.
-        ema: decay a step of an average of the weights; None for no average.
+        ema: decay per step of an average of the weights; None for no average.
         source: the column of the paper's table, or that the numbers are ours.
-        notes: where the paper is silent or odd, what was chosen and why.
+        notes: choices where the paper is silent or odd, with the reason.
 
     Raises:
         InputError: a number out of its range, or fields that do not go together.
@@ -127,9 +127,9 @@ class Recipe:
     def override(self, **values: Any) -> Recipe:
         """The recipe with other values, checked like any recipe.
 
-        A new number of ``epochs`` stretches what it was divided into: milestones and warm-up move
-        in proportion (81 and 122 of 164 are 40.5 and 61 of 82), unless they are given too. Giving
-        a multistep recipe ``schedule="cosine"`` drops its milestones and gamma.
+        A new number of ``epochs`` moves milestones and warm-up in proportion (81 and 122 of 164 are
+        40.5 and 61 of 82), unless they are given too. ``schedule="cosine"`` drops the milestones
+        and gamma of a multistep recipe.
 
         Raises:
             InputError: a field that recipes do not have, a value out of its range, or milestones
@@ -174,6 +174,6 @@ FIELDS = tuple(field.name for field in fields(Recipe))
 
 
 def _times(value: float, stretch: Fraction) -> float:
-    """Exact where the result is whole, so that no decay slips by an epoch."""
+    """The product, exact if it is whole, so that no decay shifts by an epoch."""
     product = Fraction(value) * stretch
     return product.numerator if product.denominator == 1 else float(product)

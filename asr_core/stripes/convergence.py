@@ -10,26 +10,26 @@ from torch import Tensor
 from asr_core.errors import InputError
 
 THRESHOLD = 0.05
-"""Of a gate in [0, 1]: a change by less in an epoch counts as none."""
+"""A smaller change in an epoch, of a gate in [0, 1], counts as none."""
 SHARE = 0.95
 
 
 def differences(values: Tensor) -> Tensor:
-    """|v_{t+1} − v_t| of ``values`` (T, ...) after each of T epochs: (T − 1, ...), from t = 1.
+    """|v_{t+1} − v_t| for ``values`` (T, ...) after each of T epochs: (T − 1, ...), from t = 1.
 
     Raises:
         InputError: fewer than two epochs.
     """
     if len(values) < 2:
-        raise InputError(f"a difference is between two epochs; {len(values)} were recorded")
+        raise InputError(f"a difference needs two epochs; {len(values)} were recorded")
     return values.diff(dim=0).abs()
 
 
 def settled_epochs(steps: Tensor, *, threshold: float = THRESHOLD) -> Tensor:
-    """After how many epochs each value stays put, int64 (...), of its ``steps`` (T − 1, ...).
+    """The epochs after which each value stays put, int64 (...), from its ``steps`` (T − 1, ...).
 
-    The least t such that the differences from t on are all below ``threshold``: 1, from the first
-    recorded epoch on; T, never.
+    The least t such that all differences from t on are below ``threshold``: 1 is from the first
+    recorded epoch on, T never.
 
     Raises:
         InputError: a threshold that is not a number above 0.
@@ -44,12 +44,7 @@ def settled_epochs(steps: Tensor, *, threshold: float = THRESHOLD) -> Tensor:
 def settled_epoch(
     steps: Tensor, *, threshold: float = THRESHOLD, share: float = SHARE
 ) -> int | None:
-    """After how many epochs ``share`` of the values have settled; None if not before the last.
-
-    Args:
-        steps: (T − 1, ...), of :func:`differences`.
-        threshold: of :func:`settled_epochs`.
-        share: of the values, in (0, 1].
+    """The epochs after which ``share`` of the values have settled; None if not before the last.
 
     Raises:
         InputError: share or threshold out of range.
@@ -62,5 +57,5 @@ def settled_epoch(
 
 
 def settled_share(steps: Tensor, epoch: int, *, threshold: float = THRESHOLD) -> float:
-    """The share of values, in [0, 1], that stay put from ``epoch`` epochs on."""
+    """The share of values, in [0, 1], that have settled after ``epoch`` epochs."""
     return (settled_epochs(steps, threshold=threshold) <= epoch).double().mean().item()

@@ -1,4 +1,4 @@
-"""Which images and channels a picture shows, and in which order."""
+"""The images and channels that a picture shows, and their order."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ from asr_core.errors import InputError
 
 
 def chosen(what: str, width: int, count: int, *, seed: int = 0) -> Tensor:
-    """``count`` of ``width`` things in random order, int64 (min(count, width),).
+    """At most ``count`` of ``width`` indices in random order, int64.
 
-    A function of the arguments alone, so that all layers of one width, in all runs, show the same
-    channels in the same order (paper, Fig. 17-23).
-
-    Args:
-        what: "images" or "channels", say: each has draws of its own.
-        width: how many there are.
-        count: how many to show, at most.
-        seed: any whole number.
+    They depend on the arguments alone, so that all layers of one width, in all runs, show the same
+    channels in the same order (paper, Fig. 17-23). ``what`` ("images", "channels") names the draws.
 
     Raises:
         InputError: a count or width below 1.

@@ -1,4 +1,4 @@
-"""The gates of a run after each epoch, in one file of its folder."""
+"""The gates of a run after each epoch, as a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AttentionRecord:
     """Gates after each of T epochs.
 
     Attributes:
-        images: which of the validation split the live gates are on, int64 (n,).
+        images: indices in the validation split of the images for the live gates, int64 (n,).
         live: float32 (T, n, C) by the attention module's name, in the model's order.
         asr: v, float32 (T, C) by the layer's name.
     """
@@ -42,8 +42,8 @@ class AttentionRecord:
 def save_arrays(path: Path | str, arrays: Mapping[str, Tensor]) -> None:
     """Write named arrays as .npz, atomically."""
     with atomic_path(path) as temporary:
-        found: dict[str, Any] = {name: values.numpy() for name, values in arrays.items()}
-        np.savez_compressed(temporary, **found)
+        kept: dict[str, Any] = {name: values.numpy() for name, values in arrays.items()}
+        np.savez_compressed(temporary, **kept)
 
 
 def load_arrays(path: Path | str) -> dict[str, Tensor]:
@@ -55,12 +55,11 @@ def load_arrays(path: Path | str) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as found:
-            if (size := sum(each.file_size for each in found.zip.infolist())) > _LARGEST:
+        with np.load(path, allow_pickle=False) as arrays:
+            if (size := sum(each.file_size for each in arrays.zip.infolist())) > _LARGEST:
                 raise ValueError(f"{size} bytes unpacked, of at most {_LARGEST}")
-            return {name: torch.from_numpy(found[name]) for name in found.files}
-    # NumPy and zipfile raise many kinds on damaged files
-    except Exception as error:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except Exception as error:  # NumPy and zipfile raise many kinds on damaged files
         raise CheckpointError(f"{path}: damaged, or no arrays of ours ({error})") from None
 
 

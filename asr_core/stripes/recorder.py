@@ -20,14 +20,13 @@ RECORDED_IMAGES = 8
 class AttentionRecorder:
     """``on_epoch`` of :func:`asr_core.training.train`: adds an epoch to ``attention.npz``.
 
-    The images are spread evenly over the split, the same in every run. An epoch that is gone
-    through again, after an interruption, replaces what was recorded of it. Among several
-    processes the first alone records.
+    The images are spread evenly over the split, the same in every run. An epoch that runs again
+    after an interruption replaces its record. Of several processes, use one in the first alone.
 
     Args:
-        folder: the run's.
+        folder: that of the run.
         split: the validation split, with batches on the model's device.
-        images: how many of it, at most.
+        images: the number of images, at most.
     """
 
     def __init__(self, folder: Path, split: Split, *, images: int = RECORDED_IMAGES) -> None:
@@ -40,7 +39,7 @@ class AttentionRecorder:
         """Record the epoch.
 
         Raises:
-            CheckpointError: epochs before it are missing from the record.
+            CheckpointError: the record lacks earlier epochs.
         """
         kept = AttentionRecord(self.indices)
         if end.epoch:
@@ -61,5 +60,5 @@ class AttentionRecorder:
 
 
 def _appended(kept: Tensor | None, now: Tensor, epoch: int) -> Tensor:
-    """The first ``epoch`` rows that were kept, and one more."""
+    """The first ``epoch`` rows of ``kept``, and one more."""
     return now[None] if kept is None else torch.cat([kept[:epoch], now[None]])

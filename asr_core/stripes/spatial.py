@@ -16,12 +16,12 @@ def spatial_attention(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """The spatial half of each CBAM module in ``model``, in eval mode.
 
     Args:
-        model: any; its modes are restored.
+        model: any model; its modes are restored.
         images: inputs (N, 3, H, W) on the model's device.
 
     Returns:
-        Float32 (N, H', W') on the CPU by the module's name (without the prefix that
-        :class:`Normalized` gives), in the model's order; nothing where there is no CBAM.
+        Float32 (N, H', W') on the CPU by the module's name (without the prefix of
+        :class:`Normalized`), in the model's order; empty without CBAM.
     """
     inner = model.model if isinstance(model, Normalized) else model
     halves = {

@@ -1,8 +1,8 @@
-"""The values of a model's gates: live ones image by image, those of ASR as they are."""
+"""The values of a model's gates: live ones for each image, and those of ASR."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -34,12 +34,12 @@ def gate_values(
     """The live channel gates of ``model`` on each image, in eval mode.
 
     Args:
-        model: any; its modes are restored.
+        model: any model; its modes are restored.
         batches: inputs (N, ...) on the model's device.
 
     Returns:
-        Float32 (N, C) on the CPU by the name of the attention module (without the prefix that
-        :class:`Normalized` gives), in the model's order; and what has no gate per image and
+        Float32 (N, C) on the CPU by the name of the attention module (without the prefix of
+        :class:`Normalized`), in the model's order; and attention without a gate per image and
         channel, with the reason.
 
     Raises:
@@ -47,15 +47,13 @@ def gate_values(
     """
     inner = model.model if isinstance(model, Normalized) else model
     sites, refusals = live_gates(inner)
-    found: dict[str, list[Tensor]] = defaultdict(list)
-    often: Counter[str] = Counter()
+    gates: dict[str, list[Tensor]] = defaultdict(list)
     forwards = 0
 
     def listen(name: str, gate: Tensor) -> None:
         if not gate.isfinite().all():
             raise InputError(f"the gate of {name!r} is not finite on these images")
-        often[name] += 1
-        found[name].append(gate.flatten(1).float().cpu())
+        gates[name].append(gate.flatten(1).float().cpu())
 
     with evaluating(model), listening(inner, sites, listen):
         for batch in batches:
@@ -63,10 +61,10 @@ def gate_values(
             forwards += 1
     values = {}
     for site in sites:
-        if often[site.name] == forwards > 0:
-            values[site.name] = torch.cat(found[site.name])
+        if len(gates[site.name]) == forwards > 0:
+            values[site.name] = torch.cat(gates[site.name])
         elif forwards:
-            calls = f"it is called {often[site.name]} times in {forwards} forwards"
+            calls = f"it is called {len(gates[site.name])} times in {forwards} forwards"
             refusals.append(Refusal(site.name, f"{calls}, so it has no one gate"))
     return values, refusals
 
@@ -80,17 +78,16 @@ def gate_vectors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def require_gates(model: nn.Module) -> None:
-    """Raise where there is nothing to record of ``model``: no live channel gate and no ASR.
+    """Refuse a ``model`` with nothing to record: no live channel gate and no ASR.
 
     Raises:
-        InputError: so it is; with the reason of each attention module that has no such gate.
+        InputError: with the reason for each attention module without such a gate.
     """
     sites, refusals = live_gates(model)
     if not sites and next(gated_layers(model), None) is None:
         why = f": {listed(refusals)}" if refusals else ""
         raise InputError(
-            f"no gates to record{why}; train with live channel attention or ASR, or do not record "
-            "attention"
+            f"no gates to record{why}; train with live channel attention or ASR, or record none"
         )
 
 

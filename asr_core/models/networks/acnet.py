@@ -15,7 +15,7 @@ class AsymmetricConv(Branched):
     """BN(3×3) + BN(1×3) + BN(3×1), which together are one 3×3 convolution at inference.
 
     (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``).
-    :func:`asr_core.merge_branches` puts that convolution in its place.
+    :func:`asr_core.merge_branches` replaces it by that convolution.
     """
 
     def __init__(self, width: int, out: int, *, stride: int = 1) -> None:
@@ -43,7 +43,7 @@ class AsymmetricConv(Branched):
 
 
 def resnet_acnet(depth: int, num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:
-    """:func:`asr_core.models.networks.resnet_cifar`, each 3×3 convolution of its blocks asymmetric.
+    """:func:`asr_core.models.resnet_cifar` with its blocks' 3×3 convolutions asymmetric.
 
     Raises:
         InputError: a depth that is not 9n + 2, or an unknown attention module.

@@ -1,4 +1,4 @@
-"""The start of convolutional networks (He et al. 2015, arXiv 1502.01852, eq. 15)."""
+"""Initialisation of convolutional networks (He et al. 2015, arXiv 1502.01852, eq. 15)."""
 
 from __future__ import annotations
 

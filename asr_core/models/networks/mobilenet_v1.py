@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from asr_core.models.networks.init import he_init
 
-# Output channels and stride of each block; the last two of the paper's strides are one here, as
-# is that of the first convolution.
+# Output channels and stride of each block; the paper's last two strides, and that of the first
+# convolution, are 1 here.
 BLOCKS = (
     *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *[(512, 1)] * 5,
@@ -18,7 +18,7 @@ STEM = 32
 
 
 class SeparableBlock(nn.Module):
-    """Depthwise 3×3, then pointwise, a BN each.
+    """Depthwise 3×3, then pointwise, each with a BN.
 
     (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``).
     """

@@ -22,13 +22,13 @@ STRIDES = (1, 1, 2, 2, 2)
 class RepVGGBlock(Branched):
     """relu(BN(3×3) + BN(1×1) + BN(x)), the last only where the shape stays the same.
 
-    (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``). Attention, where there is
-    any, gates the sum before the ReLU. :func:`asr_core.merge_branches` makes the block one 3×3
+    (N, ``width``, H, W) -> (N, ``out``, H / ``stride``, W / ``stride``). Live attention, if any,
+    gates the sum before the ReLU. :func:`asr_core.merge_branches` turns the block into one 3×3
     convolution, the attention, and the ReLU.
     """
 
     attention_is_optional: ClassVar[bool] = True
-    """With None for it, the block is the plain backbone's."""
+    """Without it (None), the block is the plain backbone's."""
 
     def __init__(self, width: int, out: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class RepVGGBlock(Branched):
         return branches if self.bn0 is None else [*branches, (None, self.bn0)]
 
     def around(self, conv: nn.Module) -> nn.Module:
-        """``conv``, live attention on its output where the block has any, and the ReLU."""
+        """``conv``, live attention on its output if the block has any, and the ReLU."""
         layers = OrderedDict(conv=conv, relu=nn.ReLU())
         if self.attention is not None:
             layers["attention"] = Attended(self.attention, 1)

@@ -18,12 +18,12 @@ PLANES = (16, 32, 64)
 class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1 convolutions around a shortcut.
 
-    (N, ``width``, H, W) -> (N, 4 ``planes``, H / ``stride``, W / ``stride``). Attention, where
-    there is any, gates the last BN's output before the residual add.
+    (N, ``width``, H, W) -> (N, 4 ``planes``, H / ``stride``, W / ``stride``). Attention, if any,
+    gates the last BN's output before the residual add.
     """
 
     attention_is_optional: ClassVar[bool] = True
-    """With None for it, the block is the plain backbone's."""
+    """Without it (None), the block is the plain backbone's."""
 
     def __init__(
         self, width: int, planes: int, *, stride: int = 1, attention: nn.Module | None = None
@@ -44,7 +44,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor, gate: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """The block's output; ``gate`` stands in for attention that the block does not own."""
+        """The block's output; ``gate`` is attention that the block does not own."""
         out = self.bn1(self.conv1(x)).relu()
         out = self.bn2(self.conv2(out)).relu()
         out = self.bn3(self.conv3(out))
@@ -117,7 +117,7 @@ def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) 
     ResNet164 has 1,727,284 parameters at 100 classes.
 
     Args:
-        depth: layers, 9n + 2 for n blocks in each of three stages of width 64, 128, 256.
+        depth: number of layers, 9n + 2 for n blocks in each of three stages of width 64, 128, 256.
         num_classes: width of the last layer.
         attention: name in ``ATTENTIONS`` of live attention after each block's last BN ("dia":
             one cell per stage); None for the plain net. For ASR give the plain net to
