@@ -61,7 +61,7 @@ def check_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     for name, values in (("mean", mean), ("std", std)):
         three = isinstance(values, Sequence) and len(values) == CHANNELS
         if not three or not all(type(value) in (int, float) for value in values):
-            raise InputError(f"{name} must be three numbers, one per colour channel; got {values!r}")
+            raise InputError(f"{name} must be three numbers, one per channel; got {values!r}")
     if not all(0 <= value <= 1 for value in mean):
         raise InputError(f"mean must be of images in [0, 1]; got {mean!r}")
     # Beyond these, float32 would give 0 or infinity.

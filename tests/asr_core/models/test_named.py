@@ -45,7 +45,7 @@ def test_names_are_put_together():
         ("asr:resnet11+es", {}, "unknown attention module 'es'.*spa"),
         ("asr:resnet11+", {}, "unknown attention module ''"),
         ("asr:vgg19_bn+dia", {}, "only the ResNets have it"),
-        ("resnet11", {}, "'resnet11' is no name of ours: those start with asr:"),
+        ("resnet11", {}, "'resnet11' names no backbone of ours"),
         ("asr:resnet11", {"depth": 3}, "takes num_classes alone, got depth"),
         ("asr:resnet11", {"num_classes": 0}, "num_classes is 0; it must be a whole number from 1"),
         (
