@@ -8,15 +8,15 @@ from torch.nn import functional as F
 
 
 def crop_and_flip(images: Tensor, draws: Tensor, *, padding: int, flip: bool) -> Tensor:
-    """Each image moved by up to ``padding`` pixels, black coming in, and mirrored or not.
+    """Each image moved by up to ``padding`` pixels, filled with black, and mirrored or not.
 
     The distribution is that of torchvision's ``RandomCrop(size, padding=padding)`` followed by
     ``RandomHorizontalFlip()``: (2·padding + 1)² places × 2, equally likely.
 
     Args:
         images: (N, C, H, W) of any dtype.
-        draws: int64 (N,), uniform over a range far above the number of outcomes; each image's
-            place and side are a function of its own draw.
+        draws: int64 (N,), uniform over a range far above the number of outcomes; each image's draw
+            decides its place and mirroring.
         padding: in pixels.
         flip: mirror half of the images.
 
@@ -31,7 +31,7 @@ def crop_and_flip(images: Tensor, draws: Tensor, *, padding: int, flip: bool) ->
         images = torch.cat([images, images.flip(-1)])
         sources = sources + draws // places**2 % 2 * count
     padded = F.pad(images, [padding] * 4)
-    # Whole rows are copied: index_select does that many times faster than an index for each pixel.
+    # index_select copies whole rows, many times faster than indexing each pixel.
     starts = sources * channels + torch.arange(channels, device=device)[:, None]
     starts = starts * padded.shape[2] + draws % places + torch.arange(height, device=device)
     starts = starts * padded.shape[3] + draws // places % places

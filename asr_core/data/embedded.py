@@ -1,10 +1,10 @@
 """The data sets that need no download: 32×32 patches of 18 photographs and textures.
 
-The class is the picture that a patch was cut from, or for ``embedded-quarters`` which quarter of
-the picture's height, too: the same images under finer labels, as CIFAR100 is to CIFAR10, and far
-harder. The splits lie side by side in each picture, so no pixel is in two of them: train in the
-left half, validation in the next 10 % of the width, test in the right 35 %, with 5 % between
-validation and test left out. Grey pictures give grey patches.
+The class is the picture of a patch; for ``embedded-quarters`` also the quarter of its height: finer
+labels of the same images, as CIFAR100's are to CIFAR10's, and far harder. The splits lie side by
+side in each picture, so no pixel is in two of them: train in the left half, validation in the next
+10 % of the width, test in the right 35 %, with a gap of 5 % between validation and test. Grey
+pictures give grey patches.
 
 Patches lie at the points of the R2 sequence (M. Roberts, "The unreasonable effectiveness of
 quasirandom sequences", 2018), which cover a region evenly: a fixed split, without random numbers.
@@ -25,7 +25,7 @@ from asr_core.data.source import DATASETS, Source
 from asr_core.errors import InputError
 
 CLASSES = tuple(name for name in PHOTOGRAPHS if name != "motorcycle_right")
-"""The 18 classes: every picture, of the two views of one scene only the left."""
+"""The 18 classes: every picture, but only the left one of the stereo pair."""
 
 SIZE = 32
 QUARTERS = 4
@@ -54,7 +54,7 @@ def corners(split: str, height: int, width: int) -> Tensor:
 
 
 def patches(split: str, pictures: Sequence[Tensor]) -> MemorySplit:
-    """The patches that ``split`` cuts from ``pictures``, uint8 (3, H, W) each, in their order."""
+    """The patches of ``split`` from ``pictures``, uint8 (3, H, W), in their order."""
     images = []
     for picture in pictures:
         rows, columns = corners(split, *picture.shape[1:]).unbind(1)
@@ -65,21 +65,18 @@ def patches(split: str, pictures: Sequence[Tensor]) -> MemorySplit:
 
 
 def quarters(split: str, pictures: Sequence[Tensor]) -> Tensor:
-    """Labels of :func:`patches`, int64: 4 · number of the picture + quarter that holds the middle.
-
-    Quarter 0 is the top one.
-    """
-    found = []
+    """Labels of :func:`patches`, int64: 4 · picture + quarter of the patch's middle, from the top."""
+    labels = []
     for number, picture in enumerate(pictures):
         height, width = picture.shape[1:]
         middles = corners(split, height, width)[:, 0] + SIZE // 2
-        found.append(QUARTERS * number + middles * QUARTERS // height)
-    return torch.cat(found)
+        labels.append(QUARTERS * number + middles * QUARTERS // height)
+    return torch.cat(labels)
 
 
 @DATASETS.register("embedded")
 def open_embedded(source: Source) -> ImageSet:
-    """The embedded patches; nothing is read but the files that come with scikit-image."""
+    """The embedded patches, from files that come with scikit-image."""
     pictures = _pictures("embedded", source)
     return _image_set("embedded", CLASSES, {split: patches(split, pictures) for split in REGIONS})
 
@@ -99,7 +96,7 @@ def open_quarters(source: Source) -> ImageSet:
 def _pictures(name: str, source: Source) -> list[Tensor]:
     source.check_size(name, SIZE)
     if source.folder is not None:
-        raise InputError(f"{name} is made from files at hand; leave out the folder {source.folder}")
+        raise InputError(f"{name} needs no folder of files; leave out {source.folder}")
     return [pixels(picture) for picture in CLASSES]
 
 

@@ -1,4 +1,4 @@
-"""A classification data set: three splits and what a model must know of them."""
+"""A classification data set: three splits and what a model must know about them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from asr_core.errors import InputError
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images in classes. Batches are in [0, 1]: normalisation is the model's.
+    """Images in classes. Batches are in [0, 1]; the model normalises them.
 
     Attributes:
-        name: as the data set was asked for.
+        name: the name under which the data set was opened.
         classes: the names; a label is an index into them.
         image_size: height and width of every batch, in pixels.
-        mean: of each colour channel over the training images, in [0, 1].
-        std: the same.
-        train: what is learned from.
+        mean: mean of each colour channel over the training images, in [0, 1].
+        std: its standard deviation.
+        train: images to learn from.
         validation: cut from the training images, disjoint from ``train``; for choices.
         test: for the final figure, never for choices.
         unreadable: files and links that were left out, with the reason.

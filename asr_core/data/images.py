@@ -1,9 +1,9 @@
-"""One image file to pixels: common formats, one at a time, and a plain reason for all else.
+"""One image file to pixels, or a plain reason why not.
 
-Greyscale, palette, CMYK and 1-bit images become RGB, transparency is laid on white, the EXIF
-orientation is applied, 16-bit greyscale keeps its depth, of an animation the first frame is taken.
-Files are strangers': only regular files are opened, only formats that Pillow decodes itself, and
-no more pixels than the caller allows.
+Greyscale, palette, CMYK and 1-bit images become RGB, transparency becomes white, the EXIF
+orientation is applied, 16-bit greyscale keeps its depth, and animations give their first frame.
+Files are not trusted: only regular files are opened, only in formats that Pillow decodes itself,
+and of no more pixels than the caller allows.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from asr_core.errors import InputError
 Note = Callable[[Path, str], None]
 
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are decoded if the installed Pillow can; not PostScript, which needs a program."""
+"""Formats that are decoded if Pillow can; not PostScript, which needs another program."""
 MAX_PIXELS = 178_956_970
-"""Where Pillow itself takes an image for an attack."""
+"""From here on Pillow itself suspects an attack."""
 MAX_BYTES = 2**30
-"""Of a file: some formats are read whole before they are decoded."""
+"""Largest file: some formats are read whole before they are decoded."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,7 +43,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what makes the picture upright; from 5 on its sides change places."""
+"""EXIF orientation to what makes the picture upright; from 5 on its sides are swapped."""
 _ORIENTATION, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANES, _SAMPLES = 274, 258, 259, 262, 284, 339
 _pillow_limit = threading.Lock()
 
@@ -74,8 +74,8 @@ def opened(
         min_side: the smallest width and height.
 
     Raises:
-        ImageError: missing, empty, not an image, or outside the limits; or whatever goes wrong in
-            the block, where decoding shows the damage.
+        ImageError: missing, empty, not an image, or outside the limits; or any error in the block,
+            since damage shows on decoding.
     """
     path = Path(path)
     try:
@@ -88,7 +88,7 @@ def opened(
                 size = "×".join(map(str, image.size))
                 raise ImageError(path, f"is {size} pixels; each side must be at least {min_side}")
             colour = image.info.get("transparency")
-            if isinstance(colour, tuple) and ";16" in str(image.tile):  # of pixels 8 bits are kept
+            if isinstance(colour, tuple) and ";16" in str(image.tile):  # pixels keep 8 bits
                 image.info["transparency"] = tuple(value >> 8 for value in colour)
             yield image
     except (ImageError, MemoryError):
@@ -115,13 +115,13 @@ def decode(
 
     Args:
         path, max_pixels, min_side: as in :func:`opened`.
-        on_note: called with the path and a remark when part of the file is left out (an animation).
+        on_note: called with the path and a remark if part of the file is left out (an animation).
 
     Returns:
         uint8 (H, W, 3), or float32 (H, W) in [0, 1] for greyscale of more than 8 bits.
 
     Raises:
-        ImageError: as :func:`opened`; or damaged, or of values whose scale is not known.
+        ImageError: as :func:`opened`; or damaged, or of values with an unknown scale.
     """
     with opened(path, max_pixels=max_pixels, min_side=min_side) as image:
         if getattr(image, "is_animated", False) and on_note is not None:
@@ -135,14 +135,14 @@ def rgb(path: Path | str, image: Image.Image) -> Image.Image:
     """An :func:`opened` image in 8 bits RGB, upright; deeper greyscale is rounded.
 
     Raises:
-        ImageError: values whose scale is not known.
+        ImageError: values with an unknown scale.
     """
     deep = _deep(path, image)
     if deep is not None:
         return Image.fromarray((deep * 255).round().astype(np.uint8)).convert("RGB")
     image = _upright(image)
     if image.has_transparency_data:
-        if image.mode == "La":  # Pillow takes the last step from LA alone
+        if image.mode == "La":  # Pillow converts only LA to RGBA
             image = image.convert("LA")
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -152,8 +152,7 @@ def rgb(path: Path | str, image: Image.Image) -> Image.Image:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height of an :func:`opened` image once it is upright.
 
-    A JPEG says it in its header, so that it can still be decoded small (``draft``); others are
-    decoded for it.
+    A JPEG has it in its header, so it can still be decoded small (``draft``); others are decoded.
     """
     if image.format not in ("JPEG", "MPO"):
         image.load()
@@ -161,19 +160,19 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
-def _require_regular(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        is_folder = stat.S_ISDIR(found.st_mode)
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        is_folder = stat.S_ISDIR(status.st_mode)
         raise ImageError(path, "is a folder" if is_folder else "is not a regular file")
-    if found.st_size > MAX_BYTES:
-        raise ImageError(path, f"has {found.st_size:,} bytes, over the limit of {MAX_BYTES:,}")
+    if status.st_size > MAX_BYTES:
+        raise ImageError(path, f"has {status.st_size:,} bytes, over the limit of {MAX_BYTES:,}")
 
 
 def _regular(path: Path) -> BinaryIO:
     """A regular file, opened.
 
     Others are refused unopened: a pipe waits for its writer, and a device may act on being opened.
-    The second look is at what was opened, should another file have taken the place meanwhile.
+    The second check is of the opened file, in case it was replaced meanwhile.
     """
     _require_regular(path, path.stat())
     without_waiting = getattr(os, "O_NONBLOCK", 0)
@@ -188,13 +187,13 @@ def _regular(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def _pixel_limit(limit: int) -> Iterator[None]:
-    """Hold Pillow to ``limit`` in place of its own: what only warned is an error here.
+    """Replace Pillow's limit by ``limit``, and its warning by an error.
 
-    Pillow's own check is used, as it also sees images nested in others (icons) before they are
-    decoded. Its limit is a global, hence the lock and the way back.
+    Pillow's check also sees images nested in others (icons) before they are decoded. Its limit is
+    global, hence the lock and the restoration.
     """
     with _pillow_limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warnings about odd EXIF data are of no use here
+        warnings.simplefilter("ignore")  # about odd EXIF data
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = limit
@@ -229,7 +228,7 @@ def _identified(path: Path, file: BinaryIO) -> ImageFile.ImageFile:
 
 
 def _is_html(start: bytes) -> bool:
-    """Whether a page begins in ``start``, behind any number of comments."""
+    """Whether an HTML page begins in ``start``, after any comments."""
     text = start.lower().lstrip()
     while text.startswith(b"<!--"):
         text = text.partition(b"-->")[2].lstrip()
@@ -246,7 +245,7 @@ def _too_large(error: Exception, max_pixels: int | None) -> str:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data says nothing against the pixels
+    except Exception:  # the pixels may be fine despite damaged EXIF data
         return 1
 
 
@@ -259,9 +258,9 @@ def _upright(image: Image.Image) -> Image.Image:
 def _deep(path: Path | str, image: Image.Image) -> NDArray[np.float32] | None:
     """Greyscale of more than 8 bits as float32 (H, W) in [0, 1], upright; None for other images.
 
-    Integers are of 16 bits (0 to 65535), or of as many as a TIFF file says up to that; floats of
-    [0, 1]. Other ranges are refused: guessing the scale would give a black or a white picture in
-    silence.
+    Integers have 16 bits (0 to 65535), or as many as a TIFF file says up to that; floats are in
+    [0, 1]. Other ranges are refused: with a guessed scale the picture could silently be black or
+    white.
     """
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (16,))[0]
@@ -280,7 +279,7 @@ def _deep(path: Path | str, image: Image.Image) -> NDArray[np.float32] | None:
             Path(path), f"is {kind} image with values from {low} to {high}; expected 0 to {top}"
         )
     scaled = values / np.float64(top)
-    if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow turns 8 bits only
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow inverts only 8 bits
         scaled = 1 - scaled
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -289,8 +288,8 @@ def _deep(path: Path | str, image: Image.Image) -> NDArray[np.float32] | None:
 
 
 def _misread(tags: Any, bits: int) -> str:
-    """What of a TIFF's ``tags`` Pillow (13.0) decodes to wrong values without a word, or ""."""
-    if tags.get(_SAMPLES, (1,))[0] == 2 and bits < 32:  # in 32 bits the values tell
+    """A property of a TIFF that Pillow (13.0) silently decodes to wrong values, or ""."""
+    if tags.get(_SAMPLES, (1,))[0] == 2 and bits < 32:  # in 32 bits the values show it
         return "with a sign"
     if tags.get(_PLANES) == 2 and bits > 8:
         return "in separate colour planes"

@@ -1,4 +1,4 @@
-"""Sets that fit into memory: all images as one uint8 tensor, augmented by the batch."""
+"""Sets that fit into memory: all images as one uint8 tensor, augmented in batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemorySplit(Split):
     Args:
         images: uint8 (N, 3, H, W).
         labels: int64 (N,).
-        padding: in training, pixels by which an image may move to each side.
+        padding: in training, how far an image may move to each side, in pixels.
         flip: in training, mirror half of the images.
 
     Raises:
@@ -55,7 +55,7 @@ class MemorySplit(Split):
             yield _unit(crop_and_flip(images, draws, padding=self.padding, flip=self.flip))
 
     def test_stream(self, requests: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Batches as they are in memory."""
+        """Batches without augmentation."""
         for indices in requests:
             yield _unit(self._at(indices))
 

@@ -1,4 +1,4 @@
-"""A data set by name, or a folder of the user's."""
+"""Opens a data set by its name, or a folder."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def open_data(
         name_or_path: a name of :data:`DATASETS`, or a folder of class folders
             (:func:`asr_core.data.folder.layouts.open_folder`).
         folder: where the files of the named set are, or will be; "embedded" has none.
-        download: fetch what is missing (CIFAR10, CIFAR100, STL10).
+        download: fetch missing files (CIFAR10, CIFAR100, STL10).
         image_size: height and width of the batches; None for the set's own (224 for files). Only
-            files can be had in other sizes.
-        on_unreadable: what to do about image files that cannot be decoded. "stop": an InputError
-            when a batch needs one. "skip": every file is read once, now, and those are left out,
-            with a warning that counts and names them.
-        workers: processes that decode files; None for one a processor, 0 for none.
+            sets of files come in other sizes.
+        on_unreadable: what to do about image files that cannot be decoded. "stop": raise InputError
+            when a batch needs one. "skip": read every file now, leave those out, and warn with
+            their number and names.
+        workers: processes that decode files; None for one per processor, 0 for none.
 
     Raises:
-        InputError: an unknown name; files are missing, damaged or in another layout, and what was
-            expected; a split is empty; a size that the set cannot have.
+        InputError: an unknown name; missing or damaged files, or another layout, with the expected
+            one; an empty split; a size that the set does not have.
     """
     name = name_or_path
     if name not in DATASETS:

@@ -1,7 +1,7 @@
-"""Which images a training step sees: a function of the seed, the epoch and the step.
+"""The images of a training step: a function of the seed, the epoch and the step.
 
-There is no loader whose state would have to be saved: an epoch can be entered at any step, by any
-number of processes, and each sees what one process would see.
+There is no loader with a state to save: an epoch can start at any step, in any number of processes,
+and together they see what one process would see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asr_core.errors import InputError
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Number of whole batches in ``split``; the last, partial one is dropped.
+    """The number of whole batches in ``split``; a last, partial one is dropped.
 
     Raises:
         InputError: ``batch_size`` is below 1 or above the number of images.
@@ -44,17 +44,17 @@ def train_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The augmented batches of one epoch, from step ``start`` on, as (images, labels).
 
-    An epoch is a permutation of the split by (seed, epoch); a step's augmentation is drawn by
-    (seed, epoch, step) for the whole batch, of which each rank takes its slice. Nothing else
-    matters, so the batches of all ranks together are those of one process.
+    (seed, epoch) permutes the split; (seed, epoch, step) draws the augmentation of the whole batch,
+    of which each rank takes its slice. So the batches of all ranks together are those of one
+    process.
 
     Args:
-        split: what to go through.
-        batch_size: number of images of one step over all ranks.
+        split: the samples.
+        batch_size: number of images in a step, over all ranks.
         seed: any whole number.
         epoch: counted from 0.
-        start: steps of the epoch to leave out; all of them gives nothing.
-        rank: of this process, from 0.
+        start: number of steps to skip, possibly all.
+        rank: rank of this process, from 0.
         world: number of processes.
 
     Returns:
@@ -101,13 +101,13 @@ def test_batches(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Every image once over all ranks, without augmentation, as (images, labels, indices).
 
-    The split is cut into ``world`` runs of equal length, give or take one image, so ranks can
-    differ by a batch; a rank without images gives nothing.
+    The split is cut into ``world`` parts whose lengths differ by at most one image, so the numbers
+    of batches can differ by one; a rank may have none.
 
     Args:
-        split: what to go through.
+        split: the samples.
         batch_size: number of images over all ranks; each takes its share, rounded up.
-        rank: of this process, from 0.
+        rank: rank of this process, from 0.
         world: number of processes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Photographs and textures that ship with scikit-image; nothing is downloaded."""
+"""Photographs and textures that ship with scikit-image."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PHOTOGRAPHS = (
     "gravel", "hubble_deep_field", "immunohistochemistry", "moon", "motorcycle_left",
     "motorcycle_right", "page", "retina", "rocket", "text",
 )  # fmt: skip
-"""Their names; the two motorcycles are one scene seen by two cameras."""
+"""Their names; the two motorcycles are a stereo pair."""
 
 
 def pixels(name: str) -> Tensor:
     """One photograph as uint8 (3, H, W); grey ones repeat their channel.
 
     Raises:
-        InputError: the name is unknown; the message lists the known ones.
+        InputError: an unknown name.
     """
     from skimage import data
 
@@ -43,7 +43,7 @@ def pixels(name: str) -> Tensor:
 def photograph(name: str) -> Tensor:
     """One photograph as float32 (3, H, W) in [0, 1].
 
-    It is kept and shared by all callers: not to be changed in place.
+    It is cached: do not change it in place.
 
     Raises:
         InputError: as :func:`pixels`.

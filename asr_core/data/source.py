@@ -1,4 +1,4 @@
-"""Where a data set comes from: the user's choice, and the table of known sets."""
+"""The user's choice of a data set's source, and the registry of known sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OnUnreadable = Literal["stop", "skip"]
 
 @dataclass(frozen=True)
 class Source:
-    """What :func:`asr_core.data.open_data` was asked for, beside the name."""
+    """The arguments of :func:`asr_core.data.open_data` besides the name."""
 
     folder: Path | None = None
     download: bool = False
@@ -30,7 +30,7 @@ class Source:
             raise unknown_name("on_unreadable", self.on_unreadable, list(known))
 
     def check_size(self, name: str, size: int) -> None:
-        """Refuse an ``image_size`` other than ``size``, the only one that the set has."""
+        """Refuse an ``image_size`` other than ``size``, the set's only one."""
         if self.image_size not in (None, size):
             raise InputError(
                 f"{name} has images of {size}×{size} pixels, not {self.image_size}; leave the "

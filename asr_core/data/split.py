@@ -16,7 +16,7 @@ _DRAWS = 1 << 62
 
 
 def sample_draws(count: int, generator: torch.Generator) -> Tensor:
-    """One random whole number a sample, int64 (count,): all the randomness that it gets."""
+    """A random whole number for each sample, int64 (count,), the source of all its randomness."""
     return torch.randint(_DRAWS, (count,), generator=generator)
 
 
@@ -32,10 +32,10 @@ class Split(ABC):
 
     Attributes:
         labels: class of each image, int64 (N,), on the CPU.
-        device: where the batches are.
+        device: device of the batches.
 
     Raises:
-        InputError: ``labels`` are of another shape or dtype, none, or negative.
+        InputError: ``labels`` are empty, negative, or of another shape or dtype.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -59,14 +59,14 @@ class Split(ABC):
         return moved
 
     def test_batch(self, indices: Tensor) -> Tensor:
-        """The images at ``indices`` (n,), as they are for tests."""
+        """The images at ``indices`` (n,), without augmentation."""
         return next(self.test_stream([indices]))
 
     @abstractmethod
     def train_stream(self, requests: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
         """An augmented batch for each of ``requests``, (indices, draws), both int64 (n,).
 
-        Requests may be taken ahead of the batches that are given.
+        Requests may be read ahead.
         """
 
     @abstractmethod

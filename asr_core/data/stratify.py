@@ -1,4 +1,4 @@
-"""A fixed part of every class, set aside."""
+"""Setting aside a fixed part of every class."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from torch import Tensor
 
 
 def cut(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Split places into a large and a small part, class by class, without random numbers.
+    """Split indices into a large and a small part, class by class, without random numbers.
 
-    Each class gives ``fraction`` of its members, evenly spaced in the order of ``labels``; at
-    least one, unless it has but one.
-
-    Args:
-        labels: int64 (N,).
-        fraction: above 0, below 1.
+    Each class gives ``fraction`` of its members, evenly spaced in the order of ``labels``, int64
+    (N,); at least one, unless it has only one.
 
     Returns:
-        Places kept and places cut out, both int64, ascending, disjoint, together 0 to N − 1.
+        Indices kept and indices cut out, both int64, ascending, disjoint, together 0 to N − 1.
     """
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for places in labels.argsort(stable=True).split(labels.bincount().tolist()):

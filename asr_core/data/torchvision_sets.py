@@ -28,7 +28,7 @@ Read = Callable[[Any, Path, bool], tuple[Labelled, Labelled, tuple[str, ...]]]
 
 
 class LabelledSTL10(STL10):
-    """STL10 without its 2.6 GB of unlabelled images, which need be neither there nor checked."""
+    """STL10 without its 2.6 GB of unlabelled images."""
 
     train_list = STL10.train_list[:2]
 
@@ -42,8 +42,8 @@ class Kept:
         dataset: torchvision's class.
         read: train and test images and the names of the classes, by (dataset, folder, download).
         image_size: in pixels.
-        mean: of the training images, in [0, 1].
-        std: the same.
+        mean: mean of the training images, in [0, 1].
+        std: their standard deviation.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Kept:
                 f"{self.name}: the download from {self.dataset.url} failed ({error}). "
                 f"{self._way_out(source.folder)}"
             ) from error
-        except RuntimeError as error:  # torchvision's word for missing and for damaged files
+        except RuntimeError as error:  # raised for missing and for damaged files
             raise InputError(
                 f"{source.folder}: {self._faults(source.folder) or error}. "
                 f"{self._way_out(source.folder)}"
@@ -89,7 +89,7 @@ class Kept:
         )
 
     def _files(self) -> dict[str, str]:
-        """The files that are read, in the folder of the set, and their MD5."""
+        """The files in the folder of the set, with their MD5."""
         files = dict([*self.dataset.train_list, *self.dataset.test_list])
         if hasattr(self.dataset, "meta"):
             files[self.dataset.meta["filename"]] = self.dataset.meta["md5"]
@@ -118,7 +118,7 @@ class Kept:
 def read_cifar(
     dataset: Any, folder: Path, download: bool
 ) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-    """CIFAR's pickled batches, which torchvision opens only if their MD5 is the known one."""
+    """CIFAR's pickled batches, which torchvision opens only if their MD5 is right."""
     parts = dataset(folder, train=True, download=download), dataset(folder, train=False)
     train, test = (
         (

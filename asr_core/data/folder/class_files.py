@@ -1,4 +1,4 @@
-"""Image files in folders that are named after their classes."""
+"""Image files in folders named after their classes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ClassFiles:
     """Image files and their classes.
 
     Attributes:
-        folder: what they were found in.
+        folder: the folder of the class folders.
         classes: names of its subfolders, in alphabetical order.
         paths: the files, class by class, (N,).
         labels: index of each file's class, int64 (N,).
-        skipped: links and the like, which were not followed, and why.
+        skipped: links and special files, with the reason.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class ClassFiles:
         return replace(self, paths=paths, labels=self.labels[places])
 
     def cut(self, fraction: float) -> tuple[Self, Self]:
-        """The files without ``fraction`` of each class, and that part (:func:`cut`)."""
+        """The files without ``fraction`` of each class, and that fraction (:func:`cut`)."""
         kept, taken = cut(self.labels, fraction)
         return self.at(kept), self.at(taken)
 
@@ -56,7 +56,7 @@ class ClassFiles:
         return self.at(torch.tensor(good, dtype=torch.int64))
 
     def check_classes(self, other: ClassFiles) -> None:
-        """Refuse ``other`` files that are not of the same classes."""
+        """Refuse ``other`` files of other classes."""
         ours, theirs = set(self.classes), set(other.classes)
         if ours != theirs:
             raise InputError(
@@ -66,9 +66,9 @@ class ClassFiles:
 
 
 def read_classes(folder: Path) -> ClassFiles:
-    """The classes of ``folder`` and their image files, subfolders included; hidden ones are not.
+    """The classes of ``folder`` and their image files, also in subfolders, but not hidden ones.
 
-    Nothing is opened, so what is found need not be an image. No link is followed.
+    Files are chosen by name, not opened. No link is followed.
 
     Raises:
         InputError: fewer than two class folders, one without image files, or one that cannot be
@@ -93,19 +93,19 @@ def read_classes(folder: Path) -> ClassFiles:
             f"{folder}: {len(classes)} class folders{named}; there must be at least two, each with "
             f"the images of one class{_said(skipped)}"
         )
-    found = [
+    images = [
         sorted(filter(_is_image, files_below(folder / name, on_skip=skip)), key=os.path.split)
         for name in classes
     ]
-    empty = [name for name, paths in zip(classes, found, strict=True) if not paths]
+    empty = [name for name, paths in zip(classes, images, strict=True) if not paths]
     if empty:
         raise InputError(
             f"{folder}: no images in the class folders {few(empty)}; delete them or fill them "
             f"(with {' '.join(IMG_EXTENSIONS)}){_said(skipped)}"
         )
-    counts = torch.tensor([len(paths) for paths in found])
+    counts = torch.tensor([len(paths) for paths in images])
     labels = torch.arange(len(classes)).repeat_interleave(counts)
-    every = [path for paths in found for path in paths]
+    every = [path for paths in images for path in paths]
     return ClassFiles(folder, tuple(classes), every, labels, tuple(skipped))
 
 
@@ -119,7 +119,7 @@ def _said(skipped: Sequence[Skip]) -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of ``names`` and the number of the others, for messages."""
+    """The first of ``names``, and how many more there are, for messages."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return (", ".join(names[:_NAMED]) or "none") + more
 

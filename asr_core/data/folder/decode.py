@@ -1,8 +1,8 @@
 """One image file to the square that a network sees, decoded no larger than needed.
 
-A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the square has no more pixels than that
-(Pillow's draft mode): the ImageNet transforms without the cost of pixels that are averaged away.
-Unlike torchvision's, pictures stand upright (EXIF orientation), and deep greyscale keeps its tones.
+A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the square has no more pixels (Pillow's draft
+mode): the ImageNet transforms without the cost of pixels that are averaged away. Unlike in
+torchvision, pictures are upright (EXIF orientation), and deep greyscale keeps its tones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torchvision.transforms import RandomResizedCrop
 from asr_core.data.images import opened, rgb, upright_size
 
 TEST_RESIZE = 256 / 224
-"""Shorter side of a resized test image to the side of the centre crop."""
+"""Shorter side of a resized test image over the side of the centre crop."""
 
 _AREA, _ASPECT = [0.08, 1.0], [3 / 4, 4 / 3]
 
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
     Attributes:
         path: the file.
-        draw: the random number of its augmentation; None for tests.
+        draw: the random number for its augmentation; None for tests.
     """
 
     path: str
@@ -41,10 +41,10 @@ class Sample(NamedTuple):
 
 
 def square(sample: Sample, size: int) -> NDArray[np.uint8]:
-    """The (size, size, 3) pixels that a network sees of ``sample``.
+    """The (size, size, 3) pixels of ``sample`` that a network sees.
 
-    In training a random part, 8 to 100 % of the area and 3:4 to 4:3 in shape, mirrored or not:
-    torchvision's ``RandomResizedCrop(size)`` and ``RandomHorizontalFlip()``. In tests the central
+    In training, a random part of 8 to 100 % of the area and 3:4 to 4:3 in shape, mirrored or not:
+    torchvision's ``RandomResizedCrop(size)`` and ``RandomHorizontalFlip()``. In tests, the central
     square of the image resized by :data:`TEST_RESIZE`: ``Resize(256)`` and ``CenterCrop(224)``.
 
     Raises:
@@ -75,7 +75,7 @@ def check(path: str) -> None:
 
 def _random(whole: Size, draw: int) -> tuple[Box, bool]:
     width, height = whole
-    shape = torch.empty((1, height, width), device="meta")  # all that torchvision asks of it
+    shape = torch.empty((1, height, width), device="meta")  # torchvision reads only its shape
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
         torch.default_generator.manual_seed(draw)
         top, left, height, width = RandomResizedCrop.get_params(shape, _AREA, _ASPECT)
@@ -84,7 +84,7 @@ def _random(whole: Size, draw: int) -> tuple[Box, bool]:
 
 
 def _central(whole: Size, size: int) -> Box:
-    """The part that the centre crop of the resized image shows, rounded as in torchvision."""
+    """The part in the centre crop of the resized image, rounded as in torchvision."""
     short, resized = min(whole), round(size * TEST_RESIZE)
     edges: list[tuple[float, float]] = []
     for length in whole:
@@ -99,7 +99,7 @@ def _resized(path: str, image: Image.Image, whole: Size, box: Box, size: int) ->
     width, height = whole
     across, down = size / (box[2] - box[0]), size / (box[3] - box[1])
     wanted = math.ceil(width * across), math.ceil(height * down)
-    image.draft("RGB", wanted if image.size == whole else wanted[::-1])  # a JPEG may lie on a side
+    image.draft("RGB", wanted if image.size == whole else wanted[::-1])  # a JPEG may be rotated
     picture = rgb(path, image)
     factors = picture.size[0] / width, picture.size[1] / height
     scaled = [min(edge * factors[i % 2], picture.size[i % 2]) for i, edge in enumerate(box)]

@@ -1,4 +1,4 @@
-"""Class folders as data sets: ImageNet, and any set whose classes are the names of folders."""
+"""Class folders as data sets: ImageNet, and any other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asr_core.errors import InputError
 IMAGE_SIZE = 224
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-"""Of the ImageNet training images, in [0, 1]; taken for other folders too."""
+"""Of the ImageNet training images, in [0, 1]; used for other folders too."""
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.1
@@ -25,7 +25,7 @@ IMAGENET_VALIDATION_FRACTION = 0.04
 
 _IMAGENET = (
     "DIR/train/n01440764/*.JPEG and DIR/val/n01440764/*.JPEG, with a folder for each class in both "
-    "(ILSVRC2012 from https://image-net.org, which asks for a registration: download it there)"
+    "(ILSVRC2012 from https://image-net.org, where you can download it after registration)"
 )
 _FOLDER = (
     "DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg (or val), or DIR/CLASS/*.jpg, of which a part "
@@ -52,13 +52,13 @@ def open_imagenet(source: Source) -> ImageSet:
 def open_folder(source: Source) -> ImageSet:
     """Any set in class folders.
 
-    With ``train/``: tests on ``test/``, or else on ``val/``. The validation split is ``val/`` where
-    there is a ``test/`` too, or else 10 % of each class of ``train/``. Without ``train/`` the
-    folder's own subfolders are the classes, and 20 % of each are the test split.
+    With ``train/``, tests use ``test/``, or else ``val/``. The validation split is ``val/`` if
+    there is a ``test/`` too, or else 10 % of each class of ``train/``. Without ``train/``, the
+    folder's subfolders are the classes, and 20 % of each are the test split.
 
     Raises:
-        InputError: the layout is another one, a class folder is empty, the parts have not the same
-            classes, or a split gets no images.
+        InputError: another layout, an empty class folder, parts with different classes, or a split
+            without images.
     """
     root = _root("folder", source, _FOLDER)
     if (root / "train").is_dir():
@@ -90,7 +90,7 @@ def _image_set(
     *,
     fraction: float,
 ) -> ImageSet:
-    """The set of these files; without ``validation``, that is cut from ``train``."""
+    """The set of these files; ``validation`` is cut from ``train`` if it is None."""
     parts = [part for part in (train, validation, test) if part is not None]
     for part in parts[1:]:
         train.check_classes(part)

@@ -1,4 +1,4 @@
-"""Sets that do not fit into memory: files, decoded in parallel when a batch is asked for."""
+"""Sets that do not fit into memory: files, decoded in parallel as batches are read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class FolderSplit(Split):
         paths: the files, (N,).
         labels: int64 (N,).
         image_size: side of the squares, in pixels.
-        workers: processes that decode, for the streams; None for one a processor, 0 for none.
-            Batches are the same for any number.
+        workers: processes that decode for the streams; None for one per processor, 0 for none.
+            They do not change the batches.
 
     Raises:
         InputError: not as many labels as paths, bad labels, or a size or number out of range. On
-            reading: a file that cannot be decoded, by name.
+            reading: a file cannot be decoded; naming it.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class FolderSplit(Split):
         """Central squares, decoded ahead in the workers."""
         return self._decoded(map(self._tests, requests), self.workers)
 
-    # The workers are sent the paths themselves: a list of a million, forked, would in time be
-    # copied into each of them.
+    # Workers receive paths, not indices: a forked list of a million paths would in time be copied
+    # into each of them.
 
     def _training(self, indices: Tensor, draws: Tensor) -> list[Sample]:
         pairs = zip(indices.tolist(), draws.tolist(), strict=True)
@@ -87,18 +87,18 @@ class FolderSplit(Split):
 
 
 def unreadable(paths: Sequence[str], *, workers: int | None = None) -> list[Skip]:
-    """Those of ``paths`` that cannot be decoded, with the reasons. Every file is read in full."""
+    """Those of ``paths`` that cannot be decoded, with the reason, after reading every file."""
     parts = (
         paths[start : start + _CHECKED_AT_ONCE] for start in range(0, len(paths), _CHECKED_AT_ONCE)
     )
-    found = in_workers(_faults, parts, workers=check_workers(workers))
-    return [fault for faults in found for fault in faults]
+    faults = in_workers(_faults, parts, workers=check_workers(workers))
+    return [fault for part in faults for fault in part]
 
 
 def _batch(samples: list[Sample], size: int) -> Tensor | Skip:
     """uint8 (n, 3, size, size), or the first file that cannot be decoded.
 
-    A fault is returned, not raised: from a worker an exception comes with its traceback as text.
+    Errors are returned: raised in a worker, they would arrive with a traceback as text.
     """
     try:
         squares = [square(sample, size) for sample in samples]

@@ -1,4 +1,4 @@
-"""The files below a folder: no link is followed, no folder entered twice."""
+"""The files below a folder, without following links or entering a folder twice."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ from pathlib import Path
 
 from asr_core.errors import InputError
 
-LINK = "is a link; in a folder none is followed"
+LINK = "is a link; links in folders are not followed"
 
 
 def files_below(folder: Path | str, *, on_skip: Callable[[Path, str], None]) -> Iterator[str]:
-    """The regular files in ``folder`` and its subfolders, in no order; what is hidden is not.
+    """The regular files in ``folder`` and its subfolders, unordered, without hidden ones.
 
-    A link may lead out of the folder, or back into it, so that a loop would come without end and a
-    file under other names again. ``folder`` itself may be one.
-
-    Args:
-        folder: where to begin.
-        on_skip: called with the path and the reason for each link, pipe, device or socket.
+    ``folder`` may be a link; others could lead out of it, or in circles. ``on_skip`` is called
+    with the path and the reason for each link, pipe, device or socket.
 
     Raises:
-        InputError: a folder that cannot be listed.
+        InputError: a folder cannot be listed.
     """
     waiting, entered = [os.fspath(folder)], set[tuple[int, int]]()
     while waiting:
         place = waiting.pop()
         try:
-            found = os.stat(place)
-            if (found.st_dev, found.st_ino) in entered:  # a mount can loop without a link
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in entered:  # a mount can loop without a link
                 on_skip(Path(place), "is a folder that was read under another name")
                 continue
-            entered.add((found.st_dev, found.st_ino))
+            entered.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):

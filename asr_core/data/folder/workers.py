@@ -1,4 +1,4 @@
-"""A function over many arguments, in the worker processes of torch's DataLoader, in order."""
+"""A function mapped over arguments in the worker processes of torch's DataLoader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 16
 
 
 def default_workers() -> int:
-    """The processors that this process may use, at most 16, shared by the processes of a host."""
+    """The number of usable processors, at most 16, divided among the processes on this host."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun and accelerate
     return max(1, min(_MOST, (cores or 1) // processes))
@@ -28,7 +28,7 @@ def check_workers(workers: int | None) -> int:
     """``workers``, or the default for None.
 
     Raises:
-        InputError: it is below 0 (which decodes in this process), or above ``limits.WORKERS``.
+        InputError: it is below 0 or above ``limits.WORKERS``.
     """
     if workers is None:
         return default_workers()
@@ -38,15 +38,15 @@ def check_workers(workers: int | None) -> int:
 def in_workers(
     function: Callable[[A], R], arguments: Iterable[A], *, workers: int, pin: bool = False
 ) -> Iterator[R]:
-    """``function`` of each argument, in order.
+    """``function`` of each argument, in order; two arguments per worker are read ahead.
 
-    Arguments are taken ahead, two a worker. Nothing is drawn from torch's global generator.
+    Nothing is drawn from torch's global generator.
 
     Args:
-        function: one that can be pickled.
-        arguments: lists or the like.
+        function: a function that can be pickled.
+        arguments: lists or other sequences.
         workers: number of processes; 0 calls ``function`` here.
-        pin: put tensors into page-locked memory, for the way to a GPU.
+        pin: put tensors into page-locked memory, for faster copies to a GPU.
     """
     if not workers:
         return map(function, arguments)
@@ -66,7 +66,7 @@ class _Mapped(Dataset[Any]):
         self.function = function
 
     def __getitems__(self, argument: Any) -> Any:
-        """What the loader calls with a whole batch."""
+        """The loader calls this with a whole batch."""
         return self.function(argument)
 
 
