@@ -65,7 +65,7 @@ def patches(split: str, pictures: Sequence[Tensor]) -> MemorySplit:
 
 
 def quarters(split: str, pictures: Sequence[Tensor]) -> Tensor:
-    """Labels of :func:`patches`, int64: 4 · picture + quarter of the patch's middle, from the top."""
+    """Labels of :func:`patches`, int64: 4 · picture + quarter of the middle, from the top."""
     labels = []
     for number, picture in enumerate(pictures):
         height, width = picture.shape[1:]

@@ -150,5 +150,5 @@ def test_other_sizes_and_folders_are_refused() -> None:
         open_data("embedded", image_size=64)
     with pytest.raises(InputError, match="leave out the folder some"):
         open_data("embedded", folder=Path("some"))
-    with pytest.raises(InputError, match="embedded-quarters is made from files at hand"):
+    with pytest.raises(InputError, match="embedded-quarters needs no folder"):
         open_data("embedded-quarters", folder=Path("some"))

@@ -92,7 +92,7 @@ def test_what_is_skipped_is_named_on_one_line(photos: Path, tmp_path: Path) -> N
     clean(result)
     told = result.stderr.splitlines()
     assert len(told) == len(ODD) + 1
-    assert f"skipped {photos}/li\\x1bnk: is a link; in a folder none is followed" in told
+    assert f"skipped {photos}/li\\x1bnk: is a link; links in folders are not followed" in told
     assert told[-1] == f"files skipped: {len(ODD)}"
 
 
