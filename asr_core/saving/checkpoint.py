@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file, whose header also says what the tensors are.
+"""Checkpoints: one safetensors file, whose header also describes the tensors.
 
-Nothing that is read here can execute code. The header names a hash of the tensors, so that a
-damaged file is found before it is used. Files of older versions have their facts as JSON beside
-them, with the hash of the whole file; they are still read.
+Reading executes no code. The header has a hash of the tensors, so that damage shows before use.
+Older versions wrote the facts to a JSON file beside the tensors, with the hash of the whole file;
+these are still read.
 """
 
 from __future__ import annotations
@@ -28,28 +28,24 @@ from asr_core.saving.text_files import JSON_BYTES, parse_json, read_json
 
 SCHEMA = 1
 META = "robust-asr"
-"""The name in the safetensors header's metadata under which our facts are, as JSON."""
+"""The key of our facts, as JSON, in the safetensors header's metadata."""
 DTYPES = {
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
 }
-"""The types of numbers that a model's state may have."""
+"""The dtypes that a model's state may have."""
 
 
 def save_checkpoint(
     path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
 ) -> None:
-    """Write ``path`` (.safetensors) atomically, tensors and facts in one file.
+    """Write a state dict and JSON-able facts to ``path`` (.safetensors), atomically.
 
-    JSON that an older version wrote beside it is removed.
-
-    Args:
-        tensors: a state dict.
-        meta: JSON-able facts; ``schema`` and ``sha256`` are put in, whatever it says of them.
+    ``schema`` and ``sha256`` are added to the facts. The JSON file of an older version is removed.
 
     Raises:
         CheckpointError: ``path`` does not end in .safetensors, or a tensor could not be read
-            again, as :func:`check_tensors`.
+            again (:func:`check_tensors`).
         OSError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
@@ -61,7 +57,7 @@ def save_checkpoint(
     kept = {name: tensor.cpu() for name, tensor in kept.items()}
     header = {"schema": SCHEMA, "sha256": _digest(kept)}
     text = json.dumps({**header, **meta, **header}, allow_nan=False)
-    # As bytes: safetensors' own writer replaces the file by one that only the owner may read.
+    # As bytes: safetensors' writer replaces the file by one that only the owner may read.
     data = save(kept, metadata={META: text})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -74,8 +70,8 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     """Read a checkpoint and its facts: ``(tensors, meta)``.
 
     Raises:
-        CheckpointError: the file is missing, damaged, unsafe (a pickle), of an unknown schema, of
-            another hash than it should be, or as :func:`check_tensors`.
+        CheckpointError: the file is missing, damaged, unsafe (a pickle), of an unknown schema or
+            another hash, or as :func:`check_tensors`.
     """
     path = Path(path)
     inside = _inside(path)
@@ -83,8 +79,8 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     tensors = load_tensors(path)
     if (digest := sha256(path) if inside is None else _digest(tensors)) != meta["sha256"]:
         raise CheckpointError(
-            f"{path}: its SHA-256 is {digest[:12]}…, and should be {meta['sha256'][:12]}…; it was "
-            "changed or damaged, or is not the file that its JSON is about: copy it again"
+            f"{path}: its SHA-256 is {digest[:12]}…, but should be {meta['sha256'][:12]}…; it was "
+            "changed or damaged, or does not belong to its JSON file: copy it again"
         )
     return tensors, meta
 
@@ -102,13 +98,13 @@ def load_meta(path: Path | str) -> dict[str, Any]:
     beside = _beside(path)
     if not beside.exists():
         raise CheckpointError(
-            f"{path}: its header holds no facts of ours, and there is no {beside.name} beside it"
+            f"{path}: its header has no facts of ours, and there is no {beside.name} beside it"
         )
     return _facts(beside, read_json(beside, error=CheckpointError))
 
 
 def load_tensors(path: Path | str) -> dict[str, Tensor]:
-    """Read named tensors from .safetensors, or from a torch file that holds tensors alone.
+    """Read named tensors from .safetensors, or from a torch file with nothing but tensors.
 
     Raises:
         CheckpointError: missing, damaged, a pickle with code, no state dict, or as
@@ -126,9 +122,8 @@ def check_tensors(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
     """Refuse tensors that no model of ours can have.
 
     Raises:
-        CheckpointError: naming the first one that is sparse, nested, quantised, without data, of
-            another type than ``DTYPES``, of more elements than its storage holds, or with NaN or
-            infinite values.
+        CheckpointError: naming the first one that is sparse, nested, quantised, without data, of a
+            dtype not in ``DTYPES``, larger than its storage, or with NaN or infinite values.
     """
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
@@ -143,7 +138,7 @@ def check_tensors(path: Path | str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str) -> None:
-    """Put ``tensors`` into a module whose state dict has the same names, shapes and types.
+    """Load ``tensors`` into a module whose state dict has the same names, shapes and types.
 
     Raises:
         CheckpointError: ``message``, and the first names that differ.
@@ -153,25 +148,24 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], message: str
 
 
 def load_torch(path: Path | str) -> Any:
-    """Read what ``torch.save`` wrote, as long as it is tensors and plain containers of them.
+    """Read tensors in plain containers that ``torch.save`` wrote.
 
     Raises:
-        CheckpointError: no regular file, damaged, compressed (a few bytes could then fill the
-            memory), or a pickle with code, which is not executed.
+        CheckpointError: no regular file, damaged, compressed (a few bytes could fill the memory),
+            or a pickle with code, which is not executed.
         OSError: the file cannot be read.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise CheckpointError(f"{path}: no regular file")
-    with path.open("rb") as file:  # that it can be read is not torch's to say
+    with path.open("rb") as file:  # raises OSError, unlike torch, if it cannot be read
         if zipfile.is_zipfile(file) and _is_compressed(file):
             raise CheckpointError(f"{path}: refused: it is compressed, which torch.save never does")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on what is about to be refused
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    # torch raises many kinds (a file cut short is an OSError), and proposes to run the code
-    except Exception as error:
+    except Exception as error:  # torch raises many kinds, and proposes to run the code
         raise CheckpointError(
             f"{path}: refused: it is damaged, or a pickle that could run code"
         ) from error
@@ -183,7 +177,7 @@ def save_torch(path: Path | str, value: Any) -> None:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    data = io.BytesIO()  # torch's own file writer hides that a disk is full
+    data = io.BytesIO()  # torch's file writer hides that a disk is full
     torch.save(value, data)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.getbuffer())
@@ -202,7 +196,7 @@ def _is_compressed(file: BinaryIO) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
-    except Exception:  # a damaged one, which torch refuses
+    except Exception:  # damaged, so torch will refuse it
         return False
 
 
@@ -220,23 +214,23 @@ def _beside(path: Path) -> Path:
 
 
 def _facts(file: Path, meta: Any) -> dict[str, Any]:
-    found = meta.get("schema") if isinstance(meta, dict) else None
-    if type(found) is not int or found != SCHEMA:
-        raise CheckpointError(f"{file}: schema {found!r}; this version reads schema {SCHEMA}")
+    schema = meta.get("schema") if isinstance(meta, dict) else None
+    if type(schema) is not int or schema != SCHEMA:
+        raise CheckpointError(f"{file}: schema {schema!r}; this version reads schema {SCHEMA}")
     if not isinstance(meta.get("sha256"), str):
-        raise CheckpointError(f"{file}: names no SHA-256 of the tensors")
+        raise CheckpointError(f"{file}: has no SHA-256 of the tensors")
     return dict(meta)
 
 
 def _inside(path: Path) -> Any:
-    """Our facts in the header of a safetensors file, or None where there are none."""
+    """Our facts in the header of a safetensors file, or None."""
     said = _header(path).get("__metadata__")
     facts = said.get(META) if isinstance(said, dict) else None
     return parse_json(facts, str(path), error=CheckpointError) if isinstance(facts, str) else None
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file that is as long as it says: nothing more is read before.
+    """The header of a safetensors file, after a check of the file's size.
 
     Raises:
         CheckpointError: no such file, no header, or a file of another size.
@@ -252,9 +246,9 @@ def _header(path: Path) -> dict[str, Any]:
         size = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
-    if (found := path.stat().st_size) != size:
+    if (actual := path.stat().st_size) != size:
         raise CheckpointError(
-            f"{path}: not a whole safetensors file: it has {found} bytes of {size}; copy it again"
+            f"{path}: not a whole safetensors file: it has {actual} bytes of {size}; copy it again"
         )
     return dict(header)
 
@@ -262,10 +256,10 @@ def _header(path: Path) -> dict[str, Any]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     _header(path)
     try:
-        return load(path.read_bytes())  # as bytes: by path it takes no names that are not UTF-8
+        return load(path.read_bytes())  # as bytes: paths must be UTF-8
     except OSError:
         raise
-    except Exception as error:  # its own kind, and Python's for types that torch does not have
+    except Exception as error:  # safetensors' kind, and Python's for unknown types
         raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from None
 
 

@@ -1,11 +1,10 @@
 """One process at a time in a run's folder, by a lock that dies with its owner.
 
-The lock is on a file ``.lock`` in the folder, by ``flock`` (on Windows ``msvcrt.locking``): the
-system lets go of it however the process ends, so that none is ever left behind by a killed one. It
-holds between the processes of a machine on any disk of its own. On a network disk it holds between
-machines where the disk's locks do: on Linux NFS does, unless mounted with ``nolock`` or
-``local_lock``, and so do Lustre and GPFS mounted with ``flock``; many FUSE disks lock for each
-machine alone. A disk that refuses to lock gives a warning, and nothing is held.
+``flock`` (on Windows ``msvcrt.locking``) locks a file ``.lock`` in the folder. The system releases
+the lock however the process ends, so a killed one leaves none behind. On a local disk it works
+between the processes of the machine. On a network disk it works between machines if the disk's
+locks do: NFS on Linux, unless mounted with ``nolock`` or ``local_lock``, Lustre and GPFS mounted
+with ``flock``; many FUSE disks lock for each machine alone. A disk without locks gives a warning.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ _held: dict[tuple[int, Path], int] = {}
 def exclusive(folder: Path) -> Iterator[None]:
     """Lock ``folder`` for this thread, and remove half-written files of a killed process.
 
-    A missing folder is made, and removed again if it stays empty. The same thread may enter again.
-    A process that is forked inside does not hold the lock.
+    A missing folder is made, and removed if it stays empty. The same thread may enter again.
+    Forked processes do not hold the lock.
 
     Raises:
-        InputError: another process, or another thread, holds it.
+        InputError: another process or thread holds it.
         OSError: the folder cannot be made or written.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -57,28 +56,28 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         del _held[key]
-        # Removed while locked: whoever opened it before sees that another file is there now.
-        with contextlib.suppress(OSError):  # the folder is gone, or Windows keeps what is open
+        # Removed while locked: others that have it open will see that its name is gone.
+        with contextlib.suppress(OSError):  # the folder is gone, or Windows keeps open files
             file.unlink()
         os.close(handle)
-        with contextlib.suppress(OSError):  # something is in one
+        with contextlib.suppress(OSError):  # not empty
             for path in made:
                 path.rmdir()
 
 
 def contents(folder: Path) -> list[Path]:
-    """What is in ``folder``, except the lock and half-written files."""
+    """The files in ``folder`` except the lock and half-written ones."""
     ours = {folder / LOCK, *drafts(folder)}
     return [path for path in folder.iterdir() if path not in ours]
 
 
 def _locked(file: Path) -> int | None:
-    """A handle that holds the lock; None where the disk has no locks."""
+    """A handle that holds the lock; None if the disk has no locks."""
     while True:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # another run made the folder, and has just removed it
+        except FileNotFoundError:  # another run has just removed the folder that it made
             continue
         try:
             _lock(handle)
@@ -87,10 +86,10 @@ def _locked(file: Path) -> int | None:
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return handle
         except (BlockingIOError, PermissionError):
-            said = _owner(file)
+            owner = _owner(file)
             os.close(handle)
             raise InputError(
-                f"{file.parent} is in use by {said}; wait for it to end, or choose another folder"
+                f"{file.parent} is in use by {owner}; wait for it to end, or choose another folder"
             ) from None
         except OSError as error:
             os.close(handle)
@@ -108,7 +107,7 @@ def _lock(handle: int) -> None:
     """Take the lock.
 
     Raises:
-        OSError: BlockingIOError or, on Windows, PermissionError: another has it.
+        OSError: BlockingIOError, or PermissionError on Windows: another process has it.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -123,7 +122,7 @@ def _lock(handle: int) -> None:
 
 
 def _is_there(handle: int, file: Path) -> bool:
-    """Whether the locked file still has that name."""
+    """Whether the locked file still has its name."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:
@@ -138,7 +137,7 @@ def _owner(file: Path) -> str:
 
 
 def _let_go() -> None:
-    """Release the locks in a forked process, which could outlive its parent."""
+    """Release the locks in a forked process, which may outlive its parent."""
     for handle in _held.values():
         with contextlib.suppress(OSError):
             os.close(handle)

@@ -1,7 +1,7 @@
 """Plain models as files for other tools: ``torch.export`` programs (.pt2) and ONNX.
 
-Each file is read back and run against the eager model at several batch sizes, and for networks
-that take images of any size at several sizes, before it is put in its place.
+Each file is read back and compared with the eager model at several batch sizes (and at several
+image sizes, for networks that take any) before it replaces an older one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ _LARGEST = 16384
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 Inside = Iterator[tuple[str, Tensor]]
-"""A program's output of each module."""
+"""The outputs of the modules inside a program."""
 
 
 def export_pt2(
@@ -52,7 +53,7 @@ def export_pt2(
         model: a plain model of one tensor; not changed.
         example: (N, …) with N of 2 or more, on the model's device and of its dtype.
         size_step: for models that take images (N, C, H, W) of any size: both sides become dynamic,
-            as multiples of this; those of ``example`` are.
+            in multiples of this, like the sides of ``example``.
         tolerance: greatest difference relative to the greatest output.
 
     Returns:
@@ -60,22 +61,18 @@ def export_pt2(
 
     Raises:
         InputError: the model has gates (fuse it first), or cannot be exported.
-        ParityError: the file gives other outputs than the model; it was not put in place.
+        ParityError: the file gives other outputs than the model; ``path`` is as before.
         OSError: the folder cannot be written, or the disk is full.
     """
     _refuse_gates(model)
     program = _program(model, example, size_step)
     with atomic_path(path) as temporary:
-        data = io.BytesIO()  # torch's own file writer ends the process where the disk is full
+        data = io.BytesIO()  # torch's file writer ends the process if the disk is full
         torch.export.save(program, data)
         temporary.write_bytes(data.getbuffer())
         del data
         run: Any = torch.export.load(temporary).module()
-
-        def inside(inputs: Tensor) -> Inside:
-            return pt2_values(run, inputs)
-
-        return _checked(run, inside, model, example, size_step, tolerance)
+        return _checked(run, partial(pt2_values, run), model, example, size_step, tolerance)
 
 
 def export_onnx(
@@ -92,9 +89,9 @@ def export_onnx(
     ``images``, its first output ``outputs``. The weights are inside the file (at most 2 GB).
 
     Raises:
-        InputError: as :func:`export_pt2`, or a package of the extra ``export`` is missing, the
-            model is in half precision (which cannot be checked that closely), or onnxruntime
-            lacks one of its operators for float64.
+        InputError: as :func:`export_pt2`; a package of the extra ``export`` is missing; the model is
+            in half precision, which cannot be checked that closely; or onnxruntime lacks one of its
+            operators for float64.
     """
     require_onnx()
     _refuse_gates(model)
@@ -121,7 +118,7 @@ def export_onnx(
             session = onnxruntime.InferenceSession(
                 str(temporary), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # its own kinds, one for each thing that it lacks
+        except Exception as error:  # onnxruntime raises many kinds
             raise _not_exportable(model, "onnxruntime", error) from error
 
         def run(inputs: Tensor) -> list[Tensor]:
@@ -136,7 +133,7 @@ def export_onnx(
 
 
 def require_onnx() -> None:
-    """Raise where a package that ONNX export needs is missing.
+    """Refuse ONNX export if a package that it needs is missing.
 
     Raises:
         InputError: naming the packages and the extra that brings them.
@@ -149,13 +146,12 @@ def require_onnx() -> None:
 
 
 class _Runner(nn.Module):
-    """What a file computes, as a module that the parity check can call."""
+    """An exported program as a module that the parity check can call."""
 
     def __init__(self, run: Callable[[Tensor], Any]) -> None:
         super().__init__()
-        self._run = (
-            run,
-        )  # a tuple: an exported module registered here would refuse a change of mode
+        # In a tuple: registered as a child, an exported module would refuse a change of mode.
+        self._run = (run,)
 
     def forward(self, inputs: Tensor) -> Any:
         return self._run[0](inputs)
@@ -184,7 +180,7 @@ def _dimensions(example: Tensor, size_step: int | None) -> dict[int, Any]:
     if size_step is None:
         return dimensions
     for axis, name in ((2, "height"), (3, "width")):
-        # The least side that reflection padding and two halvings leave something of.
+        # The least side that survives reflection padding and two halvings.
         least = max(1, -(-16 // size_step))
         part = f"{name}_over_{size_step}" if size_step > 1 else name
         dimension = dim(part, min=least, max=_LARGEST // size_step)
@@ -204,7 +200,7 @@ def _program(model: nn.Module, example: Tensor, size_step: int | None) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress the exporters' warnings, which are about their own future, not the model."""
+    """Suppress the exporters' warnings, which are not about the model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -258,10 +254,10 @@ def _checked(
 def _place(
     model: nn.Module, inputs: Tensor, inside: Callable[[Tensor], Inside], tolerance: float
 ) -> str:
-    """The end of a message: where the outputs first differ, if that can be found."""
+    """The end of a message: where the outputs first differ, if the program shows it."""
     try:
-        found = program_divergence(model, inputs, inside(inputs), tolerance=tolerance)
-    except Exception:  # a program that does not show its values; that it is wrong is known already
+        where = program_divergence(model, inputs, inside(inputs), tolerance=tolerance)
+    except Exception:  # the program does not show its values
         return ""
-    place = repr(found) if found else "no single layer, only in the model as a whole"
+    place = repr(where) if where else "no single layer, only in the model as a whole"
     return f"; outputs first part at {place}"

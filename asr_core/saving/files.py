@@ -14,15 +14,15 @@ from typing import Any
 
 _DRAFT = ".draft-"
 _MOST_LETTERS = 24
-"""Of a stem or a suffix in a temporary name, each of up to four bytes."""
+"""Most letters, of up to four bytes, of a stem or a suffix in a temporary name."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; renamed onto it on success, removed on any failure.
 
-    The temporary name keeps the suffix, so writers that choose a format by suffix work, and as much
-    of the stem as is sure to fit beside it: a file system takes 255 bytes.
+    The temporary name keeps the suffix, by which writers may choose a format, and as much of the
+    stem as fits into the 255 bytes of a file system.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -45,17 +45,17 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # of a full disk Python does not say which file
+            error.filename = str(path)  # which Python leaves out if the disk is full
         raise
 
 
 def drafts(folder: Path | str) -> list[Path]:
-    """Temporary files of :func:`atomic_path` in ``folder``: being written, or left by a kill."""
+    """Temporary files of :func:`atomic_path` in ``folder``, written now or left by a kill."""
     return [path for path in Path(folder).glob(f".*{_DRAFT}*") if not path.is_dir()]
 
 
 def in_utf8(name: Path | str) -> str:
-    """A file's name as text that JSON can hold: bytes that are not UTF-8 become ``\\xff``."""
+    """A file's name as text for JSON, in which bytes that are not UTF-8 become ``\\xff``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

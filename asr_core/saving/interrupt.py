@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process, held back until the current step is saved."""
+"""Ctrl-C and the signals that end a process, postponed until the current step is saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 ENDING = ("SIGTERM", "SIGHUP")
-"""What batch systems and closed terminals send; not every system has both."""
+"""The signals of batch systems and closed terminals; not every system has both."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -26,7 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Whether a signal came: call it. ``signum`` is the signal's number, 0 for none."""
+    """Called, says whether a signal came. ``signum`` is the signal's number, 0 for none."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -38,10 +38,10 @@ class Interrupts:
 
 @contextlib.contextmanager
 def postponed_interrupt() -> Iterator[Interrupts]:
-    """Hold back Ctrl-C, SIGTERM and SIGHUP in the block; a second one interrupts at once.
+    """Postpone Ctrl-C, SIGTERM and SIGHUP in the block; a second one interrupts at once.
 
-    The earlier handlers are restored at the end. A signal that the process ignores (SIGHUP under
-    nohup) stays ignored, except Ctrl-C. Only the main thread gets signals; elsewhere none comes.
+    The earlier handlers are restored. Ignored signals (SIGHUP under nohup) stay ignored, except
+    Ctrl-C. Only the main thread gets signals.
     """
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
@@ -57,7 +57,7 @@ def postponed_interrupt() -> Iterator[Interrupts]:
     try:
         for name in ENDING:
             number = getattr(signal, name, None)
-            # A handler that Python did not set reads as None, and could not be put back.
+            # None is a handler that Python did not set, and could not restore.
             if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, press)
         yield interrupts

@@ -1,4 +1,4 @@
-"""What a saved model says of itself: the stock model, and what was done to it."""
+"""The facts in a saved model: its stock model, and what was done to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST = 1_000_000
 
 
 def _argument(value: Any) -> Any:
-    # No text: builders take paths and addresses by it, and read what they find there.
+    # No text, which builders might take for paths or addresses to read.
     if not isinstance(value, bool | int | float) or not abs(value) <= _LARGEST:
         raise ValueError(f"it must be a number, at most {_LARGEST}, or boolean")
     return value
@@ -34,18 +34,17 @@ class StockModel:
     """The plain model that a saved one was made from.
 
     Attributes:
-        name: what a builder knows it by ("resnet18", "asr:resnet164+se", "timm:resnet18",
+        name: its name for a builder ("resnet18", "asr:resnet164+se", "timm:resnet18",
             "package.module:factory").
-        arguments: of the builder: numbers and booleans ({"num_classes": 10}).
-        input_shape: of one sample, for example (3, 224, 224).
-        mean: of the colour channels, by which :class:`asr_core.models.Normalized` takes images in
-            [0, 1]; None where the model takes inputs as they are.
-        std: the same.
+        arguments: the builder's arguments, numbers and booleans ({"num_classes": 10}).
+        input_shape: shape of one sample, for example (3, 224, 224).
+        mean: means of the colour channels for :class:`asr_core.models.Normalized`; None for a model
+            without normalisation.
+        std: their standard deviations.
 
     Raises:
-        InputError: an empty name, arguments that are not numbers or booleans, no shape or a
-            shape of too many numbers, or one of mean and std alone, or for other inputs than
-            images (3, H, W).
+        InputError: an empty name, arguments that are not numbers or booleans, an empty or too large
+            shape, one of mean and std alone, or both for inputs other than images (3, H, W).
     """
 
     name: Name
@@ -65,12 +64,12 @@ class StockModel:
         if self.mean is None or self.std is None:
             raise InputError(f"mean and std go together, got {self.mean!r} and {self.std!r}")
         check_statistics(self.mean, self.std)
-        # One channel would be broadcast against the three of mean and std, silently.
+        # One channel would silently broadcast against the three of mean and std.
         if len(shape) != 3 or shape[0] != CHANNELS:
             raise InputError(f"mean and std are of images (3, H, W), got input_shape {shape!r}")
 
     def normalized(self, model: nn.Module) -> nn.Module:
-        """``model`` behind the normalisation, where there is any."""
+        """``model`` after the normalisation, if there is any."""
         if self.mean is None or self.std is None:
             return model
         return Normalized(model, self.mean, self.std)
@@ -81,7 +80,7 @@ class StockModel:
 class Insertion:
     """The arguments of the :func:`asr_core.insert_asr` call that rebuilds the gates.
 
-    Those with defaults are not in old files, whose gates had γ and β created unasked.
+    Old files lack those with defaults; their gates always created γ and β.
     """
 
     attention: Name
@@ -98,17 +97,17 @@ class Insertion:
 @record
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a saved model's header says, or the JSON beside an old one.
+    """The facts in a saved model's header, or in the JSON file of an old one.
 
     Attributes:
-        schema: of the checkpoint, as is ``sha256``.
-        kind: of checkpoint.
-        stock: the stock model's name; then what else :class:`StockModel` holds.
-        frozen: live gates that are constant.
-        asr: how the gates are put in; None without.
-        created: norms with γ and β that the stock model lacks, where no gate of now created them.
-        merged: blocks whose branches are one convolution.
-        folded: (conv, bn) pairs that are one layer.
+        schema: that of the checkpoint, like ``sha256``.
+        kind: kind of checkpoint.
+        stock: the stock model's name, followed by the other fields of :class:`StockModel`.
+        frozen: names of frozen live gates.
+        asr: the insertion of the gates; None without gates.
+        created: norms with γ and β that the stock model lacks and a fused gate left.
+        merged: names of merged blocks.
+        folded: folded (conv, bn) pairs.
     """
 
     schema: int
@@ -127,7 +126,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         if self.merged and self.asr is not None:
-            raise InputError("'asr' beside 'merged': no gate is left in what is merged")
+            raise InputError("'asr' beside 'merged': merged blocks have no gates")
 
 
 def stock_of(path: Path | str) -> StockModel:
@@ -140,11 +139,11 @@ def stock_of(path: Path | str) -> StockModel:
 
 
 def facts_of(path: Path | str) -> Facts:
-    """What a saved model says of itself, read without its tensors.
+    """The facts in a saved model, read without its tensors.
 
     Raises:
         CheckpointError: the facts are missing, damaged, of another kind or schema, or have
-            unknown or missing fields, or values that no model has.
+            unknown or missing fields, or impossible values.
     """
     return read_facts(path, load_meta(path))
 

@@ -1,4 +1,4 @@
-"""The folder of a run, of any kind: who may write to it, and whether an earlier run may go on."""
+"""The folder of a run: who may write to it, and whether an earlier run may continue."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RunFolder:
     """A folder that one run writes to. Each kind of run has a subclass.
 
     Attributes:
-        path: of the folder; it is made when a run claims it.
-        overwrite: whether a finished run, or other files, may be there; others' files stay.
+        path: the folder; it is made when a run claims it.
+        overwrite: whether it may hold a finished run or other files; those files stay.
         result: name of the file that a finished run leaves.
         replaced: names of the files that are removed when a run is overwritten.
     """
@@ -37,15 +37,15 @@ class RunFolder:
 
     @property
     def resumable(self) -> bool:
-        """Whether the folder holds an unfinished run that can go on."""
+        """Whether the folder holds an unfinished run that can continue."""
         return False
 
     def check(self) -> None:
         """Refuse a folder that a run must not write to; nothing is written.
 
         Raises:
-            InputError: it is a file, or holds a finished run or other files and must not be
-                overwritten.
+            InputError: it is a file, or holds a finished run or other files and ``overwrite`` is
+                off.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; a run needs a folder")
@@ -62,25 +62,23 @@ class RunFolder:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
-        """Hold the folder for this process alone, without the files of an overwritten run.
+        """Lock the folder, and remove the files of an overwritten run.
 
         Raises:
             InputError: another process holds it, or as :meth:`check`.
         """
         self.check()
         with exclusive(self.path):
-            self.check()  # another run may have ended since
+            self.check()  # another run may have ended meanwhile
             for name in self.replaced if self.overwrite else ():
                 (self.path / name).unlink(missing_ok=True)
             yield
 
 
 def read_state(path: Path, identity: str = "identity") -> dict[str, Any]:
-    """What :func:`asr_core.saving.checkpoint.save_torch` wrote of an unfinished run.
+    """The state of an unfinished run, from :func:`asr_core.saving.checkpoint.save_torch`.
 
-    Args:
-        path: of the file.
-        identity: name of the field that says which run it is, as plain data.
+    ``identity`` is the name of the field that identifies the run, as plain data.
 
     Raises:
         CheckpointError: damaged, unsafe, or without such a field.
@@ -99,11 +97,11 @@ def require_same(
     *,
     ignored: tuple[str, ...] = (),
 ) -> None:
-    """Refuse to go on with, or to reuse, a run that was made with other options.
+    """Refuse to continue or reuse a run that was made with other options.
 
     Args:
-        earlier: what decided the earlier run, as plain data.
-        now: what decides this one.
+        earlier: identity of the earlier run, as plain data.
+        now: identity of this run.
         where: file or folder of the earlier run.
         ignored: dotted names of fields that may differ.
 

@@ -1,7 +1,7 @@
-"""Models on disk that can rebuild themselves: tensors, and facts that say into what they go.
+"""Models on disk: tensors, and the facts from which the model can be rebuilt.
 
-The facts name the stock model; who builds it from the name is the caller's affair, so that reading
-a file imports no code that the file chose.
+The facts name the stock model, and the caller builds it from the name, so that reading a file
+imports no code of the file's choice.
 """
 
 from __future__ import annotations
@@ -45,20 +45,18 @@ def save_model(
 ) -> None:
     """Write ``model``, gated or plain, with the facts from which :func:`load_model` rebuilds it.
 
-    They name the norms that got γ and β by ``insert_asr(create_affine=True)``.
-
     Args:
         path: ends in .safetensors.
-        model: the stock model, with ASR by one insertion or without; wrappers are taken off. Of a
-            :class:`asr_core.models.Normalized` the backbone is written, under its own names.
-        stock: what it was made from; mean and std of a Normalized are put in.
-        frozen: names of the live gates that :func:`asr_core.freeze_attention` froze in it.
-        merged: names of the blocks that :func:`asr_core.merge_branches` merged in it.
-        folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded in it then.
+        model: the stock model, with ASR from one insertion or without; wrappers are removed. Of a
+            :class:`asr_core.models.Normalized`, the backbone is written, under its own names.
+        stock: the model that it was made from; mean and std of a Normalized are added.
+        frozen: names of the live gates that :func:`asr_core.freeze_attention` froze.
+        merged: names of the blocks that :func:`asr_core.merge_branches` merged.
+        folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded after that.
 
     Raises:
-        InputError: ``stock`` names another mean or std than the model has, or the gates came from
-            several insertions.
+        InputError: ``stock`` has another mean or std than the model, or the gates came from several
+            insertions.
         CheckpointError: another suffix, or tensors that are not finite.
         OSError: the folder cannot be written, or the disk is full.
     """
@@ -83,27 +81,25 @@ def save_model(
         "merged": list(merged),
         "folded": [list(pair) for pair in folded],
     }
-    # Copies, since safetensors refuses parameters that share memory (tied weights).
+    # Copies, because safetensors refuses parameters that share memory (tied weights).
     save_checkpoint(path, {name: t.clone() for name, t in model.state_dict().items()}, meta)
 
 
 def load_model(path: Path | str, build: Build) -> nn.Module:
-    """The model that :func:`save_model` wrote, gates and all, in eval mode.
-
-    Each parameter is of the dtype that it was saved in.
+    """The model that :func:`save_model` wrote, with its gates, in eval mode and the saved dtypes.
 
     With mean and std it is a :class:`asr_core.models.Normalized`, on images in [0, 1].
 
     Args:
         path: the .safetensors file.
         build: makes the untrained stock model from its name and arguments. The name comes from
-            the file, so ``build`` should run no code that it is not meant to.
+            the file, so ``build`` should run only trusted code.
 
     Raises:
         CheckpointError: as :func:`asr_core.saving.model_facts.facts_of` and
-            :func:`asr_core.saving.checkpoint.load_checkpoint`, and where the facts or the
-            tensors do not fit the stock model, with the first names that differ.
-        InputError: whatever ``build`` raises.
+            :func:`asr_core.saving.checkpoint.load_checkpoint`; or the facts or tensors do not fit
+            the stock model, with the first names that differ.
+        InputError: raised by ``build``.
     """
     tensors, meta = load_checkpoint(path)
     facts = read_facts(path, meta)
@@ -126,7 +122,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
             raise
         except (TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: what it says does not fit the stock model {stock.name!r}: {error}"
+                f"{path}: its facts do not fit the stock model {stock.name!r}: {error}"
             ) from None
     _take_dtypes(model, tensors)
     load_strictly(model, tensors, f"{path}: not the tensors of its stock model {stock.name!r}")
@@ -137,7 +133,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
 
 
 def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
-    """The floating type of most of the numbers, which inputs are of; None where there is none."""
+    """The floating dtype of most of the numbers, and so of inputs; None without any."""
     numbers: Counter[torch.dtype] = Counter()
     for tensor in tensors.values():
         if tensor.is_floating_point():
@@ -146,7 +142,7 @@ def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
 
 
 def _take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give each parameter and buffer its saved floating type: norms are often in full precision."""
+    """Give each parameter and buffer its saved floating dtype: norms are often in full precision."""
     own = chain(
         model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
     )
@@ -157,7 +153,7 @@ def _take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _inside(name: str) -> str:
-    """The name in the backbone of a module of Normalized, as in the tensors' names."""
+    """The name in the backbone of a module of Normalized."""
     return name.removeprefix("model").removeprefix(".")
 
 
@@ -165,12 +161,12 @@ def _with_statistics(stock: StockModel, model: Normalized) -> StockModel:
     mean, std = model.statistics
     for name, said, own in (("mean", stock.mean, mean), ("std", stock.std, std)):
         if said is not None and tuple(said) != own:
-            raise InputError(f"the model normalises by {name} {own}, the stock model says {said}")
+            raise InputError(f"the model normalises by {name} {own}, the stock model has {said}")
     return replace(stock, mean=mean, std=std)
 
 
 def _example(model: nn.Module, stock: StockModel) -> Tensor:
-    """Two inputs of the stock model's shape, without the random state's help."""
+    """Two inputs of the stock model's shape, the same each time."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     random = torch.Generator("cpu").manual_seed(0)
     return torch.rand((2, *stock.input_shape), generator=random).to(like)

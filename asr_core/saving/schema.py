@@ -1,8 +1,8 @@
-"""One check for everything that is read: which fields, of which types, in which ranges.
+"""Checks of data that is read: its fields, their types and ranges.
 
-:func:`record` makes a dataclass check itself by its annotations, with pydantic: strict types (no
-text for a number, no boolean for a whole number), finite numbers, no unknown fields. :func:`parse`
-makes one from plain data.
+:func:`record` makes a dataclass check its fields by their annotations, with pydantic: strict types
+(no text for a number, no boolean for a whole number), finite numbers, no unknown fields.
+:func:`parse` makes one from plain data.
 
 ::
 
@@ -57,21 +57,19 @@ def _number(value: Any) -> Any:
 
 
 Number = Annotated[float, PlainValidator(_number)]
-"""A finite number, whole or not, which stays of its type."""
+"""A finite number, int or float, which keeps its type."""
 Several = Annotated[tuple[T, ...], Strict(False)]
-"""A tuple, also given as a list."""
+"""A tuple, which may be given as a list."""
 Seed = Annotated[int, Field(ge=-limits.SEED, le=limits.SEED)]
 Text = Annotated[str, Field(max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 def record(cls: type[T]) -> type[T]:
-    """A dataclass whose constructor checks the fields by their annotations.
-
-    ``__post_init__`` runs after; what it raises as an InputError names no field of its own.
+    """A dataclass whose constructor checks the fields by their annotations, then runs __post_init__.
 
     The constructor raises:
-        InputError: naming the first field that is wrong, its value, and what it must be.
+        InputError: naming the first wrong field, its value, and what it must be.
     """
     frozen = cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     checked: Any = pydantic_dataclass(cls, config=_CONFIG, frozen=frozen)
@@ -98,18 +96,17 @@ def parse(
     error: type[InputError] = InputError,
     complete: bool = False,
 ) -> T:
-    """Plain data, as JSON or TOML hold it, as a ``kind``.
+    """A ``kind`` from plain data, as in JSON or TOML.
 
     Args:
         kind: a :func:`record`, or any type that pydantic knows.
         value: mappings, lists, texts, numbers.
-        where: what messages begin with, such as the file.
-        error: what is raised.
-        complete: whether fields with a default must be given too: in what was written whole.
+        where: the start of messages, such as the file.
+        error: the kind of error to raise.
+        complete: whether fields with a default must be given too.
 
     Raises:
-        InputError: or ``error``: naming the first field that is wrong, its value, and what it must
-            be.
+        InputError: or ``error``: naming the first wrong field, its value, and what it must be.
     """
     start = f"{where}: " if where else ""
     check_plain(value, where or kind.__name__, error=error)
@@ -118,9 +115,9 @@ def parse(
         if missing := [name for name in names if name not in value]:
             raise error(f"{start}missing: {', '.join(missing)}")
     try:
-        # As JSON, since a strict check takes no mapping for a record among Python's objects.
-        found: T = _adapter(cast(Any, kind)).validate_json(json.dumps(value))
-        return found
+        # As JSON, because a strict check of Python objects takes no mapping for a record.
+        made: T = _adapter(cast(Any, kind)).validate_json(json.dumps(value))
+        return made
     except ValidationError as problem:
         raise error(start + _said(problem, kind)) from None
 
@@ -128,7 +125,7 @@ def parse(
 def parse_fields(
     kind: type[T], value: Any, *, where: str, error: type[InputError] = InputError
 ) -> T:
-    """:func:`parse` for a mapping that holds tensors, or other objects that JSON does not."""
+    """:func:`parse` for a mapping with tensors or other objects that JSON cannot hold."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise error(f"{where}: {_SHORT.repr(value)} is no mapping of named fields")
     try:
@@ -139,8 +136,8 @@ def parse_fields(
 
 def plain(value: Any) -> dict[str, Any]:
     """A record as JSON-able data, which :func:`parse` reads."""
-    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value)))
-    return found
+    data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value)))
+    return data
 
 
 @cache
@@ -151,11 +148,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _said(error: ValidationError, kind: Any) -> str:
-    """The first problem in a line; how many more there are."""
+    """The first problem in one line, and how many more there are."""
     problems = error.errors(include_url=False)
     first, *more = sorted(problems, key=lambda each: each["type"] not in _UNKNOWN)
     start, *inside = first["loc"] or ("",)
-    if isinstance(start, int) and dataclasses.is_dataclass(kind):  # an argument without its name
+    if isinstance(start, int) and dataclasses.is_dataclass(kind):  # a positional argument
         start = dataclasses.fields(kind)[start].name
     field = ".".join(map(str, (start, *inside)))
     cause = first.get("ctx", {}).get("error")

@@ -1,4 +1,4 @@
-"""A limit on the models that a file may have built."""
+"""A limit on the size of models that are built for a file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from asr_core.errors import CheckpointError
 
 _TIMES, _MORE = 16, 2**20
-"""A model has more numbers than its file where branches were merged, or a gate became constant."""
+"""A model can have more numbers than its file: if branches were merged, or gates frozen."""
 
 
 @contextlib.contextmanager
 def no_larger_than(tensors: Mapping[str, Tensor], where: str) -> Iterator[None]:
-    """While it lasts, no modules of many more parameters than ``tensors`` are built.
+    """In the block, refuse to build modules with many more parameters than ``tensors``.
 
-    Parameters are counted as modules get them: torch has reserved their memory then, but not yet
-    written to it.
+    Parameters are counted as modules register them, before torch writes to their memory.
 
     Raises:
-        CheckpointError: beginning with ``where``, in the middle of the building.
+        CheckpointError: beginning with ``where``, in the middle of building.
     """
     held = sum(tensor.numel() for tensor in tensors.values())
     seen = 0

@@ -1,4 +1,4 @@
-"""JSON and TOML from any source: plain data, or one error that says what is wrong."""
+"""Reading JSON and TOML from any source: plain data, or one error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ JSON_BYTES = 64 * 2**20
 TOML_BYTES = 2**14
 """Less than for JSON: tomllib takes seconds where a key has thousands of dots."""
 DEPTH = 32
-"""Levels of lists and tables inside one another."""
+"""Most levels of nested lists and tables."""
 LARGEST = 2**63
 
 
 def read_json(path: Path | str, *, error: type[InputError] = InputError) -> Any:
-    """What a JSON file says.
+    """The content of a JSON file.
 
     Raises:
         InputError: or ``error``: not a regular file, larger than ``JSON_BYTES``, not UTF-8, not
@@ -31,11 +31,11 @@ def read_json(path: Path | str, *, error: type[InputError] = InputError) -> Any:
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:
-    """What a TOML file says; the errors are those of :func:`read_json`."""
+    """The content of a TOML file; the errors are those of :func:`read_json`."""
     text = _read(Path(path), TOML_BYTES, InputError)
-    found: dict[str, Any] = _parsed(tomllib.loads, text, f"{path}: not TOML", InputError)
-    check_plain(found, str(path))
-    return found
+    table: dict[str, Any] = _parsed(tomllib.loads, text, f"{path}: not TOML", InputError)
+    check_plain(table, str(path))
+    return table
 
 
 def parse_json(text: str, where: str, *, error: type[InputError] = InputError) -> Any:
@@ -49,18 +49,18 @@ def parse_json(text: str, where: str, *, error: type[InputError] = InputError) -
     def loads(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_unique)
 
-    found = _parsed(loads, text, f"{where}: not JSON", error)
-    check_plain(found, where, error=error)
-    return found
+    value = _parsed(loads, text, f"{where}: not JSON", error)
+    check_plain(value, where, error=error)
+    return value
 
 
 def check_plain(value: Any, where: str, *, error: type[InputError] = InputError) -> None:
     """Refuse data that JSON cannot hold, or that is deeper or larger than any of ours.
 
     Raises:
-        InputError: or ``error``, beginning with ``where``: lists and tables inside one another
-            more than ``DEPTH`` times, a number that is not finite or not of 64 bits, text that
-            UTF-8 cannot hold or with a NUL, or a value of another kind (a TOML date).
+        InputError: or ``error``, beginning with ``where``: lists and tables nested more than
+            ``DEPTH`` deep, a number that is not finite or not of 64 bits, text that UTF-8 cannot
+            hold or with a NUL, or a value of another kind (a TOML date).
     """
     waiting: list[tuple[Any, tuple[Any, ...]]] = [(value, ())]
     while waiting:
@@ -81,13 +81,13 @@ def check_plain(value: Any, where: str, *, error: type[InputError] = InputError)
 
 
 def _problem(value: Any) -> str:
-    """What is wrong with a value by itself, after the name of its field; or nothing."""
+    """What is wrong with a single value, following the name of its field; or ""."""
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"is {value}; it must be a finite number"
     if isinstance(value, int):
         if -LARGEST <= value < LARGEST:
             return ""
-        bits = value.bit_length()  # the digits of a huge one are not to be had
+        bits = value.bit_length()  # Python does not print the digits of huge ones
         return f"is {f'{value:.3e}' if bits < 1000 else ''} of {bits} bits, of at most 64"
     if isinstance(value, str):
         held = "\0" not in value and value == value.encode("utf-8", "replace").decode("utf-8")
@@ -98,7 +98,7 @@ def _problem(value: Any) -> str:
 
 
 def _read(path: Path, limit: int, error: type[InputError]) -> str:
-    if not path.is_file():  # a named pipe would be waited for without end
+    if not path.is_file():  # opening a named pipe could block for ever
         raise error(f"{path}: {'no regular file' if path.exists() else 'not found'}")
     with path.open("rb") as file:
         data = file.read(limit + 1)
@@ -120,9 +120,9 @@ def _parsed(loads: Callable[[str], Any], text: str, where: str, error: type[Inpu
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands there twice")
-    return found
+        raise ValueError(f"{twice!r} is there twice")
+    return unique
