@@ -89,9 +89,9 @@ def export_onnx(
     ``images``, its first output ``outputs``. The weights are inside the file (at most 2 GB).
 
     Raises:
-        InputError: as :func:`export_pt2`; a package of the extra ``export`` is missing; the model is
-            in half precision, which cannot be checked that closely; or onnxruntime lacks one of its
-            operators for float64.
+        InputError: as :func:`export_pt2`; or a package of the extra ``export`` is missing, the
+            model is in half precision, which cannot be checked that closely, or onnxruntime lacks
+            one of its operators for float64.
     """
     require_onnx()
     _refuse_gates(model)

@@ -142,7 +142,7 @@ def _main_dtype(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
 
 
 def _take_dtypes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give each parameter and buffer its saved floating dtype: norms are often in full precision."""
+    """Give parameters and buffers their saved floating dtypes: norms often have full precision."""
     own = chain(
         model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
     )

@@ -66,7 +66,7 @@ Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 def record(cls: type[T]) -> type[T]:
-    """A dataclass whose constructor checks the fields by their annotations, then runs __post_init__.
+    """A dataclass whose constructor checks the fields by their annotations, before __post_init__.
 
     The constructor raises:
         InputError: naming the first wrong field, its value, and what it must be.

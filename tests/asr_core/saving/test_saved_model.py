@@ -158,7 +158,7 @@ def test_a_backbone_may_be_saved_with_what_it_is_normalised_by(tmp_path: Path) -
 
 def test_another_normalisation_than_the_model_has(tmp_path: Path) -> None:
     stock = StockModel("small-net", {"num_classes": 5}, (3, 8, 8), MEAN, MEAN)
-    with pytest.raises(InputError, match=r"by std \(0.25, 0.5, 0.75\), the stock model says"):
+    with pytest.raises(InputError, match=r"by std \(0.25, 0.5, 0.75\), the stock model has"):
         save_model(tmp_path / "model.safetensors", Normalized(trained(), MEAN, STD), stock)
     assert list(tmp_path.iterdir()) == []
 
