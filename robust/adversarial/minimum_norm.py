@@ -53,6 +53,7 @@ def minimum_norm(
             tell(missing, on_missing)
             return images.detach().clone()
         watched = _Watched(model, labels, images.dtype, missing, flat=budget.norm == "l2")
+        attack: foolbox.Attack
         if budget.norm == "linf":
             attack = foolbox.attacks.LInfFMNAttack(steps=steps)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from robust.stats.intervals import Interval
+from robust.stats.intervals import OVER_BOTH, Interval
 
 
 class Answer(StrEnum):
@@ -102,7 +102,7 @@ def in_words(
         round(value, decimals) + 0.0 for value in (sign * difference.mean, low, high)
     )
     numbers = f"{mean:.{decimals}f}{unit} [{low:.{decimals}f}, {high:.{decimals}f}]"
-    if difference.over != "seeds and images":
+    if difference.over != OVER_BOTH:
         numbers += f", {difference.over}"
     if answer is Answer.SUPPORTED:
         return f"{claim} by {numbers}"

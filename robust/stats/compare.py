@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from asr_core.errors import InputError
 from robust.stats.answer import Answer, answer_to, in_words
-from robust.stats.intervals import NO_INTERVAL, Interval
+from robust.stats.intervals import NO_INTERVAL, OVER_BOTH, Interval
 
 DRAWS = 4000
 _AT_ONCE = 2_000_000
@@ -78,7 +78,7 @@ def bootstrap_interval(
         means += error * chance.standard_t(seeds - 1, size=draws)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    over = "seeds and images"
+    over = OVER_BOTH
     if 1 in d.shape:
         over = "images only (one seed)" if seeds == 1 else "seeds only (one image)"
     return Interval(mean, float(low), float(high), over)

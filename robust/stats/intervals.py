@@ -28,6 +28,7 @@ from scipy.special import stdtrit
 from asr_core.errors import InputError
 
 NO_INTERVAL = "no interval (one seed, one image)"
+OVER_BOTH = "seeds and images"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
 def spread_over(shape: tuple[int, ...]) -> str:
     """What an interval from a table (S, I) generalises over, in words."""
     if 1 not in shape:
-        return "seeds and images"
+        return OVER_BOTH
     if shape == (1, 1):
         return NO_INTERVAL
     return "images only (one seed)" if shape[0] == 1 else "seeds only (one image)"

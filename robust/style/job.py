@@ -261,7 +261,7 @@ class AttackJob:
 
     @property
     def _held_out(self) -> tuple[str, ...]:
-        return embedded.HELD_OUT if self.full else _QUICK_PICTURES
+        return embedded.UNSEEN if self.full else _QUICK_PICTURES
 
     def _pictures(self, on_skip: Callable[[Path, str], None]) -> Iterator[tuple[str, Tensor]]:
         if not self.images:

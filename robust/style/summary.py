@@ -10,7 +10,7 @@ import numpy as np
 
 from robust.norm_noise import parse_severity
 from robust.stats.answer import Answer
-from robust.stats.intervals import Interval, mean_interval
+from robust.stats.intervals import OVER_BOTH, Interval, mean_interval
 from robust.stats.share import COMPARABLE, Share, share_of
 from robust.style.measure import PRIMARY, SHARED, TITLES
 from robust.style.objective import Objective
@@ -104,9 +104,11 @@ def headlines(shares: list[dict[str, Any]]) -> Iterator[str]:
                 Answer.INCONCLUSIVE: 'inconclusive whether "comparable to IN"',
                 Answer.NOT_TESTED: "one seed and one picture give no interval",
             }[Answer(alone[OURS]["answer"])]
+            over = alone[OURS]["advantage"]["over"]
+            reach = "" if over == OVER_BOTH else f", over {over}"
             yield (
                 f"BN+ASR brings back {percent_of(alone[OURS])} of IN's advantage {where} "
-                f"({PRIMARY}): {said}" + "".join(f"; {other}" for other in others) + "."
+                f"({PRIMARY}{reach}): {said}" + "".join(f"; {other}" for other in others) + "."
             )
 
 

@@ -19,7 +19,7 @@ from asr_core.saving.checkpoint import META, load_meta, save_checkpoint, sha256
 from robust.cli import main
 from robust.style.folder import FILES
 from robust.style.run import StyleAttack
-from styletransfer.images.embedded import HELD_OUT
+from styletransfer.images.embedded import UNSEEN
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_full_takes_every_picture_severity_and_metric(models: list[Path], tmp_pa
     assert {row["draw"] for row in rows(quick)} == {"", "0"}
     assert {row["severity"] for row in rows(full)} == {"", "1", "2", "4", "8", "16", "4:noise"}
     assert {row["norm"] for row in rows(full) if row["severity"] == "1"} == {"bn", "bn+asr"}
-    assert {row["image"] for row in rows(full)} == set(HELD_OUT)
+    assert {row["image"] for row in rows(full)} == set(UNSEEN)
     assert len({row["image"] for row in rows(quick)}) == 4
     more = {row["metric"] for row in rows(full)} - {row["metric"] for row in rows(quick)}
     assert more > {"psnr_to_clean", "ssim_to_clean", "laplacian_variance", "total_variation"}

@@ -9,58 +9,73 @@ import pytest
 
 from robust.stats.intervals import Interval
 from robust.studies import style as study
+from styletransfer.zoo import StyleCheckpoint
 
-NONE = "inconclusive"
 
-
-def share(situation: str, variant: str, answer: str, **other: Any) -> dict[str, Any]:
+def share(situation: str, variant: str, value: float, answer: str) -> dict[str, Any]:
+    numbers = {"share": value, "low": value - 0.1, "high": value + 0.1, "answer": answer}
     advantage = {"mean": 1.0, "low": 0.5, "high": 1.5, "over": "seeds and images"}
-    numbers = {"share": 0.5, "low": 0.25, "high": 0.75, "advantage": advantage}
-    keys = {"situation": situation, "variant": variant, "answer": answer}
-    return {**keys, "metric": "loss", "against": None, **numbers, **other}
+    said = {"situation": situation, "metric": "loss", "variant": variant, "against": None}
+    return {**said, **numbers, "advantage": advantage}
 
 
-def summaries(answers: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """Both styles under each noise, with shares that are not to be taken."""
+def summary(noise: str, ours: float, answer: str) -> dict[str, Any]:
+    attacked = f"{noise}, attacked"
     return {
-        f"{style}, {noise} noise": {
-            "headlines": [f"{style} under {noise}"],
-            "loss": {"content_weight": 1.0, "style_weight": 4.0, "source": ""},
-            "shares": [
-                share("clean", "bn+asr", "supported"),
-                share(f"{noise}, attacked", "bn+asr", answers[noise][index]),
-                share(f"{noise}, attacked", "bn+frozen", "contradicted", share=0.125),
-                share(f"{noise}, attacked", "bn+asr", "supported", metric="blur"),
-                share(f"{noise}, attacked", "bn+asr", "supported", against="bn+frozen"),
-            ],
-        }
-        for index, style in enumerate(("mosaic", "waves"))
-        for noise in answers
+        "shares": [
+            share("clean", "bn+asr", 0.2, "contradicted"),
+            share("clean", "bn (n = 1)", 0.8, "inconclusive"),
+            share(attacked, "bn+asr", ours, answer),
+            share(attacked, "bn+frozen", 0.5, "contradicted"),
+            {**share(attacked, "bn+asr", 0.9, "supported"), "against": "bn+frozen"},
+            {**share(attacked, "bn+asr", 0.9, "supported"), "metric": "blur"},
+        ]
     }
 
 
-def test_lines_answer_by_the_share_under_each_noise() -> None:
-    answers = {
-        "constant": ["contradicted"] * 2, "random": ["supported", NONE], "batch": ["supported"] * 2,
-    }  # fmt: skip
+SUMMARIES = {
+    ("mosaic", "batch"): summary("batch", 0.3, "contradicted"),
+    ("mosaic", "random"): summary("random", 1.0, "inconclusive"),
+    ("waves", "batch"): summary("batch", 0.4, "contradicted"),
+    ("waves", "random"): summary("random", 1.2, "supported"),
+}
+
+
+def test_lines_give_the_shares_of_each_noise() -> None:
     blur = {
         "mosaic": Interval(0.05, 0.01, 0.09, "seeds"),
         "waves": Interval(0.05, -0.01, 0.11, "seeds"),
     }
-    more, *lines = study.lines(summaries(answers), blur)
-    assert more.answer == NONE
+    more, *lines = study.lines(SUMMARIES, blur)
+    assert more.answer == "inconclusive"
     assert more.found.endswith("mosaic +0.050 [0.010, 0.090], waves +0.050 [-0.010, 0.110]")
-    found = {line.command.split()[4]: line for line in lines}
+    found = {line.command.split()[-1]: line for line in lines}
     assert {noise: line.answer for noise, line in found.items()} == {
-        "constant": "contradicted", "random": NONE, "batch": "supported",
+        "batch": "contradicted", "random": "inconclusive", "constant": "not tested",
     }  # fmt: skip
-    assert "mosaic: BN+ASR 50 % [25, 75], BN+frozen 12 % [25, 75]; waves:" in found["batch"].found
+    assert found["batch"].found.endswith("mosaic 30 % [20, 40], waves 40 % [30, 50]")
 
 
-def test_the_page_begins_with_the_headlines_and_what_they_stand_for() -> None:
-    text = study.overview(summaries({"batch": ["supported"] * 2}))
-    assert "- mosaic, batch noise: mosaic under batch\n- waves, batch noise: waves" in text
-    assert "1 · content + 4 · style" in text
+def test_the_table_has_a_row_a_situation_and_a_column_a_variant() -> None:
+    table = study.shares(SUMMARIES)
+    assert table.head == ("style", "situation", "BN+ASR", "BN (n = 1)", "BN+frozen", "answer")
+    rows = [[cell.text for cell in row] for row in table.rows]
+    assert [row[:2] for row in rows[:3]] == [
+        ["mosaic", "clean"], ["mosaic", "batch, attacked"], ["mosaic", "random, attacked"],
+    ]  # fmt: skip
+    assert rows[1][2:] == ["30 % [20, 40]", "", "50 % [40, 60]", "contradicted"]
+    assert rows[0][3] == "80 % [70, 90]"
+
+
+def test_compared_are_the_styles_with_the_norms_in_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def network(style: str, norm: str) -> StyleCheckpoint:
+        return StyleCheckpoint(style, norm, 0, Path(), "")
+
+    networks = [network("a", norm) for norm in ("in", "bn", "bn+asr")] + [network("b", "in")]
+    monkeypatch.setattr(study, "shipped", lambda: networks)
+    assert study.compared() == ["a"]
 
 
 def test_more_blur_is_paired_over_draws_and_severities(tmp_path: Path) -> None:
