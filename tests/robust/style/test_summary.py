@@ -109,6 +109,13 @@ def test_the_headline_is_the_answer_to_the_papers_claim(
     assert "a constant gate 1" in headline
 
 
+def test_a_headline_of_one_seed_does_not_speak_of_others() -> None:
+    one = {norm: [0] for norm in ("in", "bn", "bn+asr")}
+    made = results(severities=("2",), seeds=one, in_=IN, bn=BN, bn_asr=1.9)
+    (headline,) = summarise(made)["headlines"]
+    assert "(loss, over images only (one seed)): " in headline
+
+
 @pytest.mark.parametrize(
     ("control", "answer", "words"),
     [
