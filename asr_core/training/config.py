@@ -1,4 +1,4 @@
-"""A training run of a classifier, as data: what is trained, and on what."""
+"""A training run of a classifier as data: what is trained, and on what."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class TrainConfig:
         recipe: backbone, data set, optimizer and schedule.
         mode: "plain", "live", "asr" or "both" (:func:`asr_core.models.build`).
         attention: name of the attention module; in mode "asr" also "const", the control.
-        delta: δ, gates a position.
-        psi: start of ψ; None for the backbone's own (0.1, ViT 1e-3).
+        delta: δ, gates per position.
+        psi: initial ψ; None for the backbone's (0.1, ViT 1e-3).
         zero_gamma: start the last γ of each residual branch at 0.
-        seed: of the initial weights, the order and augmentation of the data, and the draws inside
-            the model.
+        seed: seed of the initial weights, the order and augmentation of the data, and the draws
+            inside the model.
         data_folder: where the data set is; None for its usual place.
-        precision: "no", or the lower precision of forward and backward, "bf16" or "fp16".
-        accumulate: parts that each batch is split into, for less memory; the gradient stays that
-            of the whole batch, while batch norms see a part at a time.
-        channels_last: whether feature maps lie in memory pixel by pixel.
-        compile: whether the forward goes through torch.compile.
+        precision: "no", or a lower precision of forward and backward, "bf16" or "fp16".
+        accumulate: number of parts that each batch is split into, to save memory; the gradient is
+            still that of the whole batch, while batch norms see a part at a time.
+        channels_last: whether feature maps use channels-last memory.
+        compile: whether the forward is compiled by torch.compile.
 
     Raises:
         InputError: an unknown name, a number out of its range, or options of ASR without ASR.
@@ -82,7 +82,7 @@ class TrainConfig:
 
     @property
     def live(self) -> bool:
-        """Whether the model has attention on its features, which stays."""
+        """Whether the model has live attention, which stays."""
         return self.mode in ("live", "both")
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,17 +90,16 @@ class TrainConfig:
         return plain(self)
 
     @classmethod
-    def from_fields(cls, said: Mapping[str, Any]) -> TrainConfig:
-        """A config from one flat table of names, such as a run file's.
+    def from_fields(cls, given: Mapping[str, Any]) -> TrainConfig:
+        """A config from one flat table of names in :data:`FIELDS`, such as a run file's.
 
-        Args:
-            said: values by names in :data:`FIELDS`. ``recipe`` is the name of a shipped recipe, or
-                a whole one as data; its other fields override it (:meth:`Recipe.override`).
+        ``recipe`` is the name of a shipped recipe, or a whole one as data; the recipe's other
+        fields override it (:meth:`Recipe.override`).
 
         Raises:
             InputError: an unknown field, or a value out of its range.
         """
-        changes = dict(said)
+        changes = dict(given)
         for name in changes:
             if name not in FIELDS:
                 raise unknown_name("field of a run", name, list(FIELDS))
@@ -123,22 +122,22 @@ class TrainConfig:
 
 _OWN = tuple(field.name for field in fields(TrainConfig))
 FIELDS = (*_OWN, *(name for name in RECIPE_FIELDS if name not in ("name", "source", "notes")))
-"""What decides a run, by one name each: fields of the config, and of its recipe."""
+"""The fields of the config and of its recipe, which decide a run."""
 
 
 @record
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """A data set in figures.
+    """Facts about a data set.
 
     Attributes:
-        name: of the set.
+        name: its name.
         classes: names of the classes.
         image_size: H = W of the images.
-        mean: of each colour channel, in [0, 1].
-        std: the same.
+        mean: mean of each colour channel, in [0, 1].
+        std: its standard deviation.
         sizes: number of images in train, validation and test.
-        labels: hash of the labels of all splits in order; it tells apart sets of the same name.
+        labels: hash of the labels of all splits in order, by which sets of the same name differ.
     """
 
     name: Name

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 60.0
 EXAMPLES = 16
-"""Test images on which the outputs of the two models are compared, not only the classes."""
+"""Number of test images on which the models' outputs are compared, not only the classes."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Result:
 
     Attributes:
         file: ``fused.safetensors`` or, without ASR, ``model.safetensors``.
-        test: of the model in ``file``, after the last epoch.
-        parity: how far the fused model's outputs are from the gated one's; None without ASR.
-        gates: number of gated layers that were fused.
-        rows: of ``metrics.csv``.
-        best: the row of the epoch that was best on validation.
+        test: evaluation of the model in ``file``, after the last epoch.
+        parity: comparison of the fused model with the gated one; None without ASR.
+        gates: number of fused gates.
+        rows: the rows of ``metrics.csv``.
+        best: the row of the epoch with the best validation accuracy.
     """
 
     file: Path
@@ -85,37 +85,36 @@ def train(
 
     An interrupted run in ``folder`` resumes; on a CPU it ends with the same weights and the same
     ``metrics.csv``, bit for bit, as an uninterrupted one. Ctrl-C, SIGTERM and SIGHUP save at the
-    end of the current step; a second one ends at once and leaves the last saved state. The folder
-    is locked meanwhile (:func:`asr_core.saving.exclusive.exclusive`).
+    end of the current step; a second one ends at once and leaves the last saved state. Meanwhile
+    the folder is locked (:func:`asr_core.saving.exclusive.exclusive`).
 
-    With several processes each takes its share of every batch, and only the main one writes; to
-    resume, all must see the folder. Batch norms take the statistics of a process's share (convert
-    the model to SyncBatchNorm where that is too small), and the running ones that are evaluated
-    and saved are the main process's. Otherwise the number of processes changes results by rounding
-    alone.
+    Of several processes, each takes its share of every batch, and only the main one writes; to
+    resume, all must see the folder. Batch norms use the statistics of a process's share (if that is
+    too small, convert the model to SyncBatchNorm); running ones are evaluated and saved from the
+    main process. Otherwise the number of processes changes results only by rounding.
 
     Args:
         config: what to train, and how.
-        data: what ``config.recipe.data`` names, opened.
+        data: the open data set that ``config.recipe.data`` names.
         folder: the run's folder (:class:`.folder.ClassifierFolder`).
         accelerator: made for ``config`` by :func:`asr_core.training.new_accelerator`.
-        overwrite: start anew where the folder holds a run.
+        overwrite: start anew if the folder holds a run.
         noise: context for each forward pass (the train phase of an attack).
-        setting: what else decides the run, as plain values by name (the noise, say).
+        setting: what else decides the run, as plain values by name, such as the noise.
         save_seconds: time between two writes of ``last.pt``; it is also written at the end of each
-            epoch and at Ctrl-C.
+            epoch and on Ctrl-C.
         on_step: called after each step, in every process.
         on_epoch: called after each epoch's evaluation, in every process, so that it may evaluate
-            too; only one of them should write. It must not change the weights. An epoch whose end
-            was not saved runs again, and calls it again.
+            too; only one of them should write. It must not change the weights. If the end of an
+            epoch was not saved, the epoch and this call are repeated.
 
     Raises:
-        InputError: data, config and accelerator do not go together, the folder is in use, or the
-            loss is no longer finite.
+        InputError: data, config and accelerator do not match, the folder is in use, or the loss is
+            no longer finite.
         CheckpointError: ``last.pt`` is damaged, or of a run with other options.
-        ParityError: the fused model does not give what the gated one gives.
+        ParityError: the fused model's outputs are not the gated one's.
         OSError: the disk is full; the last saved state is whole.
-        Interrupted: a KeyboardInterrupt, saying how to go on.
+        Interrupted: a KeyboardInterrupt, saying how to continue.
     """
     place, facts = ClassifierFolder(folder, overwrite), DataFacts.of(data)
     _check(config, data, accelerator)
@@ -145,7 +144,7 @@ def train(
 
 @contextlib.contextmanager
 def _claimed(place: ClassifierFolder, learner: Learner, accelerator: Accelerator) -> Iterator[None]:
-    """The folder, claimed by the main process; every process hears of a refusal."""
+    """Claim the folder in the main process; a refusal raises in every process."""
     with contextlib.ExitStack() as stack:
         problem: InputError | OSError | None = None
         try:
@@ -154,7 +153,8 @@ def _claimed(place: ClassifierFolder, learner: Learner, accelerator: Accelerator
                 stack.enter_context(place.claim())
         except (InputError, OSError) as error:
             problem = error
-        if learner.anyone(problem is not None):  # also: all have checked before anything is written
+        # After this, all processes have checked, and writing may begin.
+        if learner.anyone(problem is not None):
             raise problem or InputError(
                 f"{place.path} cannot be used; the main process's error says why"
             )
@@ -176,7 +176,7 @@ def _check(config: TrainConfig, data: ImageSet, accelerator: Accelerator) -> Non
 def _identity(
     config: TrainConfig, facts: DataFacts, setting: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """All that is needed to run it again, in the types that JSON gives back."""
+    """All that is needed to run it again, in the types of JSON."""
     whole = {"config": config.as_dict(), "data": facts.as_dict(), "setting": dict(setting or {})}
     identity: dict[str, Any] = json.loads(json.dumps(whole))
     return identity
@@ -186,7 +186,7 @@ def _resume(place: ClassifierFolder, identity: Mapping[str, Any], learner: Learn
     state = place.load_state(identity)
     if learner.anyone(state is not None) and state is None:
         raise CheckpointError(
-            f"{place.path / LAST}: not found, though other processes have it; the folder must be "
+            f"{place.path / LAST}: not found, but other processes have it; the folder must be "
             "visible to all of them"
         )
     if state is None:
@@ -206,11 +206,11 @@ def _finish(
 ) -> Result:
     """Evaluate and write the model of the last epoch; called in every process.
 
-    Nothing is written before the fused model is proved equal to the gated one: in the outputs on
-    some test images, and in the class of every test image.
+    Nothing is written until the fused model agrees with the gated one: in the outputs on some test
+    images, and in the class of every test image.
 
     Raises:
-        ParityError: it is not equal, or the file does not hold the model.
+        ParityError: it does not, or the file does not hold the model.
         OSError: the disk is full.
     """
     batch_size = config.recipe.batch_size
@@ -261,7 +261,7 @@ def _same_classes(gated: Evaluation, fused: Evaluation) -> None:
 
 
 def _check_file(file: Path, model: nn.Module) -> None:
-    """Read the file back: a write that raised nothing may still have failed."""
+    """Read the file back, since a write can fail silently."""
     own = model.model.state_dict() if isinstance(model, Normalized) else model.state_dict()
     read = load_tensors(file)
     if read.keys() != own.keys() or any(

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier, sample by sample, over all processes."""
+"""The accuracy of a classifier, sample by sample, over all processes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How a classifier does on a split; sample i is the split's sample i.
+    """The results of a classifier on a split, in the split's order.
 
     Attributes:
-        top1: share of samples whose class has the greatest logit, in [0, 1]. Logits that are NaN or
-            +inf name no class.
-        top5: share whose class is among the greatest five logits (of fewer classes: all).
+        top1: share of samples whose class has the greatest logit, in [0, 1]. Logits with NaN or
+            +inf predict no class.
+        top5: share whose class is among the greatest five logits.
         loss: mean cross-entropy, without label smoothing.
         n: number of samples.
         correct: top-1 of each sample, bool (n,), on the CPU.
@@ -54,7 +54,7 @@ class Evaluation:
 def top(logits: Tensor) -> Tensor:
     """The classes of the greatest five logits, the greatest first: (N, K) -> (N, min(5, K)).
 
-    -1 where a logit is NaN or +inf: any order of the others would be an accident.
+    -1 if a logit is NaN or +inf, when the order of the others means nothing.
     """
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices
     return best.masked_fill(~(logits < torch.inf).all(1, keepdim=True), -1)
@@ -80,16 +80,15 @@ def evaluate(
     batch_size: int,
     accelerator: Accelerator | None = None,
 ) -> Evaluation:
-    """Run ``model`` over ``split`` in eval mode and full precision; its modes are kept.
+    """Run ``model`` over ``split`` in eval mode and full precision; its modes are restored.
 
-    Every process of ``accelerator`` takes its share, each sample goes to one of them, and each
-    process gets the whole result.
+    The processes of ``accelerator`` share the samples, and each gets the whole result.
 
     Args:
-        model: images (N, 3, H, W) in [0, 1] -> logits (N, K), not wrapped for parallel running.
+        model: images (N, 3, H, W) in [0, 1] -> logits (N, K), not wrapped.
         split: the samples.
         batch_size: images at a time, over all processes.
-        accelerator: of a run in several processes; each must call this.
+        accelerator: for a run in several processes, each of which must call this.
 
     Raises:
         InputError: no samples, a batch size below 1, or fewer classes than the labels name.
@@ -118,7 +117,7 @@ def evaluate(
             predictions[indices] = best[:, 0]
             among[indices] = (best == labels[:, None]).any(dim=1).float()
     if accelerator is not None:
-        # Each sample is filled in by one process and zero in the others.
+        # Each sample is zero except in one process.
         seen, losses, among, predictions = (
             accelerator.reduce(t, "sum") for t in (seen, losses, among, predictions)
         )

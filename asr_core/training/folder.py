@@ -1,4 +1,4 @@
-"""What is in the folder of a classifier's run, and opening it."""
+"""The folder of a classifier's run, and its files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LAST, BEST = "last.pt", "best.pt"
 FUSED, MODEL = "fused.safetensors", "model.safetensors"
 ATTENTION = "attention.npz"
 UNIMPORTANT = ("config.data_folder", "config.recipe.source", "config.recipe.notes")
-"""Fields of the identity that may differ when a run goes on: data is known by its figures."""
+"""Fields of the identity that may differ when a run continues: the facts identify the data."""
 
 
 @record
 @dataclass(frozen=True)
 class RunConfig:
-    """What ``config.json`` says, and without the schema every state of the run."""
+    """The content of ``config.json`` and, without the schema, the identity in a run's states."""
 
     config: TrainConfig
     data: DataFacts
@@ -44,7 +44,7 @@ class RunConfig:
 @record
 @dataclass(frozen=True)
 class OnTest:
-    """Of the test split: mean loss, shares in [0, 1], and its number of images."""
+    """Results on the test split: mean loss, shares in [0, 1], and its number of images."""
 
     loss: Number
     top1: Annotated[Number, Field(ge=0, le=1)]
@@ -55,19 +55,19 @@ class OnTest:
 @record
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What ``result.json`` says of a finished run.
+    """The content of ``result.json``.
 
     Attributes:
-        file: of the plain model.
-        epoch: the last one, from 0.
-        test: of the model in ``file``.
-        images_per_second: of that evaluation.
+        file: name of the plain model's file.
+        epoch: the last epoch, from 0.
+        test: results of the model in ``file``.
+        images_per_second: speed of that evaluation.
         last: the last row of ``metrics.csv``.
-        best: the row of the epoch that was best on validation.
-        train_seconds: of all epochs' steps.
-        gates: number of gated layers that were fused.
-        parameters: of the plain model.
-        processes: that trained.
+        best: the row of the epoch with the best validation accuracy.
+        train_seconds: time of all epochs' steps.
+        gates: number of fused gates.
+        parameters: number of parameters of the plain model.
+        processes: number of training processes.
         device: "cpu", "cuda", …
         torch: its version.
     """
@@ -89,7 +89,7 @@ class RunResult:
 @record
 @dataclass(frozen=True, kw_only=True)
 class LastState:
-    """What ``last.pt`` holds: tensors, and plain data whose own records check it."""
+    """The content of ``last.pt``: tensors, and plain data that other records check."""
 
     identity: dict[str, Any]
     model: dict[str, Tensor]
@@ -103,7 +103,7 @@ class LastState:
 @record
 @dataclass(frozen=True, kw_only=True)
 class BestState:
-    """What ``best.pt`` holds."""
+    """The content of ``best.pt``."""
 
     identity: dict[str, Any]
     model: dict[str, Tensor]
@@ -115,8 +115,8 @@ class ClassifierFolder(RunFolder):
     """The folder of a classifier's run.
 
     ``config.json`` says what is trained. ``last.pt`` holds the state after the last saved step,
-    ``best.pt`` the model of the epoch that was best on validation; ``metrics.csv`` and
-    ``timing.csv`` have a row an epoch, as has ``attention.npz``, where gates are recorded. A
+    ``best.pt`` the model of the epoch with the best validation accuracy; ``metrics.csv``,
+    ``timing.csv`` and, if gates are recorded, ``attention.npz`` have a row for each epoch. A
     finished run adds ``result.json``, and ``fused.safetensors`` with ``parity.json`` or, without
     ASR, ``model.safetensors``.
     """
@@ -129,18 +129,14 @@ class ClassifierFolder(RunFolder):
 
     @property
     def resumable(self) -> bool:
-        """Whether there is the ``config.json`` of a run."""
+        """Whether the ``config.json`` is that of a run."""
         return is_run(self.path)
 
     def save_state(self, identity: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        """Replace ``last.pt``, atomically.
-
-        Args:
-            identity: what decides the run, as JSON-able data.
-            state: tensors in plain containers.
+        """Replace ``last.pt`` by ``state``, tensors in plain containers, atomically.
 
         Raises:
-            OSError: the disk is full; the last state is as it was.
+            OSError: the disk is full; the last state stays.
         """
         save_torch(self.path / LAST, {**state, "identity": dict(identity)})
 
@@ -152,18 +148,18 @@ class ClassifierFolder(RunFolder):
         save_torch(self.path / BEST, state)
 
     def load_state(self, identity: Mapping[str, Any]) -> LastState | None:
-        """The state of the run, or None where there is none yet.
+        """The state of the run, or None if there is none yet.
 
         Raises:
-            CheckpointError: damaged, or of a run with another identity; the fields that differ
-                are named.
+            CheckpointError: damaged, or of a run with another identity, naming the fields that
+                differ.
         """
         path = self.path / LAST
         if not path.exists():
             return None
         state = load_run_state(path)
         if not isinstance(state, LastState):
-            raise CheckpointError(f"{path}: the model of a best epoch, from which no run can go on")
+            raise CheckpointError(f"{path}: the model of a best epoch; no run can continue from it")
         require_same(state.identity, identity, path, ignored=UNIMPORTANT)
         return state
 
@@ -172,7 +168,7 @@ def load_run_state(path: Path) -> LastState | BestState:
     """The state of a run: ``last.pt`` or ``best.pt``.
 
     Raises:
-        CheckpointError: damaged, unsafe, of no run, or with tensors that no run has.
+        CheckpointError: damaged, unsafe, not of a run, or with impossible tensors.
     """
     fields = read_state(path)
     kind: type[LastState | BestState] = BestState if "epoch" in fields else LastState
@@ -184,11 +180,11 @@ def load_run_state(path: Path) -> LastState | BestState:
 
 
 def read_config(path: Path, whole: Any = None) -> RunConfig:
-    """What a run's ``config.json`` says.
+    """The content of a run's ``config.json``.
 
     Args:
-        path: of the file, or of another that says the same.
-        whole: its content, where that was read.
+        path: the file, or another with the same content.
+        whole: the content, if it was read already.
 
     Raises:
         CheckpointError: missing, damaged, or not the config of a run.
@@ -199,7 +195,7 @@ def read_config(path: Path, whole: Any = None) -> RunConfig:
 
 
 def read_result(path: Path) -> RunResult:
-    """What a run's ``result.json`` says.
+    """The content of a run's ``result.json``.
 
     Raises:
         CheckpointError: missing, damaged, or not the result of a run.
@@ -209,7 +205,7 @@ def read_result(path: Path) -> RunResult:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether ``folder`` holds the ``config.json`` of a run; before it begins, without its data."""
+    """Whether ``folder`` holds the ``config.json`` of a run, which lacks "data" before it starts."""
     try:
         fields = read_json(folder / CONFIG)
     except (OSError, ValueError):
@@ -220,14 +216,14 @@ def is_run(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run's model with what is known of it.
+    """A run's model and its facts.
 
     Attributes:
-        model: gates and all, on images (N, 3, H, W) in [0, 1], in eval mode on the CPU.
-        config: of the run.
-        data: what it was trained on.
+        model: with its gates, on images (N, 3, H, W) in [0, 1], in eval mode on the CPU.
+        config: config of the run.
+        data: facts of its data.
         stock: what the model is without its gates.
-        epoch: whole epochs that the model has learned.
+        epoch: number of finished epochs.
     """
 
     model: Normalized
@@ -238,12 +234,12 @@ class OpenedRun:
 
 
 def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> OpenedRun:
-    """The model of a run: the average of the weights, where the run keeps one.
+    """The model of a run, with averaged weights if the run averages them.
 
     Args:
         path: a run's folder, or the ``last.pt`` or ``best.pt`` in it.
-        which: of a folder, the state of its last saved step or of the epoch that was best on
-            validation.
+        which: in a folder, the state of the last saved step or of the epoch with the best
+            validation accuracy.
 
     Raises:
         CheckpointError: nothing was saved yet, or the file is missing, damaged, unsafe, or not of

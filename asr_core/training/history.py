@@ -1,4 +1,4 @@
-"""The progress of a run, and the figures of its epochs."""
+"""The progress of a run, and the results of its epochs."""
 
 from __future__ import annotations
 
@@ -43,19 +43,18 @@ TimingRow = Annotated[dict[str, Number], _with(TIMING_COLUMNS)]
 @record
 @dataclass
 class History:
-    """The position of a run, the running sums of its epoch, and the rows of the finished ones.
+    """The position of a run, running sums of the current epoch, and rows of the finished ones.
 
     Attributes:
-        epoch: the epoch under way, from 0.
-        step: steps of it that are done.
-        loss: sum over its images, as are ``top1`` and ``top5``.
-        images: seen in it.
-        seconds: spent on its steps.
-        rows: a row of ``metrics.csv`` for each finished epoch; a learning rate is that of the
-            epoch's last step, shares are in [0, 1], and those of training are over the epoch, as
-            the images came.
-        timing: rows of ``timing.csv``, apart from the figures that a resumed run repeats bit for
-            bit.
+        epoch: the current epoch, from 0.
+        step: number of its finished steps.
+        loss: sum over its images, like ``top1`` and ``top5``.
+        images: number of its images so far.
+        seconds: time of its steps so far.
+        rows: a row of ``metrics.csv`` for each finished epoch, with the learning rate of the last
+            step and shares in [0, 1]; those of training are running ones.
+        timing: rows of ``timing.csv``, which, unlike ``rows``, a resumed run does not repeat bit
+            for bit.
     """
 
     epoch: Annotated[int, Field(ge=0, le=limits.EPOCHS)] = 0
@@ -109,7 +108,7 @@ class History:
 
     @property
     def best(self) -> Row:
-        """The epoch of the greatest top-1 on validation, the first of equals."""
+        """The row with the greatest top-1 on validation, the first of equals."""
         return max(self.rows, key=lambda row: row["validation_top1"])
 
     def write(self, folder: Path) -> None:
@@ -126,13 +125,13 @@ class History:
         """The history that :meth:`as_dict` gave.
 
         Raises:
-            CheckpointError: other fields than those, or values that no run has.
+            CheckpointError: other fields, or impossible values.
         """
         return parse(cls, data, where="the history", error=CheckpointError, complete=True)
 
 
 def _cells(columns: tuple[str, ...], rows: list[Row], number: str) -> list[list[Any]]:
-    """Epochs as whole numbers, all else as ``number`` formats it."""
+    """The cells of a table: whole epochs, all else formatted by ``number``."""
     return [
         [int(row["epoch"]), *(number.format(row[column]) for column in columns[1:])] for row in rows
     ]

@@ -1,4 +1,4 @@
-"""Model, optimizer and average of the weights, trained one step at a time."""
+"""Model, optimizer and averaged weights, trained one step at a time."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Device = Literal["auto", "cpu"]
 
 
 class Figures(NamedTuple):
-    """Of one step, sums over the whole batch, all processes'.
+    """Sums over the whole batch of a step, in all processes.
 
     Attributes:
         loss: cross-entropy, with the recipe's label smoothing.
-        top1: images whose class had the greatest logit.
-        top5: images whose class was among the greatest five.
+        top1: images whose class has the greatest logit.
+        top5: images whose class is among the greatest five.
         flagged: number of processes that asked to stop.
     """
 
@@ -46,7 +46,7 @@ class Figures(NamedTuple):
 
 
 def new_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer; weight decay reaches every parameter, ψ too, as in published ASR."""
+    """The recipe's optimizer; weight decay acts on every parameter, also ψ, as published."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
@@ -59,11 +59,11 @@ class Learner:
 
     Args:
         config: what to train, and how.
-        data: its figures.
+        data: facts of the data.
         accelerator: made for ``config``.
 
     Attributes:
-        model: the model itself, free of wrappers, to be copied, hooked or fused.
+        model: the model without wrappers, to be copied, hooked or fused.
 
     Raises:
         InputError: the batch cannot be split into so many parts, or as
@@ -85,7 +85,7 @@ class Learner:
             model = model.to(memory_format=torch.channels_last)
         self.model: Normalized = model
         optimizer = new_optimizer(config.recipe, model)
-        # In a shell, since Accelerate writes to what it is given, which would go into every copy.
+        # In a shell, because Accelerate adds attributes, which copies of the model would keep.
         self._shell, self._optimizer = accelerator.prepare(nn.Sequential(model), optimizer)
         decay = config.recipe.ema
         self._average: AveragedModel | None = None
@@ -95,7 +95,7 @@ class Learner:
 
     @property
     def evaluated(self) -> Normalized:
-        """The model that counts: the average of the weights, where there is one."""
+        """The model to evaluate and save: that with averaged weights, if there is one."""
         return self.model if self._average is None else cast(Normalized, self._average.module)
 
     def step(
@@ -114,8 +114,8 @@ class Learner:
             images: (n, 3, H, W) in [0, 1].
             labels: int64 (n,).
             lr: learning rate.
-            at: epoch and step of it, which decide the draws inside the model.
-            noise: gives the context of each forward pass.
+            at: epoch and step, which seed the draws inside the model.
+            noise: makes the context of each forward pass.
             flagged: called at the end: whether this process asks all to stop.
         """
         accelerator, config = self._accelerator, self._config
@@ -123,7 +123,7 @@ class Learner:
             images = images.to(memory_format=torch.channels_last)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        # Sums over parts and processes, which average gradients, become the mean of the batch.
+        # Makes the batch's mean of losses that are summed over parts and averaged over processes.
         scale = accelerator.num_processes * config.accumulate / config.recipe.batch_size
         sums = torch.zeros(4, device=images.device)
         self._shell.train()
@@ -155,7 +155,7 @@ class Learner:
         if self._average is not None:
             self._average.update_parameters(self.model)
         sums[3] = float(flagged())
-        # One small exchange a step: every process comes to the same decisions.
+        # One small exchange per step, so that all processes decide alike.
         return Figures(*accelerator.reduce(sums, "sum").tolist())
 
     def anyone(self, flag: bool) -> bool:
@@ -164,10 +164,7 @@ class Learner:
         return bool(self._accelerator.reduce(mine, "sum"))
 
     def share_buffers(self) -> None:
-        """Give every process the batch statistics of the first.
-
-        Each process has its own between two steps, of its share of the batch.
-        """
+        """Give every process the first one's batch statistics; otherwise they differ."""
         if self._accelerator.num_processes > 1:
             from accelerate.utils import broadcast
 
@@ -179,7 +176,7 @@ class Learner:
         return all(bool(p.isfinite().all()) for p in self.evaluated.parameters())
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`load_state` needs to go on; tensors are shared, not copied."""
+        """The state for :meth:`load_state`; tensors are shared, not copied."""
         scaler, average = self._accelerator.scaler, self._average
         return {
             "model": self.model.model.state_dict(),
@@ -190,10 +187,10 @@ class Learner:
         }
 
     def load_state(self, state: LastState, where: str) -> None:
-        """Put a state of the same config in place.
+        """Load a state of the same config.
 
         Raises:
-            CheckpointError: beginning with ``where``: it does not fit the run's model or optimizer.
+            CheckpointError: beginning with ``where``: it does not fit the model or optimizer.
         """
         load_strictly(self.model.model, state.model, f"{where}: not the tensors of its own run")
         load_optimizer(self._optimizer, state.optimizer, where)
@@ -213,13 +210,13 @@ class Learner:
 def new_accelerator(
     config: TrainConfig, folder: Path, *, device: Device = "auto", tensorboard: bool = False
 ) -> Accelerator:
-    """An accelerator for :func:`asr_core.training.train`, alone or as one of several processes.
+    """An accelerator for :func:`asr_core.training.train`, in one process or one of several.
 
-    The environment that ``torchrun`` or ``accelerate launch`` set decides which.
+    The environment set by ``torchrun`` or ``accelerate launch`` decides.
 
     Args:
-        config: precision, accumulation and compilation are taken from it.
-        folder: the run's; TensorBoard's events go into its folder "tensorboard".
+        config: decides precision, accumulation and compilation.
+        folder: the run's folder; TensorBoard's events go into its subfolder "tensorboard".
         device: "auto", the machine's accelerator or else the CPU; or "cpu".
         tensorboard: write events.
 
@@ -230,7 +227,7 @@ def new_accelerator(
     from accelerate import Accelerator
     from accelerate.utils import ProjectConfiguration, is_tensorboard_available
 
-    # Without an accelerator Accelerate would take each of several processes for a run of its own.
+    # Without an accelerator, Accelerate would treat each of several processes as a separate run.
     cpu = device == "cpu" or not torch.accelerator.is_available()
     if cpu and config.precision == "fp16":
         raise InputError("precision fp16 needs a GPU; on a CPU use bf16, or leave it out")

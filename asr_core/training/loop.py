@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 StepNoise = Callable[[nn.Module, int], contextlib.AbstractContextManager[object]]
-"""``noise(model, step)``: a context for a forward pass of that step, counted over all epochs; each
-part of an accumulated batch enters one."""
+"""``noise(model, step)``: a context for a forward pass in a step, counted over all epochs. Each part
+of an accumulated batch enters one."""
 
 
 class Step(NamedTuple):
-    """A finished step: ``step`` of ``steps`` of its epoch, and the mean loss of its batch."""
+    """A finished step: ``step`` of ``steps`` in its epoch, and the mean loss of its batch."""
 
     epoch: int
     step: int
@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 class EpochEnd(NamedTuple):
-    """A finished epoch: the model as it was evaluated, in eval mode, and its row."""
+    """A finished epoch: the evaluated model, in eval mode, and its row."""
 
     epoch: int
     model: Normalized
@@ -51,7 +51,7 @@ class EpochEnd(NamedTuple):
 
 @dataclass(kw_only=True)
 class Loop:
-    """The epochs of :func:`asr_core.training.train`, from where ``history`` stands."""
+    """The epochs of :func:`asr_core.training.train`, from the position of ``history`` on."""
 
     config: TrainConfig
     data: ImageSet
@@ -171,7 +171,7 @@ class Loop:
     def _interrupted(self, interrupts: Interrupts) -> Interrupted:
         return Interrupted(
             f"the same command goes on from here; the state is {self.place.path / LAST}",
-            interrupts.signum or signal.SIGINT,  # of another process
+            interrupts.signum or signal.SIGINT,  # another process was interrupted
         )
 
 

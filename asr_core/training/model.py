@@ -21,11 +21,10 @@ from asr_core.training.config import DataFacts, TrainConfig
 def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
     """The untrained model, on the CPU; equal seeds give equal weights.
 
-    With ASR and without it the backbone starts from the same weights: gates are drawn after it.
+    The backbone has the same initial weights with and without ASR: gates are drawn after it.
 
     Raises:
-        InputError: the mode's attention cannot be had in this backbone, or there is no γ to
-            start at 0.
+        InputError: the backbone cannot have the mode's attention, or has no γ to start at 0.
     """
     recipe = config.recipe
     classes = len(data.classes)
@@ -33,7 +32,7 @@ def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
         mode = "live" if config.live else "plain"
         model = build(recipe.backbone, classes, mode=mode, attention=config.attention)
         if config.zero_gamma:
-            # Before insertion: on a gated layer it would have no effect.
+            # Before insertion, since it has no effect on a gated layer.
             zero_last_gamma(model, recipe.backbone)
         if config.gated:
             options: dict[str, Any] = {} if config.psi is None else {"psi": config.psi}
@@ -43,7 +42,7 @@ def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
 
 
 def stock_model(config: TrainConfig, data: DataFacts) -> StockModel:
-    """What the run's model is once its gates are folded away, for its file."""
+    """The run's model without its gates, for its file."""
     return StockModel(
         named(config.recipe.backbone, config.attention if config.live else None),
         {"num_classes": len(data.classes)},
@@ -67,7 +66,7 @@ def zero_last_gamma(model: nn.Module, backbone: str) -> list[str]:
     """
     modules = dict(model.named_modules())
     layers, _ = select(modules, BACKBONES[backbone].targets, ())
-    # A residual block, ours or torchvision's, is known by its shortcut; ASR ends its branch.
+    # Residual blocks, ours and torchvision's, have a shortcut; ASR is at the end of the branch.
     blocks = [modules[name.rpartition(".")[0]] for name in layers]
     if not all(hasattr(block, "downsample") for block in blocks):
         raise InputError(
@@ -81,17 +80,17 @@ def zero_last_gamma(model: nn.Module, backbone: str) -> list[str]:
 
 @contextlib.contextmanager
 def seeded(*parts: Key, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Torch's own random state follows ``parts`` inside, and is as before after.
+    """Seed torch's random state by ``parts`` in the block, and restore it after.
 
     Args:
         parts: whole numbers and strings that name the draws, as in :mod:`asr_core.draws`.
-        device: where draws are made, beside the CPU.
+        device: a device to seed besides the CPU.
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
     seed = generator(*parts).initial_seed()
     with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed, which would seed devices that are not restored.
+        # Not torch.manual_seed, which would also seed devices that are not restored.
         torch.default_generator.manual_seed(seed)
         for each in cuda:
             with torch.cuda.device(each):
