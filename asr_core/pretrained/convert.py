@@ -1,7 +1,7 @@
-"""From the tensors in a published file to a state dict under torchvision's, LPIPS' or timm's names.
+"""From the tensors in a published file to a state dict with torchvision's, LPIPS' or timm's names.
 
-Each function takes what :func:`asr_core.pretrained.read.read_tensors` gives, and raises KeyError
-where a tensor is missing.
+Each function takes the result of :func:`asr_core.pretrained.read.read_tensors`, and raises KeyError
+if a tensor is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-"""Where torchvision's ``vgg16().features`` has its convolutions."""
+"""The indices of the convolutions in torchvision's ``vgg16().features``."""
 ALEXNET_CONVS = (0, 3, 6, 8, 10)
 LPIPS_LAYERS = 5
 _TIMM_PARTS = {
@@ -24,11 +24,11 @@ _TIMM_PARTS = {
     "_fc": "classifier",
 }
 _STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks a stage of EfficientNet-Lite0; the first stage's block has no expansion."""
+"""Blocks in each stage of EfficientNet-Lite0; the first stage's block has no expansion."""
 
 
 def vgg16(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``features.*`` of torchvision's VGG16, from Flax's names or from its own."""
+    """``features.*`` of torchvision's VGG16, from Flax's names or torchvision's."""
     if "features.0.weight" in tensors:
         names = [f"features.{i}.{part}" for i in VGG16_CONVS for part in ("weight", "bias")]
         return {name: tensors[name] for name in names}

