@@ -205,7 +205,7 @@ def read_result(path: Path) -> RunResult:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether ``folder`` holds the ``config.json`` of a run, which lacks "data" before it starts."""
+    """Whether ``folder`` has the ``config.json`` of a run, which lacks "data" before it starts."""
     try:
         fields = read_json(folder / CONFIG)
     except (OSError, ValueError):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 StepNoise = Callable[[nn.Module, int], contextlib.AbstractContextManager[object]]
-"""``noise(model, step)``: a context for a forward pass in a step, counted over all epochs. Each part
-of an accumulated batch enters one."""
+"""``noise(model, step)``: a context for a forward pass in a step, counted over all epochs. Each
+part of an accumulated batch enters one."""
 
 
 class Step(NamedTuple):
