@@ -92,32 +92,25 @@ class SuiteJob:
                 another process holds the folder.
             OSError: the folder cannot be made.
         """
+        results = []
         with self.held():
-            return self._run_missing(on_condition)
+            kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
+            for subject, result in zip(self.subjects, kept, strict=True):
+                if result is None:
+                    result = self._run(subject, on_condition)
+                elif on_condition:
+                    for outcome in result.outcomes:
+                        on_condition(subject, outcome.condition)
+                results.append(result)
+        return results
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Lock the folder, before hours of work rather than after.
+    def held(self) -> AbstractContextManager[None]:
+        """Lock the folder: before hours of work, not after.
 
         Raises:
             InputError: another process holds it.
         """
-        with contextlib.nullcontext() if self.folder is None else exclusive(self.folder):
-            yield
-
-    def _run_missing(
-        self, on_condition: Callable[[Subject, Condition], None] | None
-    ) -> list[SuiteResult]:
-        kept = [self._kept(subject) for subject in self.subjects]  # refusals come first
-        results = []
-        for subject, result in zip(self.subjects, kept, strict=True):
-            if result is None:
-                result = self._run(subject, on_condition)
-            elif on_condition:
-                for outcome in result.outcomes:
-                    on_condition(subject, outcome.condition)
-            results.append(result)
-        return results
+        return contextlib.nullcontext() if self.folder is None else exclusive(self.folder)
 
     def file(self, subject: Subject) -> Path | None:
         """Where the subject's result goes."""
