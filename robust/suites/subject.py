@@ -119,12 +119,8 @@ def open_subjects(paths: Sequence[str], *, builder: str | None = None) -> list[S
     subjects = [open_subject(path, builder=builder) for path in paths]
     by_name: dict[str, Subject] = {}
     for subject in subjects:
-        other = by_name.setdefault(subject.name, subject)
-        if other is not subject:
-            raise InputError(
-                f"{other.file} and {subject.file} are both called {subject.name!r}; results go by "
-                "that name: rename one, or test them one by one"
-            )
+        if (other := by_name.setdefault(subject.name, subject)) is not subject:
+            raise _same_name(other, subject)
     return subjects
 
 
@@ -180,11 +176,15 @@ def with_twin(subjects: list[Subject], path: str, *, builder: str | None = None)
     if not alike:
         subjects.append(twin)
     elif os.path.realpath(alike[0].file) != os.path.realpath(twin.file):
-        raise InputError(
-            f"{alike[0].file} and {twin.file} are both called {twin.name!r}; results go by that "
-            "name: rename one"
-        )
+        raise _same_name(alike[0], twin)
     return twin
+
+
+def _same_name(a: Subject, b: Subject) -> InputError:
+    return InputError(
+        f"{a.file} and {b.file} are both called {a.name!r}; results go by that name: rename one, or "
+        "test them one by one"
+    )
 
 
 def variant(config: TrainConfig) -> str:
