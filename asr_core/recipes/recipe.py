@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from pydantic import Field
 from asr_core import limits
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from asr_core.saving.schema import Name, Number, Several, Text, parse, plain, record
+from asr_core.saving.schema import Name, Number, PlainRecord, Several, Text, record
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("multistep", "cosine")
@@ -22,7 +21,7 @@ SCHEDULES = ("multistep", "cosine")
 
 @record
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(PlainRecord):
     """All that decides a training run except the attention, the seed and the machine.
 
     Attributes:
@@ -154,19 +153,6 @@ class Recipe:
             values.setdefault("milestones", tuple(_times(m, stretch) for m in self.milestones))
             values.setdefault("warmup_epochs", _times(self.warmup_epochs, stretch))
         return replace(self, **values)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The recipe as JSON-able data, which :meth:`from_dict` reads."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """The recipe that :meth:`as_dict` wrote, or of a TOML file.
-
-        Raises:
-            InputError: an unknown or missing field, or a value out of its range.
-        """
-        return parse(cls, data)
 
 
 FIELDS = tuple(field.name for field in fields(Recipe))

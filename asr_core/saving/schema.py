@@ -20,7 +20,7 @@ import json
 import reprlib
 from collections.abc import Mapping
 from functools import cache, wraps
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import ConfigDict, Field, PlainValidator, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -134,10 +134,21 @@ def parse_fields(
         raise error(f"{where}: {problem}") from None
 
 
-def plain(value: Any) -> dict[str, Any]:
-    """A record as JSON-able data, which :func:`parse` reads."""
-    data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(value)))
-    return data
+class PlainRecord:
+    """Base class of records that become JSON-able data and are read back."""
+
+    _read: ClassVar[dict[str, Any]] = {}
+    """Further arguments of :func:`parse`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON-able data, which :meth:`from_dict` reads."""
+        data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(cast(Any, self))))
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The record that :meth:`as_dict` gave; the errors are those of :func:`parse`."""
+        return parse(cls, data, **cls._read)
 
 
 @cache

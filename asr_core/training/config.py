@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from asr_core.models.normalized import check_statistics
 from asr_core.recipes import DEFAULT, Recipe
 from asr_core.recipes.recipe import FIELDS as RECIPE_FIELDS
 from asr_core.registry import unknown_name
-from asr_core.saving.schema import Name, Number, Seed, Several, Text, parse, plain, record
+from asr_core.saving.schema import Name, Number, PlainRecord, Seed, Several, Text, record
 
 _SPLITS = ("train", "validation", "test")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -26,7 +26,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 
 @record
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(PlainRecord):
     """Everything that decides the final weights of a run, except the data.
 
     Attributes:
@@ -61,6 +61,7 @@ class TrainConfig:
     accumulate: Annotated[int, Field(ge=1, le=limits.BATCH)] = 1
     channels_last: bool = False
     compile: bool = False
+    _read: ClassVar[dict[str, Any]] = {"complete": True}
 
     def __post_init__(self) -> None:
         BACKBONES[self.recipe.backbone]  # an unknown name lists the known ones
@@ -85,10 +86,6 @@ class TrainConfig:
         """Whether the model has live attention, which stays."""
         return self.mode in ("live", "both")
 
-    def as_dict(self) -> dict[str, Any]:
-        """The config as JSON-able data, which :meth:`from_dict` reads."""
-        return plain(self)
-
     @classmethod
     def from_fields(cls, given: Mapping[str, Any]) -> TrainConfig:
         """A config from one flat table of names in :data:`FIELDS`, such as a run file's.
@@ -110,15 +107,6 @@ class TrainConfig:
         )
         return cls(recipe=recipe.override(**changes), **own)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
-        """The config that :meth:`as_dict` wrote.
-
-        Raises:
-            InputError: an unknown or missing field, or a value out of its range.
-        """
-        return parse(cls, data, complete=True)
-
 
 _OWN = tuple(field.name for field in fields(TrainConfig))
 FIELDS = (*_OWN, *(name for name in RECIPE_FIELDS if name not in ("name", "source", "notes")))
@@ -127,7 +115,7 @@ FIELDS = (*_OWN, *(name for name in RECIPE_FIELDS if name not in ("name", "sourc
 
 @record
 @dataclass(frozen=True, kw_only=True)
-class DataFacts:
+class DataFacts(PlainRecord):
     """Facts about a data set.
 
     Attributes:
@@ -165,16 +153,3 @@ class DataFacts:
             sizes=tuple(map(len, labels)),
             labels=digest.hexdigest()[:16],
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """The facts as JSON-able data, which :meth:`from_dict` reads."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DataFacts:
-        """The facts that :meth:`as_dict` wrote.
-
-        Raises:
-            InputError: other fields than those, or of other types.
-        """
-        return parse(cls, data)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from asr_core import limits
 from asr_core.errors import CheckpointError, InputError
 from asr_core.saving.files import write_csv
-from asr_core.saving.schema import Number, parse, plain, record
+from asr_core.saving.schema import Number, PlainRecord, record
 
 if TYPE_CHECKING:
     from asr_core.training.learner import Figures
@@ -42,7 +42,7 @@ TimingRow = Annotated[dict[str, Number], _with(TIMING_COLUMNS)]
 
 @record
 @dataclass
-class History:
+class History(PlainRecord):
     """The position of a run, running sums of the current epoch, and rows of the finished ones.
 
     Attributes:
@@ -66,6 +66,11 @@ class History:
     seconds: Number = 0.0
     rows: list[Row] = field(default_factory=list)
     timing: list[TimingRow] = field(default_factory=list)
+    _read: ClassVar[dict[str, Any]] = {
+        "where": "the history",
+        "error": CheckpointError,
+        "complete": True,
+    }
 
     def __post_init__(self) -> None:
         for name, rows, columns in (
@@ -115,19 +120,6 @@ class History:
         """Write ``metrics.csv`` and ``timing.csv``, each atomically."""
         write_csv(folder / METRICS, COLUMNS, _cells(COLUMNS, self.rows, "{!r}"))
         write_csv(folder / TIMING, TIMING_COLUMNS, _cells(TIMING_COLUMNS, self.timing, "{:.6g}"))
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data, which :meth:`from_dict` reads."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> History:
-        """The history that :meth:`as_dict` gave.
-
-        Raises:
-            CheckpointError: other fields, or impossible values.
-        """
-        return parse(cls, data, where="the history", error=CheckpointError, complete=True)
 
 
 def _cells(columns: tuple[str, ...], rows: list[Row], number: str) -> list[list[Any]]:

@@ -182,8 +182,8 @@ def with_twin(subjects: list[Subject], path: str, *, builder: str | None = None)
 
 def _same_name(a: Subject, b: Subject) -> InputError:
     return InputError(
-        f"{a.file} and {b.file} are both called {a.name!r}; results go by that name: rename one, or "
-        "test them one by one"
+        f"{a.file} and {b.file} are both called {a.name!r}; results go by that name: rename one, "
+        "or test them one by one"
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from asr_core.errors import CheckpointError, InputError
-from asr_core.saving.schema import Name, Number, Several, parse, parse_fields, plain, record
+from asr_core.saving.schema import Name, Number, PlainRecord, Several, parse, parse_fields, record
 
 
 @record
@@ -33,7 +33,7 @@ class Inner:
 
 @record
 @dataclass(frozen=True)
-class Outer:
+class Outer(PlainRecord):
     """With an inner one."""
 
     name: Name
@@ -50,8 +50,8 @@ def test_plain_data_becomes_a_record_and_comes_back() -> None:
     found = parse(Outer, GOOD)
     assert found == Outer("a", Inner(1, (1, 2.5)), 3)
     assert type(found.inner.rate) is int, "a number keeps its type"
-    assert plain(found) == {**GOOD, "flag": False, "more": {}}
-    assert parse(Outer, plain(found), complete=True) == found
+    assert found.as_dict() == {**GOOD, "flag": False, "more": {}}
+    assert Outer.from_dict(found.as_dict()) == parse(Outer, found.as_dict(), complete=True) == found
     assert pickle.loads(pickle.dumps(found)) == copy.deepcopy(found) == found
     assert dataclasses.replace(found, count=4).count == 4
     assert Outer.__doc__ == "With an inner one."
