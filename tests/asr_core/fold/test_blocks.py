@@ -78,5 +78,5 @@ def test_blocks_that_stay(case):
 
 
 def test_a_forward_that_asks_what_its_block_is():
-    with pytest.raises(InputError, match="cannot merge 'block': the forward of Outside asks"):
+    with pytest.raises(InputError, match="cannot merge 'block': the forward of Outside inspects"):
         merge_branches(Outside("class"))
