@@ -236,7 +236,7 @@ def test_a_finished_run_is_kept(tmp_path: Path) -> None:
         (["--accumulate", "9"], ["a batch of 8 images cannot be split"]),
         (["--precision", "fp16"], ["precision fp16 needs a GPU"]),
         (["--lr", "nan"], ["lr is nan"]),
-        (["--recipe", "resnet29-embedded", "--data-folder", "x"], ["leave out the folder x"]),
+        (["--recipe", "resnet29-embedded", "--data-folder", "x"], ["leave out x"]),
         (
             ["--recipe", "resnet164-cifar100", "--data-folder", "nowhere"],
             ["nowhere: no such folder", "downloaded to nowhere"],
