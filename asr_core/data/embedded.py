@@ -46,11 +46,11 @@ def corners(split: str, height: int, width: int) -> Tensor:
     """The upper left corners of a split's patches in a picture, int64 (n, 2): row, column."""
     left, right = (round(fraction * width) for fraction in REGIONS[split])
     places = height - SIZE + 1, right - left - SIZE + 1
-    found = []
+    points = []
     for k in range(PATCHES[split]):
         down, across = (math.modf(0.5 + (k + 1) / _PLASTIC**power)[0] for power in (1, 2))
-        found.append((int(down * places[0]), left + int(across * places[1])))
-    return torch.tensor(found)
+        points.append((int(down * places[0]), left + int(across * places[1])))
+    return torch.tensor(points)
 
 
 def patches(split: str, pictures: Sequence[Tensor]) -> MemorySplit:

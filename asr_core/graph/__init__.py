@@ -1,1 +1,1 @@
-"""A model's forward as a graph, found by ``torch.fx`` or recorded."""
+"""A model's forward as a graph, traced by ``torch.fx`` or recorded."""

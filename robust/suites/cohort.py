@@ -75,19 +75,19 @@ def cohorts(results: Iterable[SuiteResult]) -> list[Cohort]:
         if len(recipes) > 1 and "variant" in result.meta:
             label = f"{result.meta.get('recipe', '')} {label}"
         groups.setdefault((label, result.meta.get("trained_under", "")), []).append(result)
-    found = []
+    made = []
     for (label, under), members in groups.items():
         seeds = [r.meta.get("seed", 0) for r in members]
         if len(set(seeds)) == len(seeds):
             order = sorted(range(len(seeds)), key=seeds.__getitem__)
             own = tuple(members[i] for i in order)
-            found.append(Cohort(label, under, tuple(sorted(seeds)), own))
+            made.append(Cohort(label, under, tuple(sorted(seeds)), own))
         else:
-            found += [
+            made += [
                 Cohort(r.meta.get("name", UNNAMED), under, (r.meta.get("seed", 0),), (r,))
                 for r in members
             ]
-    return found
+    return made
 
 
 def _check_alike(results: Sequence[SuiteResult]) -> None:

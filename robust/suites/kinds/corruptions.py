@@ -153,13 +153,13 @@ def score(results: Sequence[SuiteResult], *, baseline: Sequence[SuiteResult] = (
         InputError: no results, or results of other suites, severities or settings.
     """
     _check_alike([*results, *baseline])
-    found = errors(results)
+    ours = errors(results)
     if baseline:
-        return _relative(TO_TWIN, found, errors(baseline))
-    if _as_published(results[0]) and all(len(row) == 5 for row in found.values()):
-        return _relative(MCE, found, alexnet(found))
-    kinds = {kind: mean_error({kind: row}) for kind, row in found.items()}
-    return Score(MEAN, mean_error(found), kinds)
+        return _relative(TO_TWIN, ours, errors(baseline))
+    if _as_published(results[0]) and all(len(row) == 5 for row in ours.values()):
+        return _relative(MCE, ours, alexnet(ours))
+    kinds = {kind: mean_error({kind: row}) for kind, row in ours.items()}
+    return Score(MEAN, mean_error(ours), kinds)
 
 
 def _as_published(result: SuiteResult) -> bool:
@@ -173,9 +173,9 @@ def _published(table: str) -> str:
     return f"published for {table} pixels"
 
 
-def _relative(name: str, found: Errors, reference: Errors) -> Score:
-    kinds = corruption_errors(found, reference)
-    return Score(name, mean_corruption_error(found, reference), kinds)
+def _relative(name: str, ours: Errors, reference: Errors) -> Score:
+    kinds = corruption_errors(ours, reference)
+    return Score(name, mean_corruption_error(ours, reference), kinds)
 
 
 def _check_alike(results: Sequence[SuiteResult]) -> None:

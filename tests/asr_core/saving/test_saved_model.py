@@ -290,7 +290,7 @@ def test_any_stock_model_can_be_named(
         ({"frozen": "0"}, "frozen is '0'"),
         ({"frozen": ["0"]}, "'0' is no live channel gate of the model; it has none"),
         ({"merged": "0"}, "merged is '0'"),
-        ({"merged": ["0"]}, "'asr' beside 'merged': "),
+        ({"merged": ["0"]}, "'asr' beside 'merged'"),
         ({"merged": ["0"], "asr": None}, "no block '0' with branches to merge; the model has none"),
         ({"folded": None}, "folded is None"),
         ({"folded": [["0"]]}, "missing: folded.0.1"),
