@@ -110,7 +110,7 @@ def count_here(steps: Mapping[str, Step]) -> None:
 
 
 def instructions(
-    code: str, arguments: Sequence[str], *, say: Callable[[str], None]
+    code: str, arguments: Sequence[str], *, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[str, int]]:
     """Names and instruction counts, as they come, of the steps that ``code`` counts.
 
