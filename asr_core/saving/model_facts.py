@@ -128,14 +128,16 @@ class Facts:
         if self.merged and self.asr is not None:
             raise InputError("'asr' beside 'merged': merged blocks have no gates")
 
-
-def stock_of(path: Path | str) -> StockModel:
-    """The stock model that a saved one names, read without its tensors.
-
-    Raises:
-        CheckpointError: as :func:`facts_of`.
-    """
-    return stock_in(path, facts_of(path))
+    def stock_model(self, path: Path | str) -> StockModel:
+        """The stock model; the errors name ``path``, and are those of :func:`facts_of`."""
+        fields = {
+            "name": self.stock,
+            "arguments": self.arguments,
+            "input_shape": self.input_shape,
+            "mean": self.mean,
+            "std": self.std,
+        }
+        return parse(StockModel, fields, where=str(path), error=CheckpointError)
 
 
 def facts_of(path: Path | str) -> Facts:
@@ -153,15 +155,3 @@ def read_facts(path: Path | str, meta: Mapping[str, Any]) -> Facts:
     if meta.get("kind") != KIND:
         raise CheckpointError(f"{path}: a checkpoint of kind {meta.get('kind')!r}, not {KIND!r}")
     return parse(Facts, meta, where=str(path), error=CheckpointError)
-
-
-def stock_in(path: Path | str, facts: Facts) -> StockModel:
-    """The stock model that ``facts`` name; errors as of :func:`facts_of`."""
-    fields = {
-        "name": facts.stock,
-        "arguments": facts.arguments,
-        "input_shape": facts.input_shape,
-        "mean": facts.mean,
-        "std": facts.std,
-    }
-    return parse(StockModel, fields, where=str(path), error=CheckpointError)

@@ -27,7 +27,7 @@ from asr_core.freeze.constant import restore_frozen
 from asr_core.models.normalized import Normalized
 from asr_core.modules.wrappers import unwrap
 from asr_core.saving.checkpoint import load_checkpoint, load_strictly, save_checkpoint
-from asr_core.saving.model_facts import KIND, StockModel, read_facts, stock_in
+from asr_core.saving.model_facts import KIND, StockModel, read_facts
 from asr_core.saving.sized import no_larger_than
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
@@ -103,7 +103,7 @@ def load_model(path: Path | str, build: Build) -> nn.Module:
     """
     tensors, meta = load_checkpoint(path)
     facts = read_facts(path, meta)
-    stock = stock_in(path, facts)
+    stock = facts.stock_model(path)
     with no_larger_than(tensors, str(path)):
         model = build(stock.name, stock.arguments)
         model = model.to(dtype=_main_dtype(tensors))

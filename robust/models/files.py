@@ -23,7 +23,7 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.saving.export import TOLERANCE
-from asr_core.saving.model_facts import KIND, StockModel, facts_of, stock_of
+from asr_core.saving.model_facts import KIND, Facts, StockModel, facts_of
 from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training.folder import open_run
 from asr_core.verify.divergence import require_agreement
@@ -232,7 +232,8 @@ def _is_run(path: Path) -> bool:
 
 
 def _saved_model(path: Path, builder: str | None) -> SavedModel:
-    stock = stock_of(path)
+    facts = facts_of(path)
+    stock = facts.stock_model(path)
     name = builder or stock.name
     if builder is None and names_code(name):
         raise InputError(
@@ -244,13 +245,12 @@ def _saved_model(path: Path, builder: str | None) -> SavedModel:
         return build_model(name, arguments)
 
     model = load_model(path, build)
-    done = _folds(path, "model." if isinstance(model, Normalized) else "")
+    done = _folds(facts, "model." if isinstance(model, Normalized) else "")
     return SavedModel(path, model, replace(stock, name=name), done)
 
 
-def _folds(path: Path, prefix: str) -> Folds:
+def _folds(facts: Facts, prefix: str) -> Folds:
     """The folds of a saved model, under the names of its modules now."""
-    facts = facts_of(path)
     return Folds(
         [prefix + name for name in facts.merged],
         [(prefix + conv, prefix + bn) for conv, bn in facts.folded],

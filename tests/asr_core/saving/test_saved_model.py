@@ -20,7 +20,7 @@ from asr_core.models import build as build_backbone
 from asr_core.models.named import named
 from asr_core.models.networks.repvgg import RepVGG
 from asr_core.saving.checkpoint import load_checkpoint, load_meta
-from asr_core.saving.model_facts import StockModel, stock_of
+from asr_core.saving.model_facts import StockModel, facts_of
 from asr_core.saving.saved_model import load_model, save_model
 
 STOCK = StockModel("small-net", {"num_classes": 5}, (3, 8, 8))
@@ -98,7 +98,9 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
         "merged": [],
         "folded": [],
     }
-    assert stock_of(saved) == StockModel("small-net", {"num_classes": 5}, [3, 8, 8])
+    assert facts_of(saved).stock_model(saved) == StockModel(
+        "small-net", {"num_classes": 5}, [3, 8, 8]
+    )
 
 
 def test_shared_gates_come_back_shared(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_a_normalized_model_is_its_backbone_in_the_file(tmp_path: Path, dtype: t
         STD, dtype=dtype
     )[:, None, None]
     assert torch.equal(again(x), model.model(normalised))
-    assert stock_of(path).mean == MEAN
+    assert facts_of(path).stock_model(path).mean == MEAN
 
 
 def test_a_backbone_may_be_saved_with_what_it_is_normalised_by(tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_any_stock_model_can_be_named(
     path = tmp_path / "model.safetensors"
     stock = StockModel(name, arguments, shape)
     save_model(path, nn.Linear(1, 1), stock)
-    assert stock_of(path) == stock
+    assert facts_of(path).stock_model(path) == stock
 
 
 # --- what is refused ------------------------------------------------------------------------------
