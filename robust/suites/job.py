@@ -164,7 +164,7 @@ class SuiteJob:
                 before.append(condition)
                 on_condition(subject, condition)
 
-        with placed(subject, self.device), in_precision(self.precision, self.device):
+        with _placed(subject, self.device, self.precision):
             result = run_suite(
                 subject.model,
                 self._samples.to(self.device),
@@ -203,7 +203,7 @@ def evaluate_clean(
     """
     check_pass(split, batch_size, precision)
     samples: Split = getattr(data, split)
-    with placed(subject, device), in_precision(precision, device):
+    with _placed(subject, device, precision):
         return evaluate(subject.model, samples.to(device), batch_size=batch_size)
 
 
@@ -220,17 +220,17 @@ def check_pass(split: str, batch_size: int, precision: str) -> None:
 
 
 @contextlib.contextmanager
-def placed(subject: Subject, device: torch.device) -> Iterator[None]:
-    """The model on ``device`` in channels-last memory, which is faster; on the CPU after."""
+def _placed(subject: Subject, device: torch.device, precision: str) -> Iterator[None]:
+    """The model on ``device``, with forwards in ``precision``; on the CPU after.
+
+    It is in channels-last memory, which is faster.
+    """
     subject.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lower: AbstractContextManager[object] = contextlib.nullcontext()
+    if precision == "bf16":
+        lower = torch.autocast(device.type, dtype=torch.bfloat16)
     try:
-        yield
+        with lower:
+            yield
     finally:
         subject.model.cpu()
-
-
-def in_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Forward passes in ``precision``: "no" or "bf16"."""
-    if precision == "no":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
