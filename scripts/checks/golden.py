@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "attack --noise batch --severity 2 --severity 4:noise --style mosaic --train-seeds 2 --size 64"
     " --repeats 1 --quiet --out attack",
-    "attack --noise random --severity 0.2 --granularity channel --style waves --train-seeds 1"
+    "attack --noise random --severity 0.2 --granularity channel --train-seeds 1"
     " --size 64 --repeats 2 --quiet --out attack-random",
     "stylize images --style mosaic --norm bn+asr --fused --out stylised",
     "train style --style mosaic --norm bn+asr --steps 4 --size 64 --width 4 --quiet --out style",
