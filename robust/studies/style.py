@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -171,7 +171,7 @@ def picture_of(folder: Path, target: Path) -> None:
         Image.open(folder / GRID).convert("RGB").save(temporary, quality=85)
 
 
-def study(runs: Path, docs: Path) -> None:
+def study(runs: Path, docs: Path, noises: Sequence[str]) -> None:
     """Make what is missing of the runs, and the section and its pictures."""
     styles = compared()
     quick = runs / "quick"
@@ -180,7 +180,7 @@ def study(runs: Path, docs: Path) -> None:
     parts = []
     summaries = {}
     for style in styles:
-        for noise in NOISES:
+        for noise in noises:
             folder = runs / f"{style}-{noise}"
             summary, facts = run(style, noise, folder)
             summaries[style, noise] = summary
@@ -200,5 +200,9 @@ def study(runs: Path, docs: Path) -> None:
         shares=shares(summaries).markdown(),
     )
     put_section(docs / "RESULTS.md", "style", "\n".join([head, *parts]))
-    blur = {style: more_blur(runs / f"{style}-batch" / METRICS) for style in styles}
+    blur = {
+        style: more_blur(runs / f"{style}-batch" / METRICS)
+        for style in styles
+        if (style, "batch") in summaries
+    }
     put_lines(docs, "style", lines(summaries, blur))

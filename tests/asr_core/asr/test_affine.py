@@ -168,5 +168,5 @@ def test_a_file_with_other_names(tmp_path: Path):
         model[4] = nn.BatchNorm2d(6)
         return model
 
-    with pytest.raises(CheckpointError, match=r"does not fit .* '4' is no norm"):
+    with pytest.raises(CheckpointError, match=r"'4' is no norm"):
         load_model(path, affine)
