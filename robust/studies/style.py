@@ -16,8 +16,8 @@ from PIL import Image
 from asr_core.saving.files import atomic_path
 from robust.norm_noise import NOISES
 from robust.report.table import Table
-from robust.stats.answer import answer_to, over_cases
-from robust.stats.intervals import Interval, mean_interval
+from robust.stats.answer import Answer, answer_to, over_cases
+from robust.stats.intervals import OVER_BOTH, Interval, mean_interval
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY
@@ -30,8 +30,11 @@ from styletransfer.zoo import shipped
 ABOUT = """## Style networks under normalisation noise
 
 Made by `python scripts/studies/style.py` from the networks that ship with the package, on {images}
-photographs on which nothing was trained or chosen, with {network} as the loss network. Every number
+photographs on which nothing was trained or chosen. Losses are measured by {network}. Every number
 comes from a run's `summary.json`; every measurement is in its `metrics.csv`.
+
+Training seeds: {seeds}. With one, intervals are over photographs only: another seed may differ, so
+that claims about the method stay inconclusive.
 
 {about}
 
@@ -86,7 +89,7 @@ def shares(summaries: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
             [
                 *key,
                 *(percent_of(found[v]) if v in found else "" for v in variants),
-                found[OURS]["answer"] if OURS in found else "",
+                answer_to_claim(found[OURS]) if OURS in found else "",
             ]
             for key, found in sorted(rows.items(), key=lambda row: row[0][0])
         ],
@@ -120,7 +123,7 @@ def lines(
             "Fig. 14–16",
             "under batch noise BN's pictures are blurrier than IN's",
             "robust attack --full --noise batch",
-            over_cases(map(answer_to, blur.values())),
+            over_cases(decided(answer_to(gap), gap.over) for gap in blur.values()),
             f"more blur, all severities: {found}",
         )
     ]
@@ -137,12 +140,27 @@ def lines(
                 "Fig. 14–16" if noise == "batch" else "appendix G",
                 f"under {noise} noise ASR brings BN back to IN",
                 f"robust attack --full --noise {noise}",
-                over_cases(share["answer"] for share in ours.values()),
+                over_cases(map(answer_to_claim, ours.values())),
                 "of IN's advantage: "
-                + ", ".join(f"{style} {percent_of(share)}" for style, share in ours.items()),
+                + ", ".join(
+                    f"{style} {percent_of(share)}, over {share['advantage']['over']}"
+                    for style, share in ours.items()
+                )
+                if ours
+                else "",
             )
         )
     return said
+
+
+def answer_to_claim(share: Mapping[str, Any]) -> Answer:
+    """Whether a variant is comparable to IN, as a claim about more than one training run."""
+    return decided(Answer(share["answer"]), share["advantage"]["over"])
+
+
+def decided(answer: Answer, over: str) -> Answer:
+    """``answer``, or inconclusive where it would not hold for other training seeds."""
+    return answer if over == OVER_BOTH else Answer.INCONCLUSIVE
 
 
 def more_blur(metrics: Path) -> Interval:
@@ -195,6 +213,7 @@ def study(runs: Path, docs: Path, noises: Sequence[str]) -> None:
             )
     head = ABOUT.format(
         images=len(summary["images"]),
+        seeds=len(summary["seeds"]),
         network=facts["loss_network"],
         about=about(summary),
         shares=shares(summaries).markdown(),

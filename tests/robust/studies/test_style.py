@@ -43,8 +43,8 @@ SUMMARIES = {
 
 def test_lines_give_the_shares_of_each_noise() -> None:
     blur = {
-        "mosaic": Interval(0.05, 0.01, 0.09, "seeds"),
-        "waves": Interval(0.05, -0.01, 0.11, "seeds"),
+        "mosaic": Interval(0.05, 0.01, 0.09, "seeds and images"),
+        "waves": Interval(0.05, -0.01, 0.11, "seeds and images"),
     }
     more, *lines = study.lines(SUMMARIES, blur)
     assert more.answer == "inconclusive"
@@ -53,7 +53,18 @@ def test_lines_give_the_shares_of_each_noise() -> None:
     assert {noise: line.answer for noise, line in found.items()} == {
         "batch": "contradicted", "random": "inconclusive", "constant": "not tested",
     }  # fmt: skip
-    assert found["batch"].found.endswith("mosaic 30 % [20, 40], waves 40 % [30, 50]")
+    assert "mosaic 30 % [20, 40], over seeds and images, waves 40 %" in found["batch"].found
+
+
+def test_one_training_seed_decides_no_claim() -> None:
+    one = summary("batch", 0.3, "contradicted")
+    for each in one["shares"]:
+        each["advantage"]["over"] = "images only (one seed)"
+    blur = {"mosaic": Interval(0.05, 0.01, 0.09, "images only (one seed)")}
+    lines = study.lines({("mosaic", "batch"): one}, blur)
+    assert {line.answer for line in lines} == {"inconclusive", "not tested"}
+    rows = study.shares({("mosaic", "batch"): one}).rows
+    assert {row[-1].text for row in rows} == {"inconclusive"}
 
 
 def test_the_table_has_a_row_a_situation_and_a_column_a_variant() -> None:
