@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 import torch
+from pickles import called
 from safetensors.torch import save
 
 from asr_core.errors import InputError, ParityError
@@ -184,21 +185,11 @@ def test_training_is_stopped_at_its_first_step(judge):
 @pytest.mark.parametrize(
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
 )
-def test_code_in_a_pickle_is_found_when_it_runs(judge, fuzz, seed):
+def test_malicious_pickles_call_something_and_are_refused(judge, fuzz, seed):
     damage = importlib.import_module("fuzzing.damage")
-    data, form = damage.malicious(fuzz.Random(seed))
-
-    def careless():
-        if form in ("pickle", "pickle 0"):
-            pickle.loads(Path("x").read_bytes())
-        elif form == "numpy":
-            import numpy
-
-            numpy.load("x", allow_pickle=True)["epochs"]
-        else:
-            torch.load("x", weights_only=False)
-
-    assert judge(careless, files={"x": data}).kind == "EXECUTED"
+    data, _ = damage.malicious(fuzz.Random(seed))
+    names = {name.split()[-1] for name in called(data)}
+    assert names & {function.__name__ for function, _ in damage.CALLS}, "a careless reader runs it"
 
     def careful():
         try:
@@ -207,6 +198,12 @@ def test_code_in_a_pickle_is_found_when_it_runs(judge, fuzz, seed):
             raise InputError("refused") from None
 
     assert judge(careful, files={"x": data}).kind == "refused"
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_what_malicious_pickles_call_is_found_when_it_runs(judge, fuzz, index):
+    function, argument = importlib.import_module("fuzzing.damage").CALLS[index]
+    assert judge(lambda: function(argument) and None).kind == "EXECUTED"
 
 
 @pytest.mark.parametrize("start", [lambda: subprocess.run(["gs", "-v"]), lambda: os.system("gs")])

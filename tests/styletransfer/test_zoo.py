@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from header import as_old_pair
+from pickles import Marking, called
 from tiny_training import tiny_recipe
 from torch import Tensor
 
@@ -243,22 +244,13 @@ def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
         load_network(saved)
 
 
-class Marking:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (self.marker,)
-
-
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     path, marker = tmp_path / "net.pth", tmp_path / "marker"
     torch.save({"conv1.conv2d.weight": Marking(marker)}, path)
     with pytest.raises(CheckpointError, match="could run code"):
         load_network(path)
     assert not marker.exists()
-    torch.load(path, weights_only=False)
-    assert marker.exists(), "the file would have run code"
+    assert Marking.CALL in called(path.read_bytes()), "a careless reader would run it"
 
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "gone.pth"])

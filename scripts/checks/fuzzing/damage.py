@@ -248,6 +248,13 @@ def damaged_torch(rng: Random, data: bytes) -> tuple[bytes, str]:
     return torch_bytes(value), about
 
 
+_CODE = f"import os; open(os.environ[{CANARY!r}], 'w')"
+CALLS: list[tuple[Callable[..., Any], str]] = [
+    (os.system, TOUCH), (exec, _CODE), (eval, f"exec({_CODE!r})"),
+]  # fmt: skip
+"""What malicious files call, and with which argument."""
+
+
 class _Runs:
     """Its pickle runs code when it is read."""
 
@@ -260,10 +267,7 @@ class _Runs:
 
 def malicious(rng: Random) -> tuple[bytes, str]:
     """A file whose pickle makes the canary's file when it is read, in one of many forms."""
-    code = f"import os; open(os.environ[{CANARY!r}], 'w')"
-    payload = rng.choice(
-        [_Runs(os.system, TOUCH), _Runs(exec, code), _Runs(eval, f"exec({code!r})")]
-    )
+    payload = _Runs(*rng.choice(CALLS))
     holder = rng.choice([payload, {"state_dict": payload}, {"conv1.conv2d.weight": payload}])
     form = rng.choice(["zip", "legacy", "pickle", "pickle 0", "numpy"])
     if form == "zip":

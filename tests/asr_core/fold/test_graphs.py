@@ -121,7 +121,7 @@ def test_each_condition_is_needed(monkeypatch, mutation):
     def wrong(net):
         try:
             return differs(net[0], fold(net, False).model, net[1])
-        except Exception:
-            return False  # loud
+        except KeyError:  # torch's, of a layer that is folded twice: loud
+            return False
 
     find(nets, wrong, settings=PLAIN)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import pickletools
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,21 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pickles import Marking, called
 
 from asr_core.errors import CheckpointError
 from asr_core.pretrained.read import read_tensors, take_out
 
 TREE = {"Net_0": {"Conv_0": {"kernel": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}}}
-
-
-class Runs:
-    """A pickle of it makes a folder when it is read."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.folder),)
 
 
 def pickled(path: Path, value: Any, protocol: int = 4) -> Path:
@@ -55,9 +45,8 @@ def test_arrays_under_the_module_name_of_older_numpy(tmp_path: Path) -> None:
 
 def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
     made = tmp_path / "made"
-    path = pickled(tmp_path / "a.ckpt", {"x": Runs(made)})
-    opcodes = {code.name: argument for code, argument, _ in pickletools.genops(path.read_bytes())}
-    assert "REDUCE" in opcodes, "the case is not vacuous: a careless reader calls mkdir"
+    path = pickled(tmp_path / "a.ckpt", {"x": Marking(made)})
+    assert Marking.CALL in called(path.read_bytes()), "a careless reader would call it"
     with pytest.raises(CheckpointError, match="mkdir"):
         read_tensors(path)
     assert not made.exists()
@@ -65,7 +54,7 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
 
 def test_arrays_of_objects_hold_no_code(tmp_path: Path) -> None:
     made = tmp_path / "made"
-    path = pickled(tmp_path / "a.ckpt", {"x": np.array([Runs(made)], dtype=object)})
+    path = pickled(tmp_path / "a.ckpt", {"x": np.array([Marking(made)], dtype=object)})
     with pytest.raises(CheckpointError):
         read_tensors(path)
     assert not made.exists()

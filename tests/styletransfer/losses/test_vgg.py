@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pickles import Marking
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import vgg16
@@ -163,14 +164,6 @@ def test_other_weights_are_refused(
     torch.save(changed, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=message):
         VGGLossNetwork(tmp_path / "x.pth")
-
-
-class Marking:
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.touch, (self.marker,)
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
