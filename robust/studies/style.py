@@ -29,8 +29,8 @@ from styletransfer.zoo import shipped
 
 ABOUT = """## Style networks under normalisation noise
 
-Made by `python scripts/studies/style.py` from the networks that ship with the package, on {images}
-photographs on which nothing was trained or chosen. Losses are measured by {network}. Every number
+Made by `python scripts/studies/style.py --noises {noises}` from the networks that ship with the
+package, on {images} photographs on which nothing was trained or chosen. Losses are measured by {network}. Every number
 comes from a run's `summary.json`; every measurement is in its `metrics.csv`.
 
 Training seeds: {seeds}. With one, intervals are over photographs only: another seed may differ, so
@@ -212,10 +212,11 @@ def study(runs: Path, docs: Path, noises: Sequence[str]) -> None:
                 + table(summary).markdown()
             )
     head = ABOUT.format(
+        noises=" ".join(noises),
         images=len(summary["images"]),
         seeds=len(summary["seeds"]),
         network=facts["loss_network"],
-        about=about(summary),
+        about=about(*summaries.values()),
         shares=shares(summaries).markdown(),
     )
     put_section(docs / "RESULTS.md", "style", "\n".join([head, *parts]))

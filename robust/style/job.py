@@ -21,10 +21,10 @@ from torch import Tensor
 
 from asr_core.errors import InputError
 from robust.environment import environment
+from robust.parallel import map_in_order, one_thread_each
 from robust.report.table import Table
 from robust.style.folder import METRICS, AttackFolder
 from robust.style.measure import Measures
-from robust.style.parallel import map_in_order, one_thread_each
 from robust.style.plan import AttackPlan
 from robust.style.report import answers, details, table
 from robust.style.results import Results, Row

@@ -66,9 +66,10 @@ def markdown(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def about(summary: dict[str, Any]) -> str:
-    """What the numbers stand for, in one paragraph."""
-    return ABOUT.format(formula=Objective(**summary["loss"]).formula, comparable=COMPARABLE)
+def about(*summaries: dict[str, Any]) -> str:
+    """What the numbers of runs stand for, in one paragraph."""
+    formulas = dict.fromkeys(Objective(**summary["loss"]).formula for summary in summaries)
+    return ABOUT.format(formula=" or ".join(formulas), comparable=COMPARABLE)
 
 
 def answers(summary: dict[str, Any]) -> dict[str, list[str]]:

@@ -234,6 +234,7 @@ class StyleRun:
             "style": f"{name} {_digest(picture.numpy().tobytes())}",
             "images": _digest(os.fsencode("\n".join(files))) if files else "embedded",
             "loss_network": loss.network.name,
+            "loss_definition": loss.definition,
             **strokes,
         }
 

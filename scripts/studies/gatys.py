@@ -11,7 +11,8 @@ same command goes on where it was, and commands for different styles can run sid
 from pathlib import Path
 
 from robust.studies.command import start, study_parser
-from robust.studies.gatys import Setting, study
+from robust.studies.gatys.measure import Setting
+from robust.studies.gatys.page import study
 
 if __name__ == "__main__":
     defaults = Setting()

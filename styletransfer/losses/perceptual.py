@@ -41,6 +41,8 @@ class PerceptualLoss(nn.Module):
     """
 
     scales: Tensor
+    definition = 2
+    """Of the formulas; a training that began under another one is not resumed."""
 
     def __init__(self, network: LossNetwork, style: Tensor) -> None:
         super().__init__()

@@ -11,8 +11,9 @@ import torch
 from tiny_run import picture
 
 from asr_core.errors import CheckpointError, InputError
-from robust.studies import gatys as study
-from robust.studies.gatys import Kept, Measured, as_good_as, table
+from robust.studies.gatys import measure
+from robust.studies.gatys.measure import Kept, Measured
+from robust.studies.gatys.page import as_good_as, study, table
 from styletransfer.images.embedded import UNSEEN, held_out
 from styletransfer.images.styles import style_image
 from styletransfer.losses.embedded import EmbeddedLossNetwork
@@ -21,7 +22,7 @@ from styletransfer.recipe import StyleRecipe
 from styletransfer.train import new_network
 from styletransfer.zoo import load_network, save_network
 
-RECIPE = StyleRecipe(width=4, blocks=1, style_weight=5.0)
+RECIPE = StyleRecipe(width=4, blocks=1, style_weight=5.0, tv_weight=2.0)
 
 
 def network(path: Path, *, recipe: StyleRecipe = RECIPE, facts: bool = True) -> Path:
@@ -39,9 +40,7 @@ def networks(tmp_path: Path) -> list[Path]:
 def run(tmp_path: Path, networks: list[Path], **setting: object) -> list[dict[str, str]]:
     style = picture(tmp_path / "blocks.png", size=(64, 64))
     given = {"size": 64, "iterations": 3, "photographs": 2, "precision": "float32", **setting}
-    study.study(
-        tmp_path / "docs", runs=tmp_path / "runs", networks=networks, style=str(style), **given
-    )
+    study(tmp_path / "docs", runs=tmp_path / "runs", networks=networks, style=str(style), **given)
     with (tmp_path / "runs" / "gatys.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -57,12 +56,12 @@ def test_what_is_measured(tmp_path: Path, networks: list[Path]) -> None:
     pictures = {0: load_network(networks[0])[0](content[None]).detach(), 4: content[None]}
     for index, stylised in pictures.items():
         terms = loss(stylised, content[None])
-        total = terms.content + 5 * terms.style + 0.1 * terms.total_variation
+        total = terms.content + 5 * terms.style + 2 * terms.total_variation
         assert float(rows[index]["style"]) == pytest.approx(terms.style.item(), rel=1e-3)
         assert float(rows[index]["total"]) == pytest.approx(total.item(), rel=1e-3)
     assert float(rows[5]["total"]) < float(rows[4]["total"]), "three iterations and none"
     page = (tmp_path / "docs" / "RESULTS.md").read_text()
-    assert "1 · content + 5 · style" in " ".join(page.split())
+    assert "Total = 1 · content + 5 · style + 2 · total variation." in " ".join(page.split())
     assert "embedded" in page
     assert (tmp_path / "runs" / "blocks" / f"{names[0]}-003.png").exists()
 
@@ -72,9 +71,9 @@ def test_what_is_measured_is_kept(
 ) -> None:
     first = run(tmp_path, networks[:1], photographs=1)
     made = []
-    optimise = study.optimised_pictures
+    optimise = measure.optimised_pictures
     monkeypatch.setattr(
-        study, "optimised_pictures", lambda *a, **o: (made.append(1), optimise(*a, **o))[1]
+        measure, "optimised_pictures", lambda *a, **o: (made.append(1), optimise(*a, **o))[1]
     )
     assert run(tmp_path, networks[:1], photographs=1) == first
     assert made == []
@@ -95,7 +94,7 @@ def test_another_style_picture_or_loss_is_another_study(
 ) -> None:
     run(tmp_path, networks, photographs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(study, "style_picture", lambda network, style: held_out("cat", size=64))
+        patch.setattr(measure, "style_picture", lambda network, style: held_out("cat", size=64))
         with pytest.raises(CheckpointError, match="differs in probe"):
             run(tmp_path, networks, photographs=1)
     compare = PerceptualLoss.compare

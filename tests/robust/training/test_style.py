@@ -437,6 +437,18 @@ def test_a_style_image_of_the_same_name_is_another_style(
         train(replace(run, style=other), folder)
 
 
+def test_a_run_that_began_under_another_loss_is_not_resumed(
+    run: StyleRun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its state, of before there were others, does not say which."""
+    interrupted(run, folder, 1)
+    state = torch.load(folder / "resume.pt", weights_only=True)
+    del state["recipe"]["loss_definition"]
+    torch.save(state, folder / "resume.pt")
+    with pytest.raises(CheckpointError, match=r"differs in loss_definition \(None, now 2\)"):
+        train(run, folder)
+
+
 def test_other_photographs_make_another_run(run: StyleRun, folder: Path, tmp_path: Path) -> None:
     own = replace(run, images=(str(picture(tmp_path / "a.png")),))
     interrupted(own, folder, 1)

@@ -1,12 +1,11 @@
-"""How near are style networks to optimising each picture by itself? The section "gatys"."""
+"""What style networks and the optimisation of each picture reach, measured once and kept."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any, cast
 
 import torch
@@ -16,16 +15,13 @@ from asr_core import fuse_asr
 from asr_core.errors import InputError
 from asr_core.pretrained import cached
 from asr_core.saving.checkpoint import load_meta
-from asr_core.saving.files import write_csv, write_json
+from asr_core.saving.files import write_json
 from asr_core.saving.run_folder import require_same
 from asr_core.saving.schema import Number, Text, parse, record
 from asr_core.saving.text_files import read_json
 from robust.metrics.lpips import LPIPS
 from robust.report.progress import progress_bar
-from robust.report.table import Table
-from robust.studies.sections import put_section
 from robust.style.options import style_picture
-from robust.style.samples import NORM_TITLES
 from styletransfer.gatys import optimised_pictures
 from styletransfer.images.embedded import HELD_OUT, UNSEEN, held_out
 from styletransfer.images.read import write_image
@@ -33,31 +29,15 @@ from styletransfer.losses.choose import loss_network
 from styletransfer.losses.perceptual import PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import Precision, StyleRecipe
-from styletransfer.zoo import StyleCheckpoint, describe, load_network, shipped
+from styletransfer.zoo import StyleCheckpoint, load_network
 
 MARKS = (0, 10, 25, 50, 100, 200)
 """Iterations whose pictures are measured and kept."""
-ANCHOR = 100
-"""Iterations that a network is held to: Johnson et al. 2016 found theirs as good as 50 to 100."""
-_WEIGHTS = ("content_weight", "style_weight", "tv_weight")
+WEIGHTS = {
+    "content_weight": "content", "style_weight": "style", "tv_weight": "total variation",
+}  # fmt: skip
+"""Weights of a recipe, and what each weighs."""
 _TIMED = 3
-
-ABOUT = """## Style networks beside Gatys' optimisation
-
-Made by `python scripts/studies/gatys.py`. A network stylises a photograph in one pass; Gatys et al.
-2016 optimise each picture by itself. Here that is L-BFGS from the photograph on, by the very loss
-that the networks were trained by ({network}, {size} px): total = {content} · content + {style} ·
-style + {tv} · total variation. "As good as" is the first iteration whose loss is not above the
-network's: of the mean over {photographs} test photographs, and for single photographs and training
-seeds; 0 is a network that does not come below the loss of the photograph itself. Losses are
-relative (0 is perfect), LPIPS is to the photograph, seconds are of one core.
-The iterations ran in {precision}; all numbers of the table are measured in float32, and no total
-differs from the one that the iterations saw by more than {error:.2g} %.
-"""
-HEAD = (
-    "", "content", "style", "total", "LPIPS", "seconds", "as good as", "single photographs",
-    "total / that of {anchor}",
-)  # fmt: skip
 
 
 @record
@@ -155,7 +135,7 @@ class Bench:
             "style": networks[0].style,
             "probe": self._probe(),
             "loss_network": self.loss.network.name,
-            "weights": {name: getattr(self.recipe, name) for name in _WEIGHTS},
+            "weights": {name: getattr(self.recipe, name) for name in WEIGHTS},
             "size": setting.size,
             "precision": setting.precision,
         }
@@ -241,13 +221,13 @@ def _recipe(networks: Sequence[StyleCheckpoint]) -> StyleRecipe:
     found = {}
     for network in networks:
         said = load_meta(network.path).get("recipe") or {}
-        if not set(_WEIGHTS) <= said.keys():
+        if not set(WEIGHTS) <= said.keys():
             raise InputError(f"{network.path} does not say by which weights it was trained")
-        found[tuple(said[name] for name in _WEIGHTS)] = network.path
+        found[tuple(said[name] for name in WEIGHTS)] = network.path
     if len(found) > 1:
         files = ", ".join(f"{path} {weights}" for weights, path in found.items())
         raise InputError(f"networks of one style, trained by other weights of the losses: {files}")
-    return StyleRecipe(**dict(zip(_WEIGHTS, next(iter(found)), strict=True)))
+    return StyleRecipe(**dict(zip(WEIGHTS, next(iter(found)), strict=True)))
 
 
 def _kept(file: Path, identity: Mapping[str, Any], make: Callable[[], Kept]) -> Kept:
@@ -259,110 +239,3 @@ def _kept(file: Path, identity: Mapping[str, Any], make: Callable[[], Kept]) -> 
     found = parse(Kept, read_json(file), where=str(file))
     require_same(found.identity, identity, file)
     return found
-
-
-def as_good_as(total: float, totals: Sequence[float]) -> int | None:
-    """The first iteration whose loss is not above ``total``; None where there is none."""
-    return next((index for index, each in enumerate(totals) if each <= total), None)
-
-
-def table(curves: Mapping[str, Kept], networks: Iterable[tuple[str, Measured]]) -> Table:
-    """Networks by norm variant, then the optimisation: means over photographs and seeds.
-
-    Args:
-        curves: the optimisation, by photograph.
-        networks: photograph and measurement of each.
-    """
-    networks = list(networks)
-    mean_curve = [fmean(at) for at in zip(*(c.totals for c in curves.values()), strict=True)]
-    last = len(mean_curve) - 1
-    marks = [row.iterations for row in next(iter(curves.values())).pictures]
-    optimised = {
-        mark: [row for kept in curves.values() for row in kept.pictures if row.iterations == mark]
-        for mark in marks
-    }
-    anchor = ANCHOR if ANCHOR in marks else last
-    reference = fmean(row.total for row in optimised[anchor])
-    rows = []
-    for norm in dict.fromkeys(row.norm for _, row in networks):
-        own = [(name, row) for name, row in networks if row.norm == norm]
-        single = [as_good_as(row.judged, curves[name].totals) for name, row in own]
-        together = as_good_as(fmean(row.judged for _, row in own), mean_curve)
-        seeds = len({row.seed for _, row in own})
-        title = f"{NORM_TITLES.get(norm, norm)} ({seeds} seed{'s' * (seeds > 1)})"
-        said = (_iterations([together], last), _iterations(single, last))
-        rows.append((title, *_means([row for _, row in own], reference, said)))
-    rows += [
-        (f"{mark} iterations" if mark else "the photograph", *_means(found, reference, ("", "")))
-        for mark, found in optimised.items()
-    ]
-    head = tuple(title.format(anchor=anchor) for title in HEAD)
-    return Table(head, rows, rules=[len(rows) - len(marks)])
-
-
-def _means(rows: Sequence[Measured], reference: float, said: tuple[str, str]) -> tuple[str, ...]:
-    lpips = [row.lpips for row in rows if row.lpips is not None]
-    total = fmean(row.total for row in rows)
-    return (
-        f"{fmean(row.content for row in rows):.3f}",
-        f"{fmean(row.style for row in rows):.3f}",
-        f"{total:.3f}",
-        f"{fmean(lpips):.3f}" if len(lpips) == len(rows) else "",
-        f"{fmean(row.seconds for row in rows):.3g}",
-        *said,
-        f"{total / reference:.2f}",
-    )
-
-
-def _iterations(found: Sequence[int | None], last: int) -> str:
-    """One number, or the range; more than there were is "over LAST"."""
-    ordered = sorted(last + 1 if each is None else each for each in found)
-    texts = [f"over {last}" if each > last else str(each) for each in ordered]
-    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
-
-
-def study(
-    docs: Path,
-    *,
-    runs: Path,
-    networks: Sequence[Path] = (),
-    style: str | None = None,
-    **setting: Any,
-) -> None:
-    """Measure what is missing of each style and photograph, and write the section.
-
-    Args:
-        docs: folder of RESULTS.md.
-        runs: folder of the measurements: a JSON file a photograph, and gatys.csv.
-        networks: files of style networks; none for those that ship.
-        style: style image of networks that have none beside them.
-        setting: fields of :class:`Setting`.
-    """
-    chosen = parse(Setting, setting)
-    found = [describe(path) for path in networks] or shipped()
-    parts, cells, errors = [], [], [0.0]
-    for name in dict.fromkeys(each.style for each in found):
-        bench = Bench(chosen, [each for each in found if each.style == name], style, runs)
-        curves = {photograph: bench.optimised(photograph) for photograph in chosen.names}
-        measured = [
-            (photograph, row)
-            for network in bench.networks
-            for photograph in chosen.names
-            for row in bench.stylised(photograph, network).pictures
-        ]
-        parts.append(f"### {name}\n\n{table(curves, measured).markdown()}")
-        every = [*measured, *((p, row) for p, kept in curves.items() for row in kept.pictures)]
-        errors += [abs(row.judged / row.total - 1) for _, row in every]
-        cells += [(name, photograph, *asdict(row).values()) for photograph, row in every]
-    columns = ("style_name", "photograph", *(each.name for each in fields(Measured)))
-    write_csv(runs / "gatys.csv", columns, cells)
-    weights = {weight.removesuffix("_weight"): getattr(bench.recipe, weight) for weight in _WEIGHTS}
-    about = ABOUT.format(
-        network=bench.loss.network.name,
-        size=chosen.size,
-        precision=chosen.precision,
-        photographs=len(chosen.names),
-        error=100 * max(errors),
-        **{name: f"{value:g}" for name, value in weights.items()},
-    )
-    put_section(docs / "RESULTS.md", "gatys", "\n".join([about, *parts]))

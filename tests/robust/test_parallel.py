@@ -1,4 +1,4 @@
-"""robust.style.parallel: order and content do not depend on the workers, and failures end it."""
+"""robust.parallel: order and content do not depend on the workers, and failures end it."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from robust.style.parallel import map_in_order, one_thread_each
+from robust.parallel import map_in_order, one_thread_each
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -1,0 +1,1 @@
+"""Style networks beside Gatys' optimisation of each picture."""
