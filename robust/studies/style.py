@@ -30,8 +30,9 @@ from styletransfer.zoo import shipped
 ABOUT = """## Style networks under normalisation noise
 
 Made by `python scripts/studies/style.py --noises {noises}` from the networks that ship with the
-package, on {images} photographs on which nothing was trained or chosen. Losses are measured by {network}. Every number
-comes from a run's `summary.json`; every measurement is in its `metrics.csv`.
+package, on {images} photographs on which nothing was trained or chosen. Losses are measured by
+{network}. Every number comes from a run's `summary.json`; every measurement is in its
+`metrics.csv`.
 
 Training seeds: {seeds}. With one, intervals are over photographs only: another seed may differ, so
 that claims about the method stay inconclusive.

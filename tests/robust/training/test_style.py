@@ -437,9 +437,7 @@ def test_a_style_image_of_the_same_name_is_another_style(
         train(replace(run, style=other), folder)
 
 
-def test_a_run_that_began_under_another_loss_is_not_resumed(
-    run: StyleRun, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_began_under_another_loss_is_not_resumed(run: StyleRun, folder: Path) -> None:
     """Also where its state, of before there were others, does not say which."""
     interrupted(run, folder, 1)
     state = torch.load(folder / "resume.pt", weights_only=True)
