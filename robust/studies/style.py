@@ -90,7 +90,7 @@ def shares(summaries: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
             [
                 *key,
                 *(percent_of(found[v]) if v in found else "" for v in variants),
-                answer_to_claim(found[OURS]) if OURS in found else "",
+                found[OURS]["answer"] if OURS in found else "",
             ]
             for key, found in sorted(rows.items(), key=lambda row: row[0][0])
         ],
@@ -124,7 +124,7 @@ def lines(
             "Fig. 14–16",
             "under batch noise BN's pictures are blurrier than IN's",
             "robust attack --full --noise batch",
-            over_cases(decided(answer_to(gap), gap.over) for gap in blur.values()),
+            over_cases(map(decided, blur.values())),
             f"more blur, all severities: {found}",
         )
     ]
@@ -141,7 +141,7 @@ def lines(
                 "Fig. 14–16" if noise == "batch" else "appendix G",
                 f"under {noise} noise ASR brings BN back to IN",
                 f"robust attack --full --noise {noise}",
-                over_cases(map(answer_to_claim, ours.values())),
+                over_cases(share["answer"] for share in ours.values()),
                 "of IN's advantage: "
                 + ", ".join(
                     f"{style} {percent_of(share)}, over {share['advantage']['over']}"
@@ -154,14 +154,9 @@ def lines(
     return said
 
 
-def answer_to_claim(share: Mapping[str, Any]) -> Answer:
-    """Whether a variant is comparable to IN, as a claim about more than one training run."""
-    return decided(Answer(share["answer"]), share["advantage"]["over"])
-
-
-def decided(answer: Answer, over: str) -> Answer:
-    """``answer``, or inconclusive where it would not hold for other training seeds."""
-    return answer if over == OVER_BOTH else Answer.INCONCLUSIVE
+def decided(gap: Interval) -> Answer:
+    """The answer that a gap gives; inconclusive where it may differ for other training seeds."""
+    return answer_to(gap) if gap.over == OVER_BOTH else Answer.INCONCLUSIVE
 
 
 def more_blur(metrics: Path) -> Interval:

@@ -168,6 +168,8 @@ def _entry(
 ) -> dict[str, Any]:
     share = share_of(part, advantage)
     answer = share.above(COMPARABLE if against is None else 0.0)
+    if share.advantage.over != OVER_BOTH and answer is not Answer.NOT_TESTED:
+        answer = Answer.INCONCLUSIVE  # a claim about the method: another training may differ
     return {
         "situation": situation,
         "metric": metric,

@@ -25,8 +25,8 @@ Made by `python scripts/studies/gatys.py --photographs {photographs} --iteration
 
 A network stylises a photograph in one pass; Gatys et al. 2016 optimise each picture by itself. Here
 that is L-BFGS from the photograph on, by the very loss that the networks of each style were trained
-by ({network}, {size} px). "As good as" is the first iteration whose loss is not above the network's:
-of the mean over {photographs} test photographs, and for single photographs and training seeds; 0 is
+by ({network}, {size} px). "As good as" is the first iteration with a loss not above the network's:
+of the mean over {photographs} test photographs and for single photographs and training seeds; 0 is
 a network that does not come below the loss of the photograph itself. Losses are relative (0 is
 perfect), LPIPS is to the photograph, seconds are of one core.
 

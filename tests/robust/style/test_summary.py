@@ -113,7 +113,8 @@ def test_a_headline_of_one_seed_does_not_speak_of_others() -> None:
     one = {norm: [0] for norm in ("in", "bn", "bn+asr")}
     made = results(severities=("2",), seeds=one, in_=IN, bn=BN, bn_asr=1.9)
     (headline,) = summarise(made)["headlines"]
-    assert "(loss, over images only (one seed)): " in headline
+    assert "(loss, over images only (one seed)): inconclusive" in headline
+    assert {share["answer"] for share in summarise(made)["shares"]} == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
