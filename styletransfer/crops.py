@@ -21,7 +21,9 @@ def draw_crops(
     to a quarter per colour, so that grey photographs do not teach that content is grey.
 
     Args:
-        images: photographs (3, H, W) in [0, 1]; an entry given twice is drawn twice as often.
+        images: photographs (3, H, W) in [0, 1], on the device of the crops; an entry given twice is
+            drawn twice as often.
+        generator: of the CPU, so that a seed means the same crops on every device.
     """
 
     def uniform(low: float, high: float) -> float:
@@ -38,5 +40,5 @@ def draw_crops(
         if uniform(0, 1) < 0.5:
             crop = crop.flip(-1)
         tint = 1 - _TINT * torch.rand(3, 1, 1, generator=generator)
-        crops.append(crop * tint)
+        crops.append(crop * tint.to(crop.device))
     return torch.stack(crops).clamp(0, 1)

@@ -15,7 +15,7 @@ from asr_core import ATTENTIONS, insert_asr, limits
 from asr_core.registry import Registry, unknown_name
 
 Head = Literal["sigmoid", "linear"]
-Upsample = Literal["nearest", "bilinear"]
+Upsample = Literal["nearest", "bilinear", "binomial"]
 ATTENTION_OF_CONTROL = "const"
 
 
@@ -62,7 +62,13 @@ class UpsampleConvLayer(ConvLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', 2H, 2W)."""
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode=self.upsample))
+        if self.upsample == "nearest":
+            return super().forward(F.interpolate(x, scale_factor=2.0))
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        if self.upsample == "binomial":
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+            x = F.avg_pool2d(F.avg_pool2d(x, 2, 1), 2, 1)
+        return super().forward(x)
 
 
 class ResidualBlock(nn.Module):
@@ -93,8 +99,10 @@ class StyleNetwork(nn.Module):
         blocks: residual blocks; the public example has 5.
         head: ``sigmoid`` ends in a sigmoid. ``linear`` is the public example's convention, which
             works on [0, 255]; the output is clamped.
-        upsample: ``nearest`` is the public example's. ``bilinear``, that of the shipped networks,
-            leaves no grid of pixel pairs in the picture.
+        upsample: ``nearest`` is the public example's and leaves a grid of pixel pairs in the
+            picture. Of ``bilinear`` traces are left, as it has a kink at every pixel, which the
+            convolutions amplify. ``binomial``, that of the shipped networks, smooths them by
+            [1 2 1] / 4: six taps in all, in the proportions of the binomial coefficients.
         attention: the attention module of the gates of ``bn+asr`` and ``bn+frozen``.
 
     Raises:

@@ -47,7 +47,7 @@ class StyleRecipe:
     seed: Seed = 0
     width: Annotated[int, Field(ge=1, le=limits.WIDTH)] = 16
     blocks: Annotated[int, Field(ge=0, le=limits.BLOCKS)] = 3
-    upsample: Upsample = "bilinear"
+    upsample: Upsample = "binomial"
     steps: Annotated[int, Field(ge=1, le=limits.STEPS)] = 1000
     size: _Side = 256
     coarse_size: _Side = 128

@@ -62,10 +62,12 @@ def _margin(network: StyleNetwork) -> int:
 
     The convolutions before the blocks see 4, 1 and 2 pixels, the two of a block 4 each, those after
     them 2, 1 and 4; upsampling rounds by up to 3. Bilinear upsampling also sees a neighbour, which
-    is 4 pixels away at a quarter of the size and 2 at half.
+    is 4 pixels away at a quarter of the size and 2 at half; smoothing it another, 2 and 1 away.
     """
     looks = 4 + 1 + 2 + 2 * 4 * network.config["blocks"] + 2 + 1 + 4 + 3
-    looks += 4 + 2 if network.config["upsample"] == "bilinear" else 0
+    looks += {"nearest": 0, "bilinear": 4 + 2, "binomial": 4 + 2 + 2 + 1}[
+        network.config["upsample"]
+    ]
     return -(-looks // _STRIDE) * _STRIDE
 
 

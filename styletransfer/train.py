@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from styletransfer.crops import draw_crops
 from styletransfer.losses.perceptual import LossTerms, PerceptualLoss
 from styletransfer.network import StyleNetwork
 from styletransfer.recipe import StyleRecipe
+from styletransfer.recorded import Recorded
 
 StepNoise = Callable[[nn.Module, int], contextlib.AbstractContextManager[object]]
 """``noise(network, step)``: a context in which that step's forward pass runs."""
@@ -101,7 +103,8 @@ def train_style(
     network = new_network(recipe).to(device).to(memory_format=torch.channels_last).train()
     loss = loss.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr)
-    lower = recipe.precision == "bfloat16"
+    if isinstance(photographs, list):  # what is in memory already
+        photographs = [photograph.to(device) for photograph in photographs]
     generator = torch.Generator().manual_seed(recipe.seed)
     identity = {**recipe.as_dict(), **(setting or {})}
     first = 0
@@ -109,17 +112,20 @@ def train_style(
         first = _restore(resume, identity, network, optimizer, generator)
     # Without a file to write to, Ctrl-C stays the caller's.
     postponed = contextlib.nullcontext(Interrupts()) if resume is None else postponed_interrupt()
+    descend = _descent(recipe, network, loss)
+    if torch.device(device).type == "cuda" and noise is None:  # which may draw on the host
+        descend = Recorded(descend, network)
     with postponed as interrupted:
         for step in range(first, recipe.steps):
             size = recipe.crop_size(step)
             contents = draw_crops(photographs, recipe.batch_size, size, generator=generator)
             contents = contents.to(device)
-            with (
-                noise(network, step) if noise else contextlib.nullcontext(),
-                torch.autocast(contents.device.type, torch.bfloat16, enabled=lower),
-            ):
-                terms = loss(network(contents), contents)
-            figures = _learn(recipe, step, network, optimizer, LossTerms(*map(torch.mean, terms)))
+            with noise(network, step) if noise else contextlib.nullcontext():
+                found = descend(contents).tolist()
+            figures = _checked(recipe, step, *found)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate(step)
+            optimizer.step()
             if on_step:
                 on_step(StyleStep(step, *figures, len(contents)))
             done = step + 1
@@ -136,27 +142,39 @@ def train_style(
     return network.to(memory_format=torch.contiguous_format).eval()
 
 
-def _learn(
-    recipe: StyleRecipe,
-    step: int,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    terms: LossTerms,
+def _descent(
+    recipe: StyleRecipe, network: nn.Module, loss: PerceptualLoss
+) -> Callable[[Tensor], Tensor]:
+    """The clipped gradients of a step, as a function of its content pictures.
+
+    It returns the means of total, content and style loss over the batch, and the gradient's norm
+    before it was clipped, (4,).
+    """
+
+    def descend(contents: Tensor) -> Tensor:
+        with torch.autocast(
+            contents.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
+        ):
+            terms = loss(network(contents), contents)
+        means = LossTerms(*map(torch.mean, terms))
+        total = recipe.total(means)
+        network.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        return torch.stack([total, means.content, means.style, norm]).detach()
+
+    return descend
+
+
+def _checked(
+    recipe: StyleRecipe, step: int, total: float, content: float, style: float, norm: float
 ) -> tuple[float, float, float]:
-    """Take a step down the content, style and variation terms; returns total, content and style."""
-    total = recipe.total(terms)
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.learning_rate(step)
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-    if not (torch.isfinite(total) and torch.isfinite(norm)):
+    if not (math.isfinite(total) and math.isfinite(norm)):
         raise InputError(
-            f"at step {step} the loss is {total.item():.4g} and its gradient {norm.item():.4g} "
+            f"at step {step} the loss is {total:.4g} and its gradient {norm:.4g} "
             f"(lr {recipe.learning_rate(step):.2g}); lower the learning rate or the noise"
         )
-    optimizer.step()
-    return total.item(), terms.content.item(), terms.style.item()
+    return total, content, style
 
 
 @torch.no_grad()
@@ -168,13 +186,16 @@ def evaluate(
     Args:
         network: in the mode that is to be measured; for batch norm, train mode would take each
             image's own statistics and change the running ones.
+        loss: on the network's device.
 
     Raises:
         InputError: no images.
     """
     rows = []
+    device = next(network.parameters()).device
     for image in images:
-        terms = loss(network(image[None]), image[None])
+        content = image[None].to(device)
+        terms = loss(network(content), content)
         rows.append([terms.content.item(), terms.style.item()])
     if not rows:
         raise InputError("no images to evaluate on")

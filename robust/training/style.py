@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -190,7 +191,7 @@ class StyleRun:
             return run.train(
                 place, photographs, device=device, on_step=on_step, on_estimate=on_estimate
             )
-        loss = PerceptualLoss(loss_network(self.loss_network), self.style_image[1])
+        loss = self._loss(device)
         with place.claim():
             resume = place.path / RESUME
             if not resume.exists():  # a refused run must not change that of the unfinished one
@@ -216,13 +217,18 @@ class StyleRun:
                 noise=self.noise.context(self.recipe.seed),
                 resume=resume,
                 setting=self._setting(loss),
-                save_every=SAVE_EVERY,
+                save_every=SAVE_EVERY if torch.device(device).type == "cpu" else 20 * SAVE_EVERY,
                 on_step=told,
                 on_save=log.write,
             )
-            self._write(place, network.cpu(), loss.cpu())
+            write_image(place.path / STYLE, self.style_image[1])
+            self._write(place.network, network.cpu(), loss, device)
             resume.unlink(missing_ok=True)
             return place.network
+
+    def _loss(self, device: torch.device | str) -> PerceptualLoss:
+        network = loss_network(self.loss_network).to(device)
+        return PerceptualLoss(network, self.style_image[1].to(device))
 
     def _setting(self, loss: PerceptualLoss) -> dict[str, Any]:
         """What decides the run beside its recipe; files go by name and size."""
@@ -241,9 +247,23 @@ class StyleRun:
     def _files(self) -> list[Path]:
         return find_images(self.images) if self.images else []
 
-    def _write(self, place: StyleFolder, network: StyleNetwork, loss: PerceptualLoss) -> None:
-        name, picture = self.style_image
-        write_image(place.path / STYLE, picture)
+    def pack(self, network: Path, target: Path, *, device: torch.device | str = "cpu") -> None:
+        """Write the trained ``network`` of this run as ``target``, with weights of 8 bits.
+
+        The losses in its facts are those of the smaller file.
+        """
+        loss = self._loss(device)
+        self._write(target, load_network(network)[0], loss, device, bits=8)
+
+    def _write(
+        self,
+        path: Path,
+        network: StyleNetwork,
+        loss: PerceptualLoss,
+        device: torch.device | str,
+        *,
+        bits: Literal[8, 16] = 16,
+    ) -> None:
         facts = {
             "recipe": self.recipe.as_dict(),
             "noise": self.noise.as_dict(),
@@ -254,11 +274,14 @@ class StyleRun:
             "held_out_statistics": "instance" if self.recipe.norm == "in" else RUNNING,
             "torch": torch.__version__,
         }
-        save_network(place.network, network, style=name, seed=self.recipe.seed, facts=facts)
-        network, _ = load_network(place.network)  # what counts is the network as it is on disk
-        facts["validation"] = evaluate(network, loss, validation())
-        facts["held_out"] = evaluate(network, loss, [held_out(name) for name in UNSEEN])
-        save_network(place.network, network, style=name, seed=self.recipe.seed, facts=facts)
+        save = functools.partial(
+            save_network, path, network, style=self.style_image[0], seed=self.recipe.seed, bits=bits
+        )
+        save(facts=facts)
+        written = load_network(path)[0].to(device)  # what counts is the network as it is on disk
+        facts["validation"] = evaluate(written, loss, validation())
+        facts["held_out"] = evaluate(written, loss, [held_out(name) for name in UNSEEN])
+        save(facts=facts)
 
 
 def _digest(data: bytes) -> str:

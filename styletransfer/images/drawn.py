@@ -25,6 +25,9 @@ _FIELD = 64
 STYLES: Registry[Callable[[int, np.random.Generator], Image.Image]] = Registry("style")
 """Drawing functions ``(side, generator) -> PIL image`` by name."""
 
+STYLE_WEIGHTS = {"mosaic": 0.7, "waves": 1.0, "hatching": 0.5, "points": 0.7}
+"""By which weight of the style loss networks learn each; see docs/RESULTS.md."""
+
 
 def draw_style(name: str, *, size: int = STYLE_SIZE, seed: int = 0) -> Tensor:
     """Draw the style image ``name``, (3, size, size) in [0, 1]; its strokes scale with ``size``.
@@ -104,53 +107,53 @@ def waves(side: int, generator: np.random.Generator) -> Image.Image:
 
 @STYLES.register("hatching")
 def hatching(side: int, generator: np.random.Generator) -> Image.Image:
-    """Pen on cream paper: the darker a place, the more directions of hatching cross in it."""
-    image = Image.new("RGB", (side, side), (240, 228, 202))
+    """Pen on cream paper: patches of parallel strokes in all directions, dense in the dark."""
+    image = Image.new("RGB", (side, side), (244, 234, 212))
     draw = ImageDraw.Draw(image)
     darkness = _field(side, generator, smoothness=0.05)
-    spacing, step = side / 85, side / 128
-    length = 1.5 * side  # longer than the diagonal
-    for angle, threshold in ((0.25, 0.15), (-0.25, 0.45), (0.0, 0.68), (0.5, 0.85)):
-        along = np.array([np.cos(np.pi * angle), np.sin(np.pi * angle)])
+    turn = _field(side, generator, smoothness=0.06) * 4 * np.pi
+    for _ in range(1150):
+        at = generator.uniform(0, side, 2)
+        x, y = at.astype(int)
+        dark = ((darkness[y, x] - 0.2) / 0.6).clip(0, 1)
+        if generator.uniform() > dark:
+            continue
+        crossing = generator.uniform() < dark**2
+        angle = turn[y, x] + generator.normal(0, 0.15) + (np.pi / 2.6 if crossing else 0)
+        along = np.array([np.cos(angle), np.sin(angle)])
         across = np.array([-along[1], along[0]])
-        for offset in np.arange(-length / 2, length / 2, spacing):
-            start = side / 2 + across * (offset + generator.normal(0, spacing * 0.12))
-            start = start - along * length / 2
-            steps = int(length / step)
-            wobble = generator.normal(0, spacing * 0.1, steps).cumsum() * 0.25
-            points = start + np.arange(steps)[:, None] * step * along + wobble[:, None] * across
-            inside = ((points >= 0) & (points < side)).all(1)
-            columns, rows = np.clip(points, 0, side - 1).astype(int).T
-            inked = inside & (
-                darkness[rows, columns] > threshold + generator.normal(0, 0.03, steps)
-            )
-            for stroke in np.split(np.arange(steps), np.flatnonzero(np.diff(inked)) + 1):
-                if inked[stroke[0]] and len(stroke) > 2:
-                    width = max(1, round(side * generator.uniform(0.0025, 0.0045)))
-                    path = [tuple(point) for point in points[stroke].tolist()]
-                    draw.line(path, fill=(38, 28, 36), width=width, joint="curve")
+        spacing = side * generator.uniform(0.013, 0.019)
+        for line in range(int(generator.integers(3, 7))):
+            middle = at + across * (line - 2) * spacing + generator.normal(0, spacing / 5, 2)
+            half = along * side * generator.uniform(0.018, 0.034)
+            bow = across * generator.normal(0, spacing / 4)
+            path = [tuple((middle + end).tolist()) for end in (-half, bow, half)]
+            width = max(1, round(side * generator.uniform(0.003, 0.006)))
+            draw.line(path, fill=(34, 26, 36), width=width, joint="curve")
     return image
 
 
 @STYLES.register("points")
 def points(side: int, generator: np.random.Generator) -> Image.Image:
-    """Pointillism: dots of pure colours on cream, some of the complementary colour among them."""
-    palette = np.array(
-        [
-            (222, 58, 46), (242, 142, 36), (248, 208, 62), (124, 178, 66), (34, 128, 98),
-            (40, 120, 190), (58, 68, 156), (140, 72, 150), (238, 150, 160),
-        ]
-    )  # fmt: skip
-    image = Image.new("RGB", (side, side), (244, 238, 222))
+    """Pointillism: dots of pure colours, from deep blue in the shade to cream in the light."""
+    shades = [
+        [(24, 26, 74), (44, 34, 96), (20, 58, 92), (70, 30, 80)],
+        [(36, 84, 168), (120, 52, 140), (22, 112, 110), (168, 44, 70)],
+        [(206, 60, 44), (52, 144, 86), (232, 120, 36), (70, 140, 200)],
+        [(246, 188, 58), (150, 194, 84), (240, 150, 150), (140, 200, 226)],
+        [(252, 240, 206), (250, 224, 128), (226, 240, 214), (252, 214, 196)],
+    ]
+    image = Image.new("RGB", (side, side), (12, 14, 40))
     draw = ImageDraw.Draw(image)
-    hue = _field(side, generator, smoothness=0.06)
-    for _ in range(12_000):
+    light = _field(side, generator, smoothness=0.05)
+    kind = _field(side, generator, smoothness=0.06)
+    for _ in range(9000):
         x, y = generator.uniform(0, side, 2)
-        radius = side * generator.uniform(0.0055, 0.0095)
-        turn = hue[int(y), int(x)] + generator.normal(0, 0.09)
-        if generator.uniform() < 0.16:
-            turn += 0.5
-        colour = palette[int(turn * len(palette)) % len(palette)] * generator.uniform(0.85, 1.15)
+        radius = side * generator.uniform(0.007, 0.0125)
+        at = light[int(y), int(x)] + generator.normal(0, 0.07)
+        shade = shades[int(np.clip(at * 1.4 - 0.2, 0, 0.999) * len(shades))]
+        turn = kind[int(y), int(x)] + generator.normal(0, 0.12)
+        colour = np.array(shade[int(turn * len(shade)) % len(shade)]) * generator.uniform(0.9, 1.1)
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_rgb(colour))
     return image
 
