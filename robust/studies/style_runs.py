@@ -13,6 +13,7 @@ import torch
 from robust.device import choose_device
 from robust.training.style import StyleFolder, StyleRun
 from styletransfer.images.embedded import training_photographs
+from styletransfer.train import new_network
 
 
 class Training(NamedTuple):
@@ -46,7 +47,7 @@ def train_networks(
         InputError: fields that no run can have, or a device that is not there.
     """
     for training in trainings:
-        StyleRun.from_fields(training.fields)
+        new_network(StyleRun.from_fields(training.fields).recipe)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures = [pool.submit(_train, training, device) for training in trainings]

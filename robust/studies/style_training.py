@@ -100,6 +100,7 @@ def study(
     styles: Sequence[str],
     weights: Sequence[float],
     steps: Sequence[int],
+    curve_of: Sequence[str],
     batch_size: int,
     loss: str,
     jobs: int,
@@ -113,6 +114,7 @@ def study(
         styles: names of drawn styles.
         weights: that are tried, with the first of ``steps``.
         steps: lengths of trainings.
+        curve_of: those of the styles that are trained for each length.
         batch_size: images a step.
         loss: the loss network.
         jobs: trainings at a time.
@@ -144,7 +146,7 @@ def study(
         for style in styles
     }
     longest_first = sorted(steps, reverse=True)
-    curve = trained([(style, chosen[style], count) for count in longest_first for style in styles])
+    curve = trained([(style, chosen[style], n) for n in longest_first for style in curve_of])
     data = {
         "batch_size": batch_size,
         "loss_network": name_of(loss),
@@ -186,7 +188,7 @@ def section(data: Mapping[str, Any]) -> str:
         share=SHARE,
         steps=weights[0].steps,
         weights=_weights_table(weights, data["photographs"], data["chosen"]).markdown(),
-        curve=_curve_table(curve, data["chosen"]).markdown(),
+        curve=_curve_table(curve).markdown(),
     )
 
 
@@ -206,11 +208,12 @@ def _weights_table(
     return Table(["style", "photographs", *(f"{weight:g}" for weight in columns)], rows)
 
 
-def _curve_table(runs: Sequence[Trained], chosen: Mapping[str, float]) -> Table:
+def _curve_table(runs: Sequence[Trained]) -> Table:
     columns = sorted({run.steps for run in runs})
     found = {
         (run.style, run.steps): f"{run.content:.2f} / {run.style_loss:.3f}, {run.total:.3f}"
         for run in runs
     }
-    rows = [[style, *(found[style, count] for count in columns)] for style in chosen]
+    styles = list(dict.fromkeys(run.style for run in runs))
+    rows = [[style, *(found[style, count] for count in columns)] for style in styles]
     return Table(["style", *(f"{count:,} steps" for count in columns)], rows)

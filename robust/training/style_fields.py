@@ -12,6 +12,7 @@ from asr_core import limits
 from asr_core.saving.schema import Name, Number, Several, Text, parse, record
 from robust.norm_noise.training import TrainNoise
 from robust.training.run_file import check_fields, train_noise
+from styletransfer.images.drawn import STYLE_WEIGHTS
 from styletransfer.losses.choose import AUTO, EMBEDDED, VGG16
 from styletransfer.recipe import StyleRecipe
 
@@ -39,7 +40,9 @@ _PRECISIONS = {"no": "float32", "bf16": "bfloat16"}
 
 
 def read_fields(said: Mapping[str, Any]) -> tuple[Own, TrainNoise, StyleRecipe]:
-    """What a run file or options say; of ``size`` follows ``coarse_size``, of noise a batch size.
+    """What a run file or options say, and what follows.
+
+    Of ``size`` follows ``coarse_size``, of noise a batch size, of a drawn style its weight.
 
     Raises:
         InputError: an unknown field, or a value that no run can have.
@@ -54,6 +57,8 @@ def read_fields(said: Mapping[str, Any]) -> tuple[Own, TrainNoise, StyleRecipe]:
     recipe |= noise.batch_size(recipe.pop("batch_size", None))
     if "size" in recipe and "coarse_size" not in recipe:
         recipe["coarse_size"] = StyleRecipe.coarse_size_for(recipe["size"])
+    if own.style in STYLE_WEIGHTS:
+        recipe.setdefault("style_weight", STYLE_WEIGHTS[own.style])
     return own, noise, StyleRecipe(**{"norm": DEFAULT_NORM, **recipe})
 
 

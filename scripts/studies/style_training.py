@@ -19,11 +19,13 @@ if __name__ == "__main__":
         __doc__, runs=Path("runs/style-training"), batch_size=4, loss=VGG16, jobs=2, device="cpu"
     )
     parser.add_argument("--styles", nargs="+", default=STYLES.names(), choices=STYLES.names())
-    parser.add_argument(
-        "--weights", nargs="+", type=float, default=[0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5]
-    )
+    parser.add_argument("--weights", nargs="+", type=float, default=[0.5, 0.7, 1.0, 1.5])
     parser.add_argument(
         "--steps", nargs="+", type=int, default=[1000, 500, 2000, 4000],
         help="the weights are tried with the first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--curve-of", nargs="+", default=["mosaic", "waves"], choices=STYLES.names(),
+        help="styles that are trained for each number of steps",
     )  # fmt: skip
     start(study, parser)

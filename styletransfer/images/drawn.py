@@ -25,8 +25,8 @@ _FIELD = 64
 STYLES: Registry[Callable[[int, np.random.Generator], Image.Image]] = Registry("style")
 """Drawing functions ``(side, generator) -> PIL image`` by name."""
 
-STYLE_WEIGHTS = {"mosaic": 0.7, "waves": 1.0, "hatching": 0.5, "points": 0.7}
-"""By which weight of the style loss networks learn each; see docs/RESULTS.md."""
+STYLE_WEIGHTS = {"mosaic": 0.7, "waves": 1.0, "hatching": 0.7, "points": 0.5}
+"""The weight of the style loss for each, chosen on validation pictures (docs/RESULTS.md)."""
 
 
 def draw_style(name: str, *, size: int = STYLE_SIZE, seed: int = 0) -> Tensor:

@@ -1,19 +1,18 @@
 """The scripts that make the shipped weights again, with next to no steps."""
 
-import argparse
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from tiny_run import make_quick
 
+from robust.studies.style_runs import Training
 from styletransfer.losses.embedded import EmbeddedLossNetwork
-from styletransfer.recipe import StyleRecipe
-from styletransfer.zoo import WEIGHTS, load_network, shipped
+from styletransfer.zoo import WEIGHTS, shipped
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -28,8 +27,7 @@ def script(name: str) -> ModuleType:
 
 
 @pytest.fixture
-def style_weights(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    make_quick(monkeypatch)
+def style_weights() -> ModuleType:
     return script("style_networks")
 
 
@@ -39,18 +37,28 @@ def test_the_shipped_files_bear_the_names_that_the_script_gives(style_weights: M
         assert network.path == WEIGHTS / name
 
 
-def test_a_style_network_is_that_of_its_run(style_weights: ModuleType, tmp_path: Path) -> None:
-    out, work = tmp_path / "out", tmp_path / "work"
-    out.mkdir()
-    options = argparse.Namespace(out=out, work=work, steps=1, loss_network="embedded")
-    for _ in range(2):  # the second finds the run finished
-        assert style_weights.make("mosaic", "bn+asr", 2, options) == "mosaic-bn-asr-2.safetensors"
-    assert os.listdir(out) == ["mosaic-bn-asr-2.safetensors"]
-    made = (out / "mosaic-bn-asr-2.safetensors").read_bytes()
-    assert made == (work / "mosaic-bn-asr-2" / "network.safetensors").read_bytes()
-    _, meta = load_network(out / "mosaic-bn-asr-2.safetensors")
-    recipe = StyleRecipe(norm="bn+asr", seed=2, steps=1, precision="bfloat16")
-    assert meta["recipe"] == recipe.as_dict()
+def test_it_trains_what_is_missing(
+    style_weights: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the style's own weight, and several seeds of two styles."""
+    asked: list[Training] = []
+
+    def train(trainings: list[Training], *, jobs: int, device: str) -> Iterator[Path]:
+        asked.extend(trainings)
+        assert (jobs, device) == (3, "cpu")
+        return iter([])
+
+    monkeypatch.setattr(style_weights, "train_networks", train)
+    (tmp_path / "mosaic-in-1.safetensors").touch()
+    line = f"x --out {tmp_path} --jobs 3 --seeds 2 --norms in bn --styles points mosaic"
+    monkeypatch.setattr(sys, "argv", line.split())
+    style_weights.main()
+    assert [(each.fields["style"], each.fields["norm"], each.fields["seed"]) for each in asked] == [
+        *(("points", "in", 0), ("points", "bn", 0), ("mosaic", "in", 0), ("mosaic", "bn", 0)),
+        ("mosaic", "bn", 1),
+    ]
+    assert [each.fields["style_weight"] for each in asked] == [0.5, 0.5, 0.7, 0.7, 0.7]
+    assert asked[-1].packed == tmp_path / "mosaic-bn-1.safetensors"
 
 
 def test_the_loss_network_is_trained_folded_and_loads(

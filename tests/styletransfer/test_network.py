@@ -243,3 +243,38 @@ def test_upsampling_is_torchs_own(upsample: str) -> None:
     other = new_network(StyleRecipe(norm="bn", width=4, blocks=0, upsample="bilinear"))
     assert other.config["upsample"] == "bilinear"
     assert StyleNetwork("in").config["upsample"] == "nearest"
+
+
+def test_binomial_upsampling_is_a_convolution_with_binomial_coefficients() -> None:
+    made = StyleNetwork("bn", width=4, blocks=0, upsample="binomial").eval()
+    features = images(1, 16, 9, 10)
+    taps = torch.tensor([math.comb(5, k) for k in range(6)]) / 16
+    wanted = nn.functional.conv_transpose2d(
+        features, torch.outer(taps, taps).expand(16, 1, 6, 6), stride=2, padding=2, groups=16
+    )
+    seen: list[Tensor] = []
+    made.deconv1.reflection_pad.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    made.deconv1(features)
+    inner = (..., slice(4, -4), slice(4, -4))  # borders repeat their pixels
+    assert seen[0].shape == (1, 16, 18, 20)
+    torch.testing.assert_close(seen[0][inner], wanted[inner])
+    flat = torch.full((1, 16, 4, 5), 0.3)
+    made.deconv1(flat)
+    torch.testing.assert_close(seen[1], torch.full((1, 16, 8, 10), 0.3))
+
+
+def test_binomial_upsampling_leaves_no_trace_of_the_pixel_pairs() -> None:
+    """A slow wave has no fast part afterwards; the kinks of bilinear upsampling do."""
+    wave = torch.sin(torch.arange(48) * 2 * torch.pi / 12)[:, None].expand(1, 16, 48, 8)
+
+    def fast_share(upsample: str) -> float:
+        made = StyleNetwork("bn", width=4, blocks=0, upsample=upsample)  # type: ignore[arg-type]
+        seen: list[Tensor] = []
+        made.deconv1.reflection_pad.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        made.deconv1(wave)
+        lines = seen[0][0, 0, 16:80, 4] * torch.hann_window(64)
+        power = torch.fft.rfft(lines).abs().square()
+        return (power[24:].sum() / power.sum()).item()
+
+    assert fast_share("bilinear") > 1e-6
+    assert fast_share("binomial") < 0.01 * fast_share("bilinear")

@@ -46,7 +46,7 @@ def pieces(made: nn.Module) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize(
     ("norm", "upsample"), [("in", "nearest"), ("bn", "nearest"), ("in", "bilinear"),
-    ("bn", "bilinear"), ("bn+asr", "bilinear")],
+    ("bn", "bilinear"), ("in", "binomial"), ("bn+asr", "binomial")],
 )  # fmt: skip
 @pytest.mark.parametrize("blocks", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_tiles_join_without_a_seam(norm: str, upsample: str, blocks: int) -> None:
@@ -63,7 +63,7 @@ def test_tiles_join_without_a_seam(norm: str, upsample: str, blocks: int) -> Non
     assert wanted.std((2, 3)).min() > 0.001, "the picture is to be seen in it"
 
 
-@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear", "binomial"])
 def test_a_smaller_margin_shows(monkeypatch: pytest.MonkeyPatch, upsample: str) -> None:
     """The margin is what the network looks at, so the test above could fail."""
     made = network("bn", blocks=2, upsample=upsample)

@@ -81,7 +81,49 @@ def test_the_file_is_half_the_size(saved: Path) -> None:
     assert saved.stat().st_size < 0.75 * whole
 
 
-@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+@pytest.mark.parametrize("norm", ALL_NORMS)
+def test_weights_of_8_bits_are_off_by_half_a_step_at_most(tmp_path: Path, norm: str) -> None:
+    path, original = tmp_path / "x.safetensors", network(norm)
+    with torch.no_grad():
+        original.conv2.conv2d.weight[3] = 0  # a channel without a scale
+        original.conv3.conv2d.weight[0] *= 1000  # one of another scale than the rest
+    save_network(path, original, style="waves", seed=1, facts={}, bits=8)
+    half = tmp_path / "half.safetensors"
+    save_network(half, original, style="waves", seed=1, facts={})
+    assert path.stat().st_size < 0.8 * half.stat().st_size
+    loaded, _ = load_network(path)
+    assert list(loaded.state_dict()) == list(original.state_dict())
+    for name, wanted in original.state_dict().items():
+        tensor = loaded.state_dict()[name]
+        assert tensor.dtype == wanted.dtype
+        if wanted.ndim == 4:
+            largest = wanted.abs().amax(dim=(1, 2, 3))
+            error = (tensor - wanted).abs().amax(dim=(1, 2, 3))
+            assert (error <= 0.5001 * largest / 127).all(), name
+            assert error.max() > 0, "it is not the half-precision file"
+    assert not loaded.conv2.conv2d.weight[3].any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, meta: tensors.pop("conv1.conv2d.weight.scale"),
+        lambda tensors, meta: tensors.update({"conv1.conv2d.weight.scale": torch.ones(4, 3, 9, 9)}),
+        lambda tensors, meta: tensors.update({"conv1.conv2d.weight.scale": torch.ones(1)}),
+    ],
+    ids=["missing", "of each weight", "of all"],
+)
+def test_weights_of_8_bits_need_a_scale_for_each_channel(
+    tmp_path: Path, change: Callable[..., object]
+) -> None:
+    path = tmp_path / "x.safetensors"
+    save_network(path, network(), style="waves", seed=1, facts={}, bits=8)
+    rewrite(path, change)
+    with pytest.raises(CheckpointError, match=r"scale.*conv1\.conv2d\.weight"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear", "binomial"])
 def test_upsampling_comes_back_and_files_without_it_are_nearest(
     tmp_path: Path, upsample: Any
 ) -> None:

@@ -86,7 +86,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 @click.option(
     "--style-weight",
     type=Real(0, limits.STYLE_WEIGHT),
-    help="More takes more of the style and keeps less of the photograph.  [0.7]",
+    help="More takes more of the style, less of the photograph.  [0.7; drawn styles: their own]",
 )
 @options.size("Side of the square crops, half of it at first.  [256]")
 @options.batch_size("Images a step.  [2]")
