@@ -29,9 +29,9 @@ from styletransfer.zoo import shipped
 
 ABOUT = """## Style networks under normalisation noise
 
-Made by `python scripts/studies/style.py --noises {noises}` from the networks that ship with the
-package, on {images} photographs on which nothing was trained or chosen. Losses are measured by
-{network}. Every number comes from a run's `summary.json`; every measurement is in its
+Made by `python scripts/studies/style.py --noises {noises} --repeats {repeats}` from the
+networks that ship with the package, on {images} photographs on which nothing was trained or chosen.
+Losses are measured by {network}. Every number comes from a run's `summary.json`; every measurement is in its
 `metrics.csv`.
 
 Training seeds: {seeds}. With one, intervals are over photographs only: another seed may differ, so
@@ -48,27 +48,34 @@ claim that BN+ASR is comparable to IN.
 
 
 def compared() -> list[str]:
-    """The shipped styles that have the norms that the question is about."""
-    norms: dict[str, set[str]] = {}
+    """The shipped styles that have the norms that the question is about, by several seeds."""
+    found: dict[str, set[tuple[str, int]]] = {}
     for network in shipped():
-        norms.setdefault(network.style, set()).add(network.norm)
-    return [style for style, found in norms.items() if {"in", "bn", OURS} <= found]
+        found.setdefault(network.style, set()).add((network.norm, network.seed))
+    wanted = {(norm, seed) for norm in ("in", "bn", OURS) for seed in (0, 1)}
+    return [style for style, networks in found.items() if wanted <= networks]
 
 
 def run(
-    style: str, noise: str, folder: Path, *, full: bool = True
+    style: str, noise: str, folder: Path, *, repeats: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The summary and the facts of an attack, which is run if ``folder`` has none."""
+    """The summary and the facts of an attack, which is run if ``folder`` has none.
+
+    It is the full one, with so many draws, or the quick one where ``repeats`` is None.
+    """
     if not (folder / SUMMARY).exists():
-        command = [sys.executable, "-m", "robust", *_command(style, noise, full=full).split()[1:]]
+        command = [sys.executable, "-m", "robust", *_command(style, noise, repeats).split()[1:]]
         subprocess.run(
             [*command, "--out", str(folder), "--overwrite"], check=True, stdout=subprocess.DEVNULL
         )
     return json.loads((folder / SUMMARY).read_text()), json.loads((folder / RUN).read_text())
 
 
-def _command(style: str, noise: str, *, full: bool = True) -> str:
-    return f"robust attack --style {style} --noise {noise}" + " --full" * full
+def _command(style: str, noise: str, repeats: int | None) -> str:
+    full = "" if repeats is None else " --full"
+    if repeats is not None and noise != "constant":  # which has no draws
+        full += f" --repeats {repeats}"
+    return f"robust attack --style {style} --noise {noise}{full}"
 
 
 def shares(summaries: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
@@ -185,30 +192,38 @@ def picture_of(folder: Path, target: Path) -> None:
         Image.open(folder / GRID).convert("RGB").save(temporary, quality=85)
 
 
-def study(runs: Path, docs: Path, noises: Sequence[str]) -> None:
-    """Make what is missing of the runs, and the section and its pictures."""
+def study(runs: Path, docs: Path, noises: Sequence[str], repeats: int) -> None:
+    """Make what is missing of the runs, and the section and its pictures.
+
+    Args:
+        runs: folder of the runs.
+        docs: folder of RESULTS.md.
+        noises: those of the runs.
+        repeats: draws of a noise that depends on chance.
+    """
     styles = compared()
     quick = runs / "quick"
-    run("mosaic", "batch", quick, full=False)
+    run("mosaic", "batch", quick, repeats=None)
     picture_of(quick, docs / "attack-batch.jpg")
     parts = []
     summaries = {}
     for style in styles:
         for noise in noises:
             folder = runs / f"{style}-{noise}"
-            summary, facts = run(style, noise, folder)
+            summary, facts = run(style, noise, folder, repeats=repeats)
             summaries[style, noise] = summary
             picture = f"{style}-{noise}.jpg"
             picture_of(folder, docs / picture)
             versions = facts["environment"]["versions"]
             parts.append(
                 f"### {style}, {noise} noise\n\n"
-                f"`{_command(style, noise)}`: {facts['draws']} draws, {facts['seconds']:.0f} s, "
+                f"`{_command(style, noise, repeats)}`: {facts['seconds']:.0f} s, "
                 f"torch {versions['torch']}. Pictures: [{picture}]({picture})\n\n"
                 + table(summary).markdown()
             )
     head = ABOUT.format(
         noises=" ".join(noises),
+        repeats=repeats,
         images=len(summary["images"]),
         seeds=len(summary["seeds"]),
         network=facts["loss_network"],
