@@ -31,8 +31,8 @@ ABOUT = """## Style networks under normalisation noise
 
 Made by `python scripts/studies/style.py --noises {noises} --repeats {repeats}` from the
 networks that ship with the package, on {images} photographs on which nothing was trained or chosen.
-Losses are measured by {network}. Every number comes from a run's `summary.json`; every measurement is in its
-`metrics.csv`.
+Losses are measured by {network}. Every number comes from a run's `summary.json`; every measurement
+is in its `metrics.csv`.
 
 Training seeds: {seeds}. With one, intervals are over photographs only: another seed may differ, so
 that claims about the method stay inconclusive.

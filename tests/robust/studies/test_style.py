@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,19 @@ def test_the_table_has_a_row_a_situation_and_a_column_a_variant() -> None:
     assert rows[0][3] == "80 % [70, 90]"
 
 
-def test_compared_are_the_styles_with_the_norms_in_question(
+def test_compared_are_the_styles_with_several_seeds_of_the_norms_in_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def network(style: str, norm: str) -> StyleCheckpoint:
-        return StyleCheckpoint(style, norm, 0, Path(), "")
+    def networks(style: str, norms: Sequence[str], seeds: Sequence[int]) -> list[StyleCheckpoint]:
+        return [StyleCheckpoint(style, n, seed, Path(), "") for n in norms for seed in seeds]
 
-    networks = [network("a", norm) for norm in ("in", "bn", "bn+asr")] + [network("b", "in")]
-    monkeypatch.setattr(study, "shipped", lambda: networks)
+    asked = ("in", "bn", "bn+asr")
+    found = [
+        *networks("a", asked, (0, 1)),
+        *networks("b", asked[:2], (0, 1)),
+        *networks("c", asked, (0,)),
+    ]
+    monkeypatch.setattr(study, "shipped", lambda: found)
     assert study.compared() == ["a"]
 
 
