@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from asr_core.data.augment import crop_and_flip
+from asr_core.data.augment import Border, check_border, crop_and_flip
 from asr_core.data.split import Split
 from asr_core.errors import InputError
 
@@ -21,13 +21,20 @@ class MemorySplit(Split):
         labels: int64 (N,).
         padding: in training, how far an image may move to each side, in pixels.
         flip: in training, mirror half of the images.
+        border: in training, what fills the pixels that a move uncovers: "black" or "reflect".
 
     Raises:
         InputError: another dtype or shape, not as many labels as images, or bad labels.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, *, padding: int = 4, flip: bool = True
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        padding: int = 4,
+        flip: bool = True,
+        border: Border = "black",
     ) -> None:
         super().__init__(labels)
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -36,11 +43,11 @@ class MemorySplit(Split):
             )
         if len(images) != len(labels):
             raise InputError(f"{len(images)} images have {len(labels)} labels; give each one")
-        if padding < 0:
-            raise InputError(f"padding {padding} is below 0")
+        check_border(border, padding, min(images.shape[2:]))
         self.images = images
         self.padding = padding
         self.flip = flip
+        self.border = border
 
     def to(self, device: torch.device | str) -> Self:
         """The same split with its images on ``device``."""
@@ -52,7 +59,10 @@ class MemorySplit(Split):
         """Batches moved and mirrored at random (:func:`asr_core.data.augment.crop_and_flip`)."""
         for indices, draws in requests:
             images = self._at(indices)
-            yield _unit(crop_and_flip(images, draws, padding=self.padding, flip=self.flip))
+            moved = crop_and_flip(
+                images, draws, padding=self.padding, flip=self.flip, border=self.border
+            )
+            yield _unit(moved)
 
     def test_stream(self, requests: Iterable[Tensor]) -> Iterator[Tensor]:
         """Batches without augmentation."""

@@ -10,6 +10,7 @@ from asr_core.data import (
 )
 from asr_core.data.folder import layouts  # noqa: F401
 from asr_core.data.image_set import ImageSet
+from asr_core.data.shapes import open as shapes  # noqa: F401
 from asr_core.data.source import DATASETS, OnUnreadable, Source
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name

@@ -20,7 +20,8 @@ REGISTRIES: Mapping[str, tuple[str, ...]] = {
         "cbam", "const", "dia", "eca", "ie", "se", "spa", "srm",
     ),
     "asr_core.data.source:DATASETS": (
-        "embedded", "embedded-quarters", "cifar10", "cifar100", "stl10", "imagenet",
+        "embedded", "embedded-quarters", "cifar10", "cifar100", "stl10", "imagenet", "shapes",
+        "shapes-96",
     ),
     "robust.suites.suite:SUITES": (
         "adversarial", "adversarial-strong", "corruptions", "norm-noise", "norm-statistics",
