@@ -75,6 +75,10 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.runs.sweep:sweep",
         "Train a grid of classifiers; `init` and `delta` are Tables 5 and 6.",
     ),
+    "data": Lazy(
+        "robust.cli.runs.data_card:data",
+        "`robust data card`: whether a data set can decide what attention does.",
+    ),
     "weights": Lazy(
         "robust.cli.weights:weights", "List, fetch and verify weights that others trained."
     ),

@@ -25,13 +25,13 @@ TURN = 0.16
 """Tangent of half the largest angle, to either side: 18°."""
 STRETCH, SHEAR = 0.2, 0.25
 """Largest: of width against height, and of the upper edge against the lower."""
-CONTRAST = 12.0, 50.0
+CONTRAST = 30.0, 90.0
 """Of figure and ground, before their colours: grey levels of 255, up or down."""
 MIDDLE = 85.0, 170.0
 """Grey level between figure and ground."""
 COLOUR = 30.0
 """Largest change of a channel, of both together; of one against the other, half of it."""
-TEXTURE = 8.0, 36.0
+TEXTURE = 4.0, 24.0
 """Root mean square of a texture, in grey levels."""
 LIGHT = 0.3
 """Largest change of the light from the middle to an edge."""
