@@ -37,7 +37,8 @@ def crop_and_flip(
     """Each image moved by up to ``padding`` pixels, and mirrored or not.
 
     The distribution is that of torchvision's ``RandomCrop(size, padding=padding)``, whose
-    ``padding_mode`` is "constant" or "reflect", followed by ``RandomHorizontalFlip()``: (2·padding + 1)² places × 2, equally likely.
+    ``padding_mode`` is "constant" or "reflect", followed by ``RandomHorizontalFlip()``:
+    (2·padding + 1)² places × 2, equally likely.
 
     Args:
         images: (N, C, H, W) of any dtype.

@@ -57,7 +57,7 @@ def pixels(name: str) -> Tensor:
     return torch.from_numpy(values[..., :3].copy()).permute(2, 0, 1)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def photograph(name: str) -> Tensor:
     """One photograph as float32 (3, H, W) in [0, 1].
 

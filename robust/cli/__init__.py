@@ -87,7 +87,7 @@ COMMANDS: dict[str, Lazy] = {
     ),
     "list": Lazy(
         "robust.cli.listing:list_names",
-        "List the known styles, norm variants, noises and attention modules.",
+        "List the known styles, norm variants, noises, attention modules and data sets.",
     ),
 }
 

@@ -12,7 +12,7 @@ from robust.norm_noise.severity import NOISES, default_severities
 @click.command("list")
 @options.as_json()
 def list_names(as_json: bool) -> None:
-    """List the known styles, norm variants, noises and attention modules."""
+    """List the known styles, norm variants, noises, attention modules and data sets."""
     styles = {name: names.shipped_seeds(name) for name in names.styles()}
     noises = {name: [s.text for s in default_severities(name)] for name in NOISES}
     modules = {
@@ -26,6 +26,7 @@ def list_names(as_json: bool) -> None:
                 "norms": names.norms(),
                 "noises": noises,
                 "attention": modules,
+                "data": names.data_sets(),
             }
         )
         return
@@ -39,3 +40,4 @@ def list_names(as_json: bool) -> None:
     say("attention modules")
     for name, use in modules.items():
         say(f"  {name:<10} {use}")
+    say("data sets (--data)", f"  {', '.join(names.data_sets())}")

@@ -134,5 +134,5 @@ def trained(runs: Sequence[Run], recipe: Recipe) -> Trained:
         recipe=recipe.name,
         epochs=recipe.epochs,
         test=tuple(result.test.top1 for result in results),
-        train=tuple(result.last.train_top1 for result in results),
+        train=tuple(result.last["train_top1"] for result in results),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from robust.data_card.card import Card, Check
 from robust.report.table import Table
 
-ADMISSION = "docs/DATA.md"
-
 
 def table(card: Card) -> Table:
     """The conditions of admission: what was found, and what is asked."""

@@ -48,7 +48,8 @@ def sketch(split: Split) -> Sketch:
     for images in split.test_stream(chosen.split(_AT_ONCE)):
         images = images.cpu()
         features.append(torch.from_numpy(first_order(images)))
-        small.append(F.adaptive_avg_pool2d(images, [min(side, SIDE) for side in images.shape[2:]]))
+        height, width = images.shape[2:]
+        small.append(F.adaptive_avg_pool2d(images, (min(height, SIDE), min(width, SIDE))))
         digests += [
             hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
             for image in (images * 255).round().to(torch.uint8)

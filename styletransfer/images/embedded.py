@@ -7,19 +7,13 @@ foolbox. Nothing is downloaded. Images are float32 tensors (3, H, W) in [0, 1].
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, resize
 
 from asr_core import limits
 from asr_core.data.photographs import photograph
-from asr_core.errors import InputError
 from asr_core.registry import unknown_name
-from styletransfer.images.read import read_image
 
 __all__ = [
     "HELD_OUT",
@@ -45,28 +39,28 @@ TRAINING = NATURAL + TEXTURED
 """Names of the photographs that may be used for training."""
 
 _VALIDATION = {
-    "bullmastiff": "imagenet_00_243.jpg",
-    "deck-chairs": "imagenet_01_559.jpg",
-    "laboratory": "imagenet_02_438.jpg",
-    "chestnuts": "imagenet_03_990.jpg",
-    "strawberries": "imagenet_04_949.jpg",
-    "cottages": "imagenet_05_853.jpg",
-    "jeep": "imagenet_06_609.jpg",
-    "car": "imagenet_07_609.jpg",
+    "bullmastiff": "imagenet_00_243",
+    "deck-chairs": "imagenet_01_559",
+    "laboratory": "imagenet_02_438",
+    "chestnuts": "imagenet_03_990",
+    "strawberries": "imagenet_04_949",
+    "cottages": "imagenet_05_853",
+    "jeep": "imagenet_06_609",
+    "car": "imagenet_07_609",
 }
 _UNSEEN = {
-    "yurt": "imagenet_08_915.jpg",
-    "bottle-cap": "imagenet_09_455.jpg",
-    "drum": "imagenet_10_541.jpg",
-    "shoe": "imagenet_11_630.jpg",
-    "windows": "imagenet_12_741.jpg",
-    "cannon": "imagenet_13_471.jpg",
-    "ibises": "imagenet_14_129.jpg",
-    "geese": "imagenet_15_99.jpg",
-    "dalmatian": "imagenet_16_251.jpg",
-    "eagle": "imagenet_17_22.jpg",
-    "treehopper": "imagenet_18_317.jpg",
-    "beetle": "imagenet_19_305.jpg",
+    "yurt": "imagenet_08_915",
+    "bottle-cap": "imagenet_09_455",
+    "drum": "imagenet_10_541",
+    "shoe": "imagenet_11_630",
+    "windows": "imagenet_12_741",
+    "cannon": "imagenet_13_471",
+    "ibises": "imagenet_14_129",
+    "geese": "imagenet_15_99",
+    "dalmatian": "imagenet_16_251",
+    "eagle": "imagenet_17_22",
+    "treehopper": "imagenet_18_317",
+    "beetle": "imagenet_19_305",
 }
 _SEEN = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee"}
 
@@ -86,7 +80,7 @@ def held_out(name: str, *, size: int = 256) -> Tensor:
     """
     if name not in HELD_OUT:
         raise unknown_name("held-out picture", name, list(HELD_OUT))
-    return _square(photograph(_SEEN[name]) if name in _SEEN else _from_foolbox(_UNSEEN[name]), size)
+    return _square(photograph({**_SEEN, **_UNSEEN}[name]), size)
 
 
 def validation(*, size: int = 256) -> list[Tensor]:
@@ -95,7 +89,7 @@ def validation(*, size: int = 256) -> list[Tensor]:
     Raises:
         InputError: ``size`` is below 16.
     """
-    return [_square(_from_foolbox(_VALIDATION[name]), size) for name in VALIDATION]
+    return [_square(photograph(_VALIDATION[name]), size) for name in VALIDATION]
 
 
 def pool(*, size: int = 256) -> tuple[list[str], Tensor]:
@@ -111,14 +105,3 @@ def training_photographs() -> list[Tensor]:
 def _square(image: Tensor, size: int) -> Tensor:
     limits.whole("size", size, 16, limits.SIDE)
     return center_crop(resize(image, [size], antialias=True), [size, size]).clamp(0, 1)
-
-
-@functools.lru_cache(maxsize=32)
-def _from_foolbox(file: str) -> Tensor:
-    # Only its folder is needed: importing it would take seconds.
-    found = importlib.util.find_spec("foolbox")
-    folders = [] if found is None else found.submodule_search_locations or []
-    for folder in folders:
-        if (path := Path(folder) / "data" / file).is_file():
-            return read_image(path)
-    raise InputError(f"no photograph {file}: this foolbox comes without its data; install it again")

@@ -17,21 +17,21 @@ Whole = NDArray[np.int64]
 FACTORS = 32
 """Numbers that a picture takes from its row of chance, at most."""
 
-LENGTH = 1.3, 1.9
+LENGTH = 1.2, 1.7
 """Of all strokes together."""
-WIDTH = 0.07, 0.12
+WIDTH = 0.06, 0.1
 """Of a stroke."""
 TURN = 0.16
 """Tangent of half the largest angle, to either side: 18°."""
-STRETCH, SHEAR = 0.2, 0.25
+STRETCH, SHEAR = 0.15, 0.25
 """Largest: of width against height, and of the upper edge against the lower."""
-CONTRAST = 30.0, 90.0
+CONTRAST = 12.0, 96.0
 """Of figure and ground, before their colours: grey levels of 255, up or down."""
 MIDDLE = 85.0, 170.0
 """Grey level between figure and ground."""
 COLOUR = 30.0
 """Largest change of a channel, of both together; of one against the other, half of it."""
-TEXTURE = 4.0, 24.0
+TEXTURE = 4.0, 28.0
 """Root mean square of a texture, in grey levels."""
 LIGHT = 0.3
 """Largest change of the light from the middle to an edge."""

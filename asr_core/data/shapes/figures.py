@@ -8,6 +8,7 @@ is another one mirrored left to right or turned by less than 45°.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def segments(name: str) -> NDArray[np.float64]:
     The middle of its box is the origin, and its strokes are together 1 long.
     """
     pieces = np.array(
-        [ends for chain in _STROKES[name] for ends in zip(chain, chain[1:], strict=False)],
+        [ends for chain in _STROKES[name] for ends in pairwise(chain)],
         dtype=np.float64,
     )
     steps = pieces[:, 1] - pieces[:, 0]

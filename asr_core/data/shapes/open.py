@@ -54,13 +54,15 @@ class Shapes:
         if source.folder is not None:
             raise InputError(f"{self.name} needs no folder of files; leave out {source.folder}")
         images = torch.from_numpy(self._cached())
+        labels = torch.arange(len(images)) % len(CLASSES)  # of each part, by turns
         count = PARTS["train"][0]
-        labels = torch.arange(count) % len(CLASSES)
-        kept, taken = cut(labels, VALIDATION_FRACTION)
-        parts = (images[:count][kept], labels[kept]), (images[:count][taken], labels[taken])
-        test = images[count:], torch.arange(len(images) - count) % len(CLASSES)
+        kept, taken = cut(labels[:count], VALIDATION_FRACTION)
+        tested = torch.arange(count, len(images))
         train, validation, test = (
-            MemorySplit(*part, padding=self.size // 8, border="reflect") for part in (*parts, test)
+            MemorySplit(
+                images[part], labels[part % count], padding=self.size // 8, border="reflect"
+            )
+            for part in (kept, taken, tested)
         )
         return ImageSet(
             name=self.name,

@@ -71,9 +71,7 @@ def card(
             images, tell=lambda what: None if quiet else say(f"{name}: {what}", err=True)
         )
         if not quick:
-            recipe = measure.recipe_for(
-                images.name, images.image_size, len(images.train), epochs
-            )
+            recipe = measure.recipe_for(images.name, images.image_size, len(images.train), epochs)
             place = Path(name).resolve() if name not in DATASETS else files
             runs = measure.training_runs(
                 recipe, train_seeds, folder, data_folder=place, precision=precision

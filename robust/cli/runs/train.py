@@ -18,6 +18,17 @@ from robust.cli.values import Named, Real, Whole
 class TrainGroup(options.Command, click.Group):
     """``train`` with a hint for who gives a recipe as if it were a command."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse ``args``; ``--data`` and a folder is the old spelling of ``--data-folder``."""
+        args = list(args)
+        for place, (arg, after) in enumerate(zip(args, [*args[1:], ""], strict=True)):
+            option, equals, value = arg.partition("=")
+            if option == "--data" and (value if equals else after) not in names.data_sets():
+                args[place] = f"--data-folder{equals}{value}"
+                if not ctx.resilient_parsing:
+                    options.hint("--data FOLDER", "--data-folder FOLDER")
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -34,7 +45,7 @@ class TrainGroup(options.Command, click.Group):
     "train",
     cls=TrainGroup,
     invoke_without_command=True,
-    old={"--data": "--data-folder", "--cpu": "--device=cpu"},
+    old={"--cpu": "--device=cpu"},
 )
 @classifier_options
 @click.pass_context

@@ -35,6 +35,11 @@ def _epochs(
 _OPTIONS = (
     config_file,
     options.recipe("Recipe (`robust recipes`).", default="resnet29-embedded"),
+    options.data(
+        "Take the recipe of this set for the same network.",
+        "data_set",
+        type=Named("data set", names.data_sets),
+    ),
     click.option(
         "--mode",
         type=Named("mode", names.MODES),
@@ -87,6 +92,14 @@ _OPTIONS = (
 )
 
 
+def _on(data: str, recipe: str | dict[str, Any]) -> str:
+    """The name of the recipe of the same network for another data set."""
+    from asr_core.recipes import Recipe, load_recipe
+
+    whole = load_recipe(recipe) if isinstance(recipe, str) else Recipe.from_dict(recipe)
+    return f"{whole.name.removesuffix(f'-{whole.data}')}-{data}"
+
+
 def classifier_options(command: F) -> F:
     """Decorator: the options that :func:`train_classifier` takes."""
     for option in reversed(_OPTIONS):
@@ -98,6 +111,7 @@ def train_classifier(
     ctx: click.Context,
     *,
     config_file: str | None,
+    data_set: str | None,
     download: bool,
     skip_unreadable: bool,
     workers: int | None,
@@ -113,6 +127,7 @@ def train_classifier(
     from pathlib import Path
 
     from asr_core.data import open_data
+    from asr_core.recipes import DEFAULT
     from asr_core.stripes import AttentionRecorder, require_gates
     from asr_core.training import DataFacts, Step, new_accelerator, train
     from asr_core.training.folder import ClassifierFolder
@@ -121,7 +136,10 @@ def train_classifier(
     from robust.report.progress import progress_bar
     from robust.training.classifier import ClassifierRun
 
-    run = ClassifierRun.from_fields(run_fields(ctx, config_file, fields))
+    given = run_fields(ctx, config_file, fields)
+    if data_set is not None:
+        given["recipe"] = _on(data_set, given.get("recipe", DEFAULT))
+    run = ClassifierRun.from_fields(given)
     config = run.config
     recipe, data_folder = config.recipe, config.data_folder
     folder = Path(out or f"runs/{run.name}")

@@ -23,6 +23,7 @@ def image_set(train: MemorySplit, validation: MemorySplit, test: MemorySplit) ->
 def test_the_names() -> None:
     known = {
         "embedded", "embedded-quarters", "cifar10", "cifar100", "stl10", "imagenet", "folder",
+        "shapes", "shapes-96",
     }  # fmt: skip
     assert set(DATASETS.names()) == known
 

@@ -1,11 +1,15 @@
-"""asr_core.data.photographs: what ships with scikit-image, as tensors."""
+"""asr_core.data.photographs: what ships with scikit-image and foolbox, as tensors."""
 
+from pathlib import Path
+
+import foolbox
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
-from asr_core.data.photographs import PHOTOGRAPHS, photograph, pixels
+from asr_core.data.photographs import IMAGENET, PHOTOGRAPHS, photograph, pixels
 from asr_core.errors import InputError
 
 
@@ -23,6 +27,13 @@ def test_pixels_are_scikit_images(name: str) -> None:
     for channel in range(3):
         expected = theirs[..., channel] if theirs.ndim == 3 else theirs
         assert np.array_equal(found[channel].numpy(), expected)
+
+
+def test_foolbox_photographs_are_all_there() -> None:
+    files = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))
+    assert list(IMAGENET) == [file.stem for file in files]
+    theirs = np.asarray(Image.open(files[9]).convert("RGB"))
+    assert np.array_equal(pixels(IMAGENET[9]).permute(1, 2, 0).numpy(), theirs)
 
 
 def test_photographs_are_the_pixels_in_the_unit_interval() -> None:

@@ -119,7 +119,10 @@ def test_epochs_and_batch_sizes_are_those_of_b_1(network: str) -> None:
         assert recipe.image_size == SMALL[data]
 
 
-OURS = (DEFAULT, "resnet11-embedded", "resnet11-embedded-quarters")
+OURS = (
+    DEFAULT, "resnet29-shapes", "resnet11-embedded", "resnet11-embedded-quarters",
+    "resnet11-shapes",
+)  # fmt: skip
 
 
 def test_the_tables_have_thirteen_columns_and_no_recipe_is_without_one() -> None:
@@ -169,4 +172,6 @@ def test_what_the_paper_leaves_open_is_noted(name: str, words: tuple[str, ...]) 
 def test_ours_come_first_and_say_so() -> None:
     assert OURS[0] == DEFAULT
     assert [name for name in recipes() if load_recipe(name).source == "ours"] == list(OURS)
-    assert {load_recipe(name).data for name in OURS} == {"embedded", "embedded-quarters"}
+    assert {load_recipe(name).data for name in OURS} == {
+        "embedded", "embedded-quarters", "shapes",
+    }  # fmt: skip

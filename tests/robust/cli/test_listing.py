@@ -24,6 +24,7 @@ def listed(*arguments: str) -> str:
         ("norm variants", names.norms()),
         ("noises", list(NOISES)),
         ("attention", names.attentions()),
+        ("data sets", names.data_sets()),
     ],
 )
 def test_the_text_holds_every_name_under_its_heading(heading: str, known: list[str]) -> None:
@@ -38,6 +39,7 @@ def test_the_json_holds_every_name_and_what_it_is_good_for() -> None:
         assert tuple(parse_severity(noise, text) for text in texts) == default_severities(noise)
     assert told["norms"] == names.norms()
     assert told["styles"] == {name: names.shipped_seeds(name) for name in names.styles()}
+    assert told["data"] == names.data_sets()
     assert (told["attention"]["dia"], told["attention"]["se"]) == ("live only", "live or ASR gate")
 
 
