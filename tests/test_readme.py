@@ -1,5 +1,6 @@
 """Every command and every line of Python in the README works as it stands there."""
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterable
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import robust.sweep.run
-from asr_core.data import embedded
+from asr_core.data import DATASETS, ImageSet, embedded
+from asr_core.data.source import Source
 from asr_core.recipes import load_recipe
 from robust.cli import main
 from robust.sweep import Run
@@ -24,6 +26,7 @@ SMALL = {
     "attack classify": ["--quiet"],
     "freeze": ["--max-images", "8", "--split", "validation"],
     "stripes": ["--max-images", "8", "--channels", "8"],
+    "data": ["--quick", "--quiet"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
     "sweep": ["--epochs", "1", "--device", "cpu", "--quiet"],
     "train": ["--epochs", "1", "--device", "cpu", "--quiet"],
@@ -49,6 +52,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh folder, but for what the README says is the reader's own: photographs and a style."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(embedded, "PATCHES", {"train": 4, "validation": 1, "test": 1})
+    monkeypatch.setitem(DATASETS._entries, "shapes", few_shapes)
     photos = tmp_path / "photos"
     photos.mkdir()
     picture = Image.radial_gradient("L").resize((80, 96))
@@ -57,6 +61,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(robust.sweep.run, "run_missing", first_only)
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
     return tmp_path
+
+
+def few_shapes(source: Source) -> ImageSet:
+    """In place of 30,000 pictures."""
+    return dataclasses.replace(embedded.open_embedded(source), name="shapes")
 
 
 def first_only(runs: Iterable[Run], **options: object) -> list[str]:

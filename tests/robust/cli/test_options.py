@@ -19,7 +19,8 @@ PAGE = (ROOT / "docs" / "OPTIONS.md").read_text(encoding="utf-8")
 def commands() -> dict[str, click.Command]:
     context = click.Context(main)
     found = {name: main.get_command(context, name) for name in COMMANDS}  # type: ignore[attr-defined]
-    return {**found, "train style": found["train"].commands["style"]}
+    inner = {"train style": ("train", "style"), "data card": ("data", "card")}
+    return {**found, **{name: found[outer].commands[own] for name, (outer, own) in inner.items()}}
 
 
 def options() -> dict[str, dict[str, click.Option]]:
@@ -75,6 +76,7 @@ def test_no_closed_set_of_words_is_shown_as_text() -> None:
         ("stylize F --model G --out O", "model", "G"),
         ("stripes F --images 9", "max_images", 9),
         ("train --data D", "data_folder", "D"),
+        ("train --data=D", "data_folder", "D"),
         ("train --cpu", "device", "cpu"),
         ("sweep init --data D", "data_folder", "D"),
         ("sweep init --seeds 2", "seeds", 2),
