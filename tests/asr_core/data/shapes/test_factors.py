@@ -50,7 +50,7 @@ def test_figures_that_fit_are_whole(size: int) -> None:
         inside &= (y >= edge - 1e-9) & (y <= size - edge + 1e-9)
         outside.append(1 - inside.all((1, 2)).mean())
     assert max(outside) < 0.4, "of the widest figure, some are cut at an end"
-    assert np.mean(outside) < 0.03
+    assert np.mean(outside) < 0.05
 
 
 def test_places_reach_every_edge() -> None:
