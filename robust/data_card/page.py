@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robust.data_card.card import Card, Check
+from robust.report import escape
 from robust.report.table import Table
 
 
@@ -39,7 +40,7 @@ def lines(card: Card) -> list[str]:
     if (network := card.network) is not None:
         accuracies = ", ".join(f"{value:.2%}" for value in network.test)
         said.append(
-            f"{network.recipe}, {network.epochs} epochs: test {accuracies}; in training "
+            f"{network.recipe}, epochs {network.epochs}: test {accuracies}; in training "
             f"{network.train[-1]:.1%}"
         )
         if network.deviation is not None:
@@ -58,19 +59,26 @@ def lines(card: Card) -> list[str]:
 
 def verdict(card: Card) -> str:
     """The verdict with its reasons, as a sentence."""
-    failed = [check.name for check in card.checks if check.ok is False]
+    failed = [
+        f"{check.name} too {'low' if check.value < check.bounds[0] else 'high'}"
+        for check in card.checks
+        if check.ok is False and check.value is not None
+    ]
     if failed:
-        return f"not admitted: {', '.join(failed)} out of bounds"
+        return f"not admitted: {', '.join(failed)}"
     missing = [check.name for check in card.checks if check.ok is None]
     if missing:
         return f"not decided: {', '.join(missing)} not measured"
     return "admitted: it needs a network, and leaves it room"
 
 
-def markdown(card: Card) -> str:
-    """The whole card as a page."""
-    listed = "\n".join(f"- {line}" for line in lines(card))
-    return f"# {card.name}\n\n**{verdict(card)}**\n\n{table(card).markdown()}\n{listed}\n"
+def markdown(card: Card, command: str) -> str:
+    """The whole card as a page that names the ``command`` that made it."""
+    listed = "\n".join(f"- {escape.markdown(line)}" for line in lines(card))
+    return (
+        f"# {escape.markdown(card.name)}\n\n**{verdict(card)}**\n\n{table(card).markdown()}\n"
+        f"{listed}\n\nMade by <code>{escape.markdown(command)}</code>.\n"
+    )
 
 
 def _bounds(check: Check) -> str:

@@ -51,6 +51,8 @@ def card(
     pixels: 3 times), a small network gets 60 to 92 % right, and test images are not in training.
     Writes card.json and card.md. The same command goes on with the networks that are not trained.
     """
+    import shlex
+    import sys
     from dataclasses import replace
     from pathlib import Path
 
@@ -65,11 +67,13 @@ def card(
     size = (image_size or measure.FILES_SIZE) if of_files else image_size
     files = None if data_folder is None else Path(data_folder)
     images = open_data(name, folder=files, image_size=size)
-    folder = Path(out or f"runs/data-card/{Path(name).resolve().name if of_files else name}")
+    shown = name if name in DATASETS else Path(name).resolve().name
+    folder = Path(out or f"runs/data-card/{shown}")
     with exclusive(folder):
         found = measure.measure(
             images, tell=lambda what: None if quiet else say(f"{name}: {what}", err=True)
         )
+        found = replace(found, name=shown)
         if not quick:
             recipe = measure.recipe_for(images.name, images.image_size, len(images.train), epochs)
             place = Path(name).resolve() if name not in DATASETS else files
@@ -82,7 +86,7 @@ def card(
                 raise InputError("; ".join(failed))
             found = replace(found, network=measure.trained(runs, recipe))
         write_json(folder / "card.json", {**found.as_dict(), "verdict": found.verdict})
-        write_text(folder / "card.md", page.markdown(found))
+        write_text(folder / "card.md", page.markdown(found, shlex.join(["robust", *sys.argv[1:]])))
     if as_json:
         say_json({**found.as_dict(), "verdict": found.verdict})
         return

@@ -79,7 +79,7 @@ def test_a_training_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_of_class_folders(here: Path) -> None:
     write_class_folders(here / "pictures")
     told = json.loads(shown(here / "pictures", "--quick", "--image-size", 16, "--json"))
-    assert (told["name"], told["classes"], told["image_size"]) == ("folder", 2, 16)
+    assert (told["name"], told["classes"], told["image_size"]) == ("pictures", 2, 16)
     assert (here / "runs" / "data-card" / "pictures" / "card.md").exists()
 
 

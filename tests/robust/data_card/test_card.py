@@ -49,7 +49,8 @@ def test_each_condition_alone_refuses(changes: dict[str, Any], condition: str) -
     card = replace(GOOD, **changes)
     assert card.verdict == "not admitted"
     assert [check.name for check in card.checks if not check.ok] == [condition]
-    assert condition in verdict(card)
+    low = card.network is not None and card.network.mean < 0.6
+    assert verdict(card) == f"not admitted: {condition} too {'low' if low else 'high'}"
     rows = {row[0].text: row[-1].text for row in table(card).rows}
     assert {name: met for name, met in rows.items() if met != "yes"} == {condition: "no"}
 
@@ -90,8 +91,8 @@ def test_one_seed_has_no_deviation() -> None:
 
 def test_the_page_fits_eighty_columns_and_says_everything() -> None:
     assert all(len(line) <= 80 for line in table(GOOD).plain())
-    page = markdown(GOOD)
-    for value in ("80.00%", "1.00 points", "18,000", "1.20", "net-good"):
+    page = markdown(GOOD, "robust data card <good>")
+    for value in ("80.00%", "1.00 points", "18,000", "1.20", "net-good", "card &lt;good"):
         assert value in page, value
     part = replace(GOOD, seen=(9, 9, 9))
     assert any("looked at 9" in line for line in lines(part))
