@@ -1,10 +1,18 @@
-"""The card as a table for the terminal, and as Markdown."""
+"""The card as a table for the terminal, as Markdown, and a sheet of pictures."""
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from asr_core.data import ImageSet
 from robust.data_card.card import Card, Check
 from robust.report import escape
 from robust.report.table import Table
+
+COLUMNS, ROWS = 25, 6
+"""Classes and images of each in a sheet, at most."""
 
 
 def table(card: Card) -> Table:
@@ -77,8 +85,19 @@ def markdown(card: Card, command: str) -> str:
     listed = "\n".join(f"- {escape.markdown(line)}" for line in lines(card))
     return (
         f"# {escape.markdown(card.name)}\n\n**{verdict(card)}**\n\n{table(card).markdown()}\n"
-        f"{listed}\n\nMade by <code>{escape.markdown(command)}</code>.\n"
+        f"{listed}\n\n![Test images, a column a class](sheet.png)\n\n"
+        f"Made by <code>{escape.markdown(command)}</code>.\n"
     )
+
+
+def sheet(data: ImageSet) -> Tensor:
+    """The first test images of the first classes, a column a class: (3, H, W) in [0, 1]."""
+    labels = data.test.labels
+    shown = torch.unique(labels)[:COLUMNS].tolist()
+    found = [(labels == label).nonzero()[:ROWS, 0] for label in shown]
+    rows = min(len(places) for places in found)
+    chosen = torch.stack([places[:rows] for places in found], 1).flatten()
+    return make_grid(data.test.test_batch(chosen).cpu(), nrow=len(shown), padding=1, pad_value=1)
 
 
 def _bounds(check: Check) -> str:

@@ -49,7 +49,7 @@ def card(
     A set is admitted if colours, contrasts and single pixels tell little of the class (a quadratic
     discriminant on seven first-order numbers: at most 1.5 times chance; logistic regression on
     pixels: 3 times), a small network gets 60 to 92 % right, and test images are not in training.
-    Writes card.json and card.md. The same command goes on with the networks that are not trained.
+    Writes card.json, card.md and sheet.png. The same command trains the networks that are missing.
     """
     import shlex
     import sys
@@ -62,6 +62,7 @@ def card(
     from asr_core.saving.files import write_json, write_text
     from robust.data_card import measure, page
     from robust.sweep.runs import run_missing
+    from styletransfer.images.read import write_image
 
     of_files = name not in DATASETS or name in ("folder", "imagenet")
     size = (image_size or measure.FILES_SIZE) if of_files else image_size
@@ -85,10 +86,11 @@ def card(
             ):
                 raise InputError("; ".join(failed))
             found = replace(found, network=measure.trained(runs, recipe))
+        write_image(folder / "sheet.png", page.sheet(images))
         write_json(folder / "card.json", {**found.as_dict(), "verdict": found.verdict})
         write_text(folder / "card.md", page.markdown(found, shlex.join(["robust", *sys.argv[1:]])))
     if as_json:
         say_json({**found.as_dict(), "verdict": found.verdict})
         return
     say(*page.table(found).plain(), "", *page.lines(found), "", page.verdict(found))
-    say("", f"{folder}: card.json, card.md")
+    say("", f"{folder}: card.json, card.md, sheet.png")

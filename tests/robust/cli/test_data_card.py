@@ -44,7 +44,9 @@ def test_a_set_whose_colours_tell_the_class_is_refused(
     assert "not measured" in text
     assert all(len(line) <= 80 for line in text.splitlines()[:5])
     folder = here / "runs" / "data-card" / "tiny"
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "card.md"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.json", "card.md", "sheet.png",
+    ]  # fmt: skip
     kept = json.loads((folder / "card.json").read_text())
     assert (kept["verdict"], kept["network"], kept["sizes"]) == ("not admitted", None, [40, 13, 17])
     assert "**not admitted" in (folder / "card.md").read_text()
@@ -74,6 +76,15 @@ def test_a_training_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result.exception, Exception | SystemExit)
     assert result.exit_code == 2
     assert "loss is nan" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_network_is_really_trained(here: Path) -> None:
+    write_class_folders(here / "pictures", per_class=20)
+    options = ("--image-size", 32, "--epochs", 1, "--train-seeds", 1, "--device", "cpu")
+    told = json.loads(shown(here / "pictures", *options, "--json"))
+    assert told["network"]["recipe"] == "resnet11-folder"
+    assert len(told["network"]["test"]) == 1
 
 
 def test_a_folder_of_class_folders(here: Path) -> None:

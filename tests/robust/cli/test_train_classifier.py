@@ -238,6 +238,12 @@ def test_a_finished_run_is_kept(tmp_path: Path) -> None:
         (["--lr", "nan"], ["lr is nan"]),
         (["--recipe", "resnet29-embedded", "--data-folder", "x"], ["leave out x"]),
         (
+            ["--recipe", "resnet29-embedded", "--data", "shapes", "--data-folder", "x"],
+            ["shapes needs no folder", "leave out x"],
+        ),
+        (["--recipe", "vgg19-cifar10", "--data=stl10"], ["stl10 needs a folder"]),
+        (["--data", "embedded"], ["unknown recipe 'tiny-embedded'", "resnet29-embedded"]),
+        (
             ["--recipe", "resnet164-cifar100", "--data-folder", "nowhere"],
             ["nowhere: no such folder", "downloaded to nowhere"],
         ),

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ttest_ind
 
+from asr_core.data import ImageSet, MemorySplit
 from asr_core.errors import InputError
 from robust.data_card.card import Card, Duplicates, Scores, Trained
-from robust.data_card.page import lines, markdown, table, verdict
+from robust.data_card.page import lines, markdown, sheet, table, verdict
 
 GOOD = Card(
     name="good",
@@ -101,3 +103,14 @@ def test_the_page_fits_eighty_columns_and_says_everything() -> None:
 def test_cards_hold_shares() -> None:
     with pytest.raises(InputError, match=r"1\.5"):
         replace(GOOD, chance=1.5)
+
+
+def test_a_sheet_has_a_column_a_class() -> None:
+    labels = torch.tensor([1, 0, 1, 1, 0, 1])
+    images = (labels * 100 + torch.arange(6)).byte()[:, None, None, None].expand(-1, 3, 4, 4)
+    part = MemorySplit(images.contiguous(), labels)
+    half = (0.5, 0.5, 0.5)
+    found = sheet(ImageSet("two", ("a", "b"), 4, half, half, part, part, part))
+    assert found.shape == (3, 11, 11)
+    middles = (found[0, 3::5, 3::5] * 255).round().tolist()
+    assert middles == [[1, 100], [4, 102]]
