@@ -24,11 +24,11 @@ class Gates(NamedTuple):
 
     Attributes:
         attention: of the gates; None for what the user chooses.
-        learn: False for gates that keep the weights they are drawn with.
+        control: that of :func:`asr_core.insert_asr`; None for gates that learn.
     """
 
     attention: str | None = None
-    learn: bool = True
+    control: str | None = None
 
 
 NORMS: Registry[Gates | None] = Registry("norm")
@@ -36,7 +36,7 @@ NORMS: Registry[Gates | None] = Registry("norm")
 NORMS.register("in")(None)
 NORMS.register("bn")(None)
 NORMS.register("bn+asr")(Gates())
-NORMS.register("bn+frozen")(Gates(learn=False))
+NORMS.register("bn+frozen")(Gates(control="frozen"))
 NORMS.register("bn+const")(Gates(ATTENTION_OF_CONTROL))
 
 
@@ -153,11 +153,12 @@ class StyleNetwork(nn.Module):
         self.in5 = make(width)
         self.deconv3 = ConvLayer(width, 3, 9, 1)
         if gates is not None:
-            plain = set(self.parameters())
-            chosen = gates.attention or attention
-            insert_asr(self, chosen, targets=lambda module, _: isinstance(module, nn.BatchNorm2d))
-            for parameter in set(self.parameters()) - plain:
-                parameter.requires_grad_(gates.learn)
+            insert_asr(
+                self,
+                gates.attention or attention,
+                control=gates.control,
+                targets=lambda module, _: isinstance(module, nn.BatchNorm2d),
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """Stylise ``images``, (N, 3, H, W) in [0, 1] -> the same shape and range."""

@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from asr_core import limits
 from asr_core.attention import ATTENTIONS
 from asr_core.errors import InputError
+from asr_core.registry import unknown_name
 
 if TYPE_CHECKING:
     from asr_core.asr.report import Position
+
+FROZEN, FREE = CONTROLS = ("frozen", "free-v")
+"""Gates that start where an attention's gate starts, channel by channel, but learn otherwise."""
 
 
 class Gate(nn.Module):
@@ -26,6 +30,9 @@ class Gate(nn.Module):
         activation: the last step of each attention module (sigmoid; ViT tanh).
         attention_init: initial value of every weight of the attention modules (ViT 1e-3; paper,
             B.2); None keeps each module's own initialisation.
+        control: None for the gate itself; in :data:`CONTROLS`, "frozen" is the same gate with the
+            same draw of its weights, none of which takes a gradient. "free-v" is the start of a
+            :class:`FreeGate`.
 
     Attributes:
         psi: (δ, C, 1, 1), a parameter; a buffer if the attention learns nothing.
@@ -49,11 +56,14 @@ class Gate(nn.Module):
         psi: float = 0.1,
         activation: str = "sigmoid",
         attention_init: float | None = None,
+        control: str | None = None,
     ) -> None:
         super().__init__()
         module = ATTENTIONS[attention]
         if module.asr_refusal:
             raise InputError(f"{attention!r} cannot be an ASR gate: {module.asr_refusal}")
+        if control is not None and control not in CONTROLS:
+            raise unknown_name("control", control, list(CONTROLS))
         limits.whole("delta", delta, 1, limits.DELTA)
         for name, value in (("psi", psi), ("attention_init", attention_init)):
             if value is not None and not abs(value) <= limits.FLOAT:
@@ -64,6 +74,7 @@ class Gate(nn.Module):
             "psi": float(psi),
             "activation": activation,
             "attention_init": attention_init,
+            "control": control,
         }
         start = torch.full((delta, channels, 1, 1), float(psi))
         if module.learns:
@@ -76,8 +87,9 @@ class Gate(nn.Module):
         if attention_init is not None:
             for parameter in self.attention.parameters():
                 nn.init.constant_(parameter, attention_init)
+        self.requires_grad_(control != FROZEN)
         self._held: Tensor | None = None
-        self._start: tuple[Tensor, ...] = ()
+        self._start: dict[str, Tensor] = {}
 
     def scale(self) -> Tensor:
         """v, shape (C,), with gradient; during the layer's forward, the v held for it."""
@@ -113,14 +125,15 @@ class Gate(nn.Module):
 
     def mark_start(self) -> None:
         """Remember the current values as those that training starts from."""
-        if not self.psi.is_meta:
-            self._start = tuple(p.detach().cpu().clone() for p in self.parameters())
+        own = {n: p for n, p in self.named_parameters() if p.requires_grad and not p.is_meta}
+        self._start = {name: p.detach().cpu().clone() for name, p in own.items()}
 
     def never_trained(self) -> bool:
         """Whether the gate could learn, yet every parameter is as :meth:`mark_start` saw it."""
+        now = dict(self.named_parameters())
         return bool(self._start) and all(
-            torch.equal(now.detach(), start.to(now))
-            for now, start in zip(self.parameters(), self._start, strict=True)
+            torch.equal(now[name].detach(), start.to(now[name]))
+            for name, start in self._start.items()
         )
 
     def forward(self) -> Tensor:
@@ -133,3 +146,27 @@ class Gate(nn.Module):
             "a model with gates cannot be replicated by nn.DataParallel: use one device, or "
             "nn.parallel.DistributedDataParallel, or fuse_asr first"
         )
+
+
+class FreeGate(Gate):
+    """The control "free-v": one learnable vector, without attention, that starts at a gate's v.
+
+    Nothing bounds it: an activation of the attention's, such as the sigmoid, is only in its start.
+
+    Args:
+        start: the gate, in the dtype and on the device of its layer.
+
+    Attributes:
+        v: (C,), a parameter.
+    """
+
+    def __init__(self, start: Gate) -> None:
+        nn.Module.__init__(self)
+        self.v = nn.Parameter(start.scale().detach())
+        self.config = start.config
+        self._held = None
+        self._start = {}
+
+    def scale(self) -> Tensor:
+        """v, shape (C,), with gradient."""
+        return self.v if self._held is None else self._held

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_core.asr.affine import like
-from asr_core.asr.gate import Gate
+from asr_core.asr.gate import FREE, FreeGate, Gate
 from asr_core.asr.layers import slots_of
 from asr_core.asr.lifecycle import attach
 from asr_core.asr.report import Position, Report
@@ -37,6 +37,7 @@ def insert_asr(
     psi: float = 0.1,
     activation: str = "sigmoid",
     attention_init: float | None = None,
+    control: str | None = None,
     shared: Shared = None,
     preserve: bool = False,
     example: Any = None,
@@ -54,8 +55,8 @@ def insert_asr(
 
     Args:
         model: the plain model, in any mode, dtype and on any device.
-        attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is the control, a gate
-            frozen at its start.
+        attention: name in :data:`asr_core.attention.ATTENTIONS`; "const" is a control, a gate
+            without attention that stays at its start.
         targets: "auto", the last layer of each residual branch or, without residual adds, the
             norm before each activation (:func:`asr_core.placement.place`); the report lists those
             of them that can take no gate. Or dotted names, globs on the full dotted name (``*``
@@ -72,6 +73,9 @@ def insert_asr(
         activation: the last step of each attention module: "sigmoid", "tanh" or "hardsigmoid".
         attention_init: initial value of all weights of the attention modules; None for their own
             initialisation. For ViT: tanh, ``psi=1e-3``, ``attention_init=1e-3``.
+        control: None for gates that learn. Controls start at the same v, channel by channel:
+            "frozen" has the same modules with the same draw of their weights, which stay as they
+            are; "free-v" learns v itself, a vector without bounds and without attention.
         shared: for layers whose outputs are summed, one gate on the sum, which the state dict
             holds once, at the first of them: lists of their names; or "parents", one gate for the
             targets of each parent module (RepVGG's blocks). None leaves it to "auto".
@@ -98,7 +102,8 @@ def insert_asr(
         exclude,
         inputs=inputs,
         create_affine=create_affine,
-        positive=activation in NON_NEGATIVE,
+        # A free v can fall below 0.
+        positive=activation in NON_NEGATIVE and control != FREE,
         example=example,
     )
     led_by = leaders(groups if shared is None else shared, {p.name: p.channels for p in positions})
@@ -123,9 +128,13 @@ def insert_asr(
                 psi=psi,
                 activation=activation,
                 attention_init=attention_init,
+                control=control,
             )
         beside = _like(model, layer, position)
-        gate.to(beside.device, beside.dtype).train(layer.training)
+        gate = gate.to(beside.device, beside.dtype)
+        if control == FREE and position.name not in led_by:
+            gate = FreeGate(gate)
+        gate.train(layer.training)
         position.gate = gates[position.name] = gate
         with torch.no_grad():
             v = gate.scale()

@@ -48,7 +48,7 @@ class Position:
     @property
     def gate_parameters(self) -> int:
         """Number of values that the gate can learn."""
-        return sum(p.numel() for p in self.gate.parameters())
+        return sum(p.numel() for p in self.gate.parameters() if p.requires_grad)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class Report:
     preserved: bool
 
     def parameters(self) -> list[nn.Parameter]:
-        """The gates' own parameters, for an optimizer that holds the model's others already."""
-        return [p for position in self.positions for p in position.gate.parameters()]
+        """What the gates can learn, for an optimizer that holds the model's others already."""
+        gates = (position.gate for position in self.positions)
+        return [p for gate in gates for p in gate.parameters() if p.requires_grad]
 
     @property
     def names(self) -> list[str]:

@@ -28,7 +28,7 @@ class SharedGate(Gate):
         self._leader = (leader,)
         self.config = leader.config
         self._held = None
-        self._start = ()
+        self._start = {}
 
     @property
     def leader(self) -> Gate:

@@ -1,7 +1,7 @@
 """The paper's backbones: torchvision's where it has them, and what it lacks."""
 
 from asr_core.models.backbones import BACKBONES, Backbone
-from asr_core.models.build import MODES, build
+from asr_core.models.build import GATED, MODES, build
 from asr_core.models.live import add_attention
 from asr_core.models.named import build_named
 from asr_core.models.networks.acnet import AsymmetricConv, resnet_acnet
@@ -15,6 +15,7 @@ from asr_core.models.normalized import Normalized
 
 __all__ = [
     "BACKBONES",
+    "GATED",
     "MODES",
     "AsymmetricConv",
     "Backbone",

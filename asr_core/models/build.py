@@ -1,4 +1,4 @@
-"""A backbone in one of four modes: plain, with live attention, with ASR, or with both."""
+"""A backbone in one of its modes: plain, with live attention, with ASR or a control, or both."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 from torch import nn
 
+from asr_core.asr.gate import CONTROLS
 from asr_core.errors import InputError
 from asr_core.models.backbones import BACKBONES
 from asr_core.models.live import add_attention
 from asr_core.placement.targets import select
 from asr_core.registry import unknown_name
 
-MODES = ("plain", "live", "asr", "both")
+GATED = ("asr", "both", *CONTROLS)
+MODES = ("plain", "live", *GATED)
 
 
 def build(
@@ -24,9 +26,10 @@ def build(
         name: name of the backbone.
         num_classes: width of its last layer.
         mode: "plain"; "live", attention on the features at the backbone's positions; "asr", gates
-            at the positions; "both", live attention on the gated outputs.
+            at the positions; "both", live attention on the gated outputs; "frozen" and "free-v",
+            the controls of :func:`asr_core.insert_asr` at the positions.
         attention: the attention module; in "both", of both.
-        options: for "asr" and "both", further arguments of :func:`asr_core.insert_asr`.
+        options: for gates, further arguments of :func:`asr_core.insert_asr`.
 
     Returns:
         The model, on images (N, 3, H, W). Its state dict has all keys of the plain model; with
@@ -39,10 +42,10 @@ def build(
     backbone = BACKBONES[name]
     if mode not in MODES:
         raise unknown_name("mode", mode, list(MODES))
-    if options and mode in ("plain", "live"):
+    if options and mode not in GATED:
         given = ", ".join(options)
         raise InputError(f"mode {mode!r} has no ASR: it takes no {given}; use 'asr' or 'both'")
-    if mode in ("plain", "asr"):
+    if mode not in ("live", "both"):
         model = backbone.make(num_classes)
     elif backbone.takes_attention:
         model = backbone.make(num_classes, attention=attention)
@@ -52,6 +55,7 @@ def build(
             dict(plain.named_modules(remove_duplicate=False)), backbone.targets, ()
         )
         model = add_attention(plain, positions, attention)
-    if mode in ("asr", "both"):
-        backbone.insert(model, attention, **options)
+    if mode in GATED:
+        control = mode if mode in CONTROLS else None
+        backbone.insert(model, attention, **{"control": control, **options})
     return model

@@ -91,6 +91,7 @@ class Insertion:
     targets: list[Text]
     inputs: list[Text] = field(default_factory=list)
     create_affine: bool = True
+    control: Name | None = None
     shared: list[list[Text]] | None
 
 

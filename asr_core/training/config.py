@@ -13,7 +13,7 @@ from asr_core import limits, recipes
 from asr_core.attention import ATTENTIONS
 from asr_core.data import ImageSet
 from asr_core.errors import InputError
-from asr_core.models import BACKBONES, MODES
+from asr_core.models import BACKBONES, GATED, MODES
 from asr_core.models.normalized import check_statistics
 from asr_core.recipes import DEFAULT, Recipe
 from asr_core.recipes.recipe import FIELDS as RECIPE_FIELDS
@@ -31,8 +31,9 @@ class TrainConfig(PlainRecord):
 
     Attributes:
         recipe: backbone, data set, optimizer and schedule.
-        mode: "plain", "live", "asr" or "both" (:func:`asr_core.models.build`).
-        attention: name of the attention module; in mode "asr" also "const", the control.
+        mode: "plain", "live", "asr", "both", or a control, "frozen" or "free-v"
+            (:func:`asr_core.models.build`).
+        attention: name of the attention module; for gates also "const", a control.
         delta: δ, gates per position.
         psi: initial ψ; None for the backbone's (0.1, ViT 1e-3).
         zero_gamma: start the last γ of each residual branch at 0.
@@ -78,8 +79,8 @@ class TrainConfig(PlainRecord):
 
     @property
     def gated(self) -> bool:
-        """Whether the model has ASR."""
-        return self.mode in ("asr", "both")
+        """Whether the model has ASR, or a control in its place."""
+        return self.mode in GATED
 
     @property
     def live(self) -> bool:

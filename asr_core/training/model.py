@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from asr_core.asr.gate import CONTROLS
 from asr_core.draws import Key, generator
 from asr_core.errors import InputError
 from asr_core.models import BACKBONES, Normalized, build
@@ -36,6 +37,8 @@ def new_model(config: TrainConfig, data: DataFacts) -> Normalized:
             zero_last_gamma(model, recipe.backbone)
         if config.gated:
             options: dict[str, Any] = {} if config.psi is None else {"psi": config.psi}
+            if config.mode in CONTROLS:
+                options["control"] = config.mode
             backbone = BACKBONES[recipe.backbone]
             backbone.insert(model, config.attention, delta=config.delta, **options)
     return Normalized(model, data.mean, data.std)

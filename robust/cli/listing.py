@@ -12,13 +12,14 @@ from robust.norm_noise.severity import NOISES, default_severities
 @click.command("list")
 @options.as_json()
 def list_names(as_json: bool) -> None:
-    """List the known styles, norm variants, noises, attention modules and data sets."""
+    """List the known styles, norm variants, noises, attention modules, controls and data sets."""
     styles = {name: names.shipped_seeds(name) for name in names.styles()}
     noises = {name: [s.text for s in default_severities(name)] for name in NOISES}
     modules = {
         name: "live only" if name == names.LIVE_ONLY else "live or ASR gate"
         for name in names.attentions()
     }
+    controls = dict(names.CONTROLS)
     if as_json:
         say_json(
             {
@@ -27,6 +28,7 @@ def list_names(as_json: bool) -> None:
                 "noises": noises,
                 "attention": modules,
                 "data": names.data_sets(),
+                "controls": controls,
             }
         )
         return
@@ -37,7 +39,8 @@ def list_names(as_json: bool) -> None:
     say("noises (default severities)")
     for name, severities in noises.items():
         say(f"  {name:<10} {'  '.join(severities)}")
-    say("attention modules")
-    for name, use in modules.items():
-        say(f"  {name:<10} {use}")
+    for title, described in (("attention modules", modules), ("controls of gates", controls)):
+        say(title)
+        for name, use in described.items():
+            say(f"  {name:<10} {use}")
     say("data sets (--data)", f"  {', '.join(names.data_sets())}")

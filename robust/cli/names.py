@@ -31,7 +31,13 @@ REGISTRIES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 GRANULARITIES = ("layer", "channel", "sample")
 STATISTICS = ("running", "batch", "re-estimated")
-MODES = ("plain", "live", "asr", "both")
+CONTROLS = {
+    "const": "--attention const: σ(ψ), which learns nothing",
+    "frozen": "--mode frozen: the attention's own gate, which keeps the weights it is drawn with",
+    "free-v": "--mode free-v: one learnable vector that starts at the attention's gate",
+}
+"""Gates that ASR is compared with, and how a training gets them."""
+MODES = ("plain", "live", "asr", "both", "frozen", "free-v")
 SCHEDULES = ("multistep", "cosine")
 LOSS_NETWORKS = ("auto", "vgg16", "embedded")
 SPLITS = ("test", "validation", "train")

@@ -53,8 +53,9 @@ class Source:
 def describe(config: TrainConfig) -> str:
     """A run in one line: "resnet11-SE, embedded, decays at 4, 6, weight decay 0.0001"."""
     recipe, attention = config.recipe, config.attention.upper()
-    kinds = {"plain": "", "live": f"-{attention}", "asr": f"-ASR({attention})"}
-    kind = kinds.get(config.mode, f"-ASR({attention})+{attention}")
+    asr = f"-ASR({attention})"
+    kinds = {"plain": "", "live": f"-{attention}", "asr": asr, "both": f"{asr}+{attention}"}
+    kind = kinds.get(config.mode, f"-{config.mode}({attention})")
     return (
         f"{recipe.backbone}{kind}, {recipe.data}, {_schedule(recipe)}, "
         f"weight decay {recipe.weight_decay:g}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from asr_core.asr.gate import CONTROLS
 from robust.stats.compare import Comparison, compare
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, Condition
 
-RIVALS = ("plain", "const")
-"""Variants that the others are compared with: no attention, and a gate that learns nothing."""
+RIVALS = ("plain", "const", *(f"{control}(" for control in CONTROLS))
+"""How the labels of variants begin that the others are compared with: plain, and the controls."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def contrasts(
     pairs = []
     for under in dict.fromkeys(group.trained_under for group in groups):
         alike = [group for group in groups if group.trained_under == under]
-        rivals = [group for group in alike if group.label in RIVALS] or alike[:1]
+        rivals = [group for group in alike if group.label.startswith(RIVALS)] or alike[:1]
         for situation, conditions in situations_of(alike[0].results[0].cells()).items():
             for rival in rivals:
                 for group in alike:

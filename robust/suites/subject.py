@@ -188,10 +188,11 @@ def _same_name(a: Subject, b: Subject) -> InputError:
 
 
 def variant(config: TrainConfig) -> str:
-    """The network's name in tables: "plain", "SE", "ASR(SE)", "const", "zero γ", …"""
+    """The network's name in tables: "plain", "SE", "ASR(SE)", "const", "frozen(SE)", "zero γ", …"""
     name = config.attention.upper()
     gate = "const" if config.attention == "const" else f"ASR({name})"
-    label = {"plain": "plain", "live": name, "asr": gate, "both": f"{name} + {gate}"}[config.mode]
+    labels = {"plain": "plain", "live": name, "asr": gate, "both": f"{name} + {gate}"}
+    label = labels.get(config.mode, f"{config.mode}({name})")
     if not config.zero_gamma:
         return label
     return "zero γ" if config.mode == "plain" else f"{label}, zero γ"

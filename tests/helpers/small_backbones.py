@@ -80,7 +80,7 @@ NAMES = [n for n in MAKERS if n not in ("resnet164", "resnet101", "vit_b_16", "v
 # A gate in each block, one shared by branches, and one in an attention with tanh.
 KEPT = ("resnet83", "repvgg_a0", "vit_s_16")
 EVERY_NAME = some_of(NAMES, KEPT)
-STOCK_MODE = {"asr": "plain", "both": "live"}
+STOCK_MODE = {"asr": "plain", "both": "live", "frozen": "plain", "free-v": "plain"}
 """What a mode is once it is fused."""
 
 

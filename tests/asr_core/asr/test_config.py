@@ -12,11 +12,12 @@ from asr_core.errors import InputError
 
 
 @pytest.mark.parametrize("attention", AS_GATE)
-@pytest.mark.parametrize("delta", [1, 3])
-def test_a_fresh_model_loads_the_state_strictly(attention, delta):
+@pytest.mark.parametrize(("delta", "control"), [(1, None), (3, None), (3, "frozen"), (3, "free-v")])
+def test_a_fresh_model_loads_the_state_strictly(attention, delta, control):
     model = net()
     model.add_module("7", nn.Unflatten(1, (5, 1)))
     options = {"activation": "tanh", "psi": 0.3, "delta": delta, "attention_init": 0.2}
+    options["control"] = control
     insert_asr(model, attention, targets=["*"], exclude="0", create_affine=True, **options)
     randomise(model, std=0.3)
     config = json.loads(json.dumps(asr_config(model)))

@@ -27,7 +27,8 @@ def test_report_is_a_plain_table():
     report = insert_asr(net(), "const", targets="*", create_affine=True, delta=2)
     lines = repr(report).splitlines()
     assert lines[0] == (
-        "ASR(attention='const', delta=2, psi=0.1, activation='sigmoid', attention_init=None)"
+        "ASR(attention='const', delta=2, psi=0.1, activation='sigmoid', attention_init=None, "
+        "control=None)"
     )
     assert lines[1].split("  ")[0] == "position"
     assert lines[2].split() == ["0", "conv", "1", "8", "0", "-"]

@@ -89,6 +89,7 @@ def test_the_json_says_what_the_model_is_made_of(saved: Path) -> None:
             "psi": 0.1,
             "activation": "sigmoid",
             "attention_init": None,
+            "control": None,
             "targets": TARGETS,
             "inputs": [],
             "create_affine": True,
@@ -403,8 +404,8 @@ def test_a_file_from_before_norms_said_what_was_created_for_them(saved: Path) ->
     """Then γ and β were created wherever a gate needed them."""
     wanted = load_model(saved, build)(images())
     meta = load_meta(saved)
-    asr = {k: v for k, v in meta["asr"].items() if k not in ("inputs", "create_affine")}
-    assert len(asr) == len(meta["asr"]) - 2
+    asr = {k: v for k, v in meta["asr"].items() if k not in ("inputs", "create_affine", "control")}
+    assert len(asr) == len(meta["asr"]) - 3
     change_facts(saved, asr=asr, created=...)
     assert torch.equal(load_model(saved, build)(images()), wanted)
     as_old_pair(saved)

@@ -55,6 +55,21 @@ def test_with_asr_the_backbone_starts_from_the_weights_that_it_has_without() -> 
     assert list(dict(gated_layers(gated))) == [f"layer{i}.0.bn3" for i in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("mode", ["frozen", "free-v"])
+def test_a_control_starts_from_the_backbone_and_the_gates_of_asr(mode: str) -> None:
+    asr, control = model(mode="asr").model, model(mode=mode).model
+    for (name, ours), (other, theirs) in zip(gated_layers(control), gated_layers(asr), strict=True):
+        assert name == other
+        for tensor in ("weight", "bias"):
+            assert torch.equal(getattr(ours, tensor), getattr(theirs, tensor)), name
+        gate = gate_of(ours)
+        assert gate is not None
+        assert gate.config["control"] == mode
+        assert any(p.requires_grad for p in gate.parameters()) == (mode == "free-v")
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(control.eval()(x), asr.eval()(x))
+
+
 def test_delta_and_psi_reach_the_gates() -> None:
     gated = model(delta=2, psi=0.7, attention="ie").model
     for _, layer in gated_layers(gated):

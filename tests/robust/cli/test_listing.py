@@ -25,6 +25,7 @@ def listed(*arguments: str) -> str:
         ("noises", list(NOISES)),
         ("attention", names.attentions()),
         ("data sets", names.data_sets()),
+        ("controls", ["const", "frozen", "free-v"]),
     ],
 )
 def test_the_text_holds_every_name_under_its_heading(heading: str, known: list[str]) -> None:
@@ -41,6 +42,7 @@ def test_the_json_holds_every_name_and_what_it_is_good_for() -> None:
     assert told["styles"] == {name: names.shipped_seeds(name) for name in names.styles()}
     assert told["data"] == names.data_sets()
     assert (told["attention"]["dia"], told["attention"]["se"]) == ("live only", "live or ASR gate")
+    assert told["controls"] == names.CONTROLS
 
 
 def test_a_style_without_networks_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

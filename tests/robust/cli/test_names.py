@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from asr_core.asr.gate import CONTROLS
 from asr_core.attention import ATTENTIONS
 from asr_core.models import MODES
 from asr_core.recipes import SCHEDULES
@@ -39,6 +40,12 @@ def test_the_words_of_an_option_are_the_librarys(
     ours: Sequence[str], theirs: Sequence[str]
 ) -> None:
     assert list(ours) == list(theirs)
+
+
+def test_controls_are_a_module_that_does_not_learn_and_the_modes_of_the_others() -> None:
+    own = [name for name in ATTENTIONS if not ATTENTIONS[name].learns]
+    assert [*names.CONTROLS] == [*own, *CONTROLS]
+    assert set(CONTROLS) < set(names.MODES)
 
 
 def test_one_module_cannot_be_a_gate() -> None:

@@ -112,6 +112,8 @@ def test_every_option_reaches_the_config(tmp_path: Path) -> None:
         (["--attention", "const"], "runs/tiny-asr-const-0", "fused.safetensors"),
         (["--mode", "plain", "--seed", "2"], "runs/tiny-plain-2", "model.safetensors"),
         (["--mode", "live"], "runs/tiny-live-se-0", "model.safetensors"),
+        (["--mode", "frozen"], "runs/tiny-frozen-se-0", "fused.safetensors"),
+        (["--mode", "free-v"], "runs/tiny-free-v-se-0", "fused.safetensors"),
     ],
 )
 def test_the_folder_is_named_after_what_is_trained(

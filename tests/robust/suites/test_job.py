@@ -104,6 +104,8 @@ def test_the_clean_pass_is_evaluates_in_either_precision(tmp_path: Path, precisi
         ({"mode": "asr", "attention": "se"}, "ASR(SE)"),
         ({"mode": "asr", "attention": "const"}, "const"),
         ({"mode": "both", "attention": "se"}, "SE + ASR(SE)"),
+        ({"mode": "frozen", "attention": "se"}, "frozen(SE)"),
+        ({"mode": "free-v", "attention": "ie", "zero_gamma": True}, "free-v(IE), zero γ"),
         ({"mode": "plain", "zero_gamma": True}, "zero γ"),
         ({"mode": "asr", "attention": "ie", "zero_gamma": True}, "ASR(IE), zero γ"),
     ],

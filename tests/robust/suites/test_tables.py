@@ -103,6 +103,13 @@ def test_variants_are_compared_with_plain_and_const_once_each() -> None:
     assert pairs == [("const", "plain"), ("ASR(SE)", "plain"), ("ASR(SE)", "const")]
 
 
+def test_the_gates_own_controls_are_rivals_too() -> None:
+    controls = [made_up(name, seed, 0.8) for name in ("frozen(SE)", "free-v(SE)") for seed in SEEDS]
+    found = contrasts(cohorts([*PLAIN, *controls, *ASR]))
+    pairs = {(v.a, v.b) for v in found if v.situation == "fog, attacked"}
+    assert {("ASR(SE)", "frozen(SE)"), ("ASR(SE)", "free-v(SE)"), ("frozen(SE)", "plain")} < pairs
+
+
 def test_only_seeds_that_both_have_are_paired() -> None:
     (fog,) = [v for v in contrasts(cohorts([*PLAIN, *ASR[:2]])) if v.situation.startswith("fog")]
     assert fog.comparison.seeds == 2
