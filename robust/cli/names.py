@@ -30,7 +30,6 @@ REGISTRIES: Mapping[str, tuple[str, ...]] = {
     "styletransfer.network:NORMS": ("in", "bn", "bn+asr", "bn+frozen", "bn+const"),
 }  # fmt: skip
 GRANULARITIES = ("layer", "channel", "sample")
-STATISTICS = ("running", "batch", "re-estimated")
 CONTROLS = {
     "const": "--attention const: σ(ψ), which learns nothing",
     "frozen": "--mode frozen: the attention's own gate, which keeps the weights it is drawn with",

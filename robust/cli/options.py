@@ -12,6 +12,7 @@ from asr_core.errors import InputError
 from robust.cli import names
 from robust.cli.output import say
 from robust.cli.values import Device, Existing, Named, RecipeName, Whole
+from robust.norm_noise.adaptation import parse_statistics
 from robust.norm_noise.severity import NOISES, parse_severity
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -131,6 +132,23 @@ def severity(help: str, name: str = "severity", *, training: bool = False, **giv
 
     forms = "N or N:COMPANIONS (batch), SCALE,SHIFT (constant), 0..1 or uniform (random)."
     return click.option("--severity", name, callback=check, help=f"{help}: {forms}", **given)
+
+
+def statistics(help: str, **given: Any) -> Option:
+    """``--statistics``, what BatchNorm normalises by."""
+
+    def check(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        for text in [value] if isinstance(value, str) else value:
+            try:
+                parse_statistics(text)
+            except InputError as error:
+                raise click.BadParameter(str(error), ctx, parameter) from None
+        return value
+
+    forms = "running, batch:N, blend:N, blend:N:n, re-estimated."
+    return click.option(
+        "--statistics", metavar="STATISTICS", callback=check, help=f"{help}: {forms}", **given
+    )
 
 
 def training_noise(command: F) -> F:

@@ -1,10 +1,13 @@
+from .adaptation import REESTIMATED, RUNNING, Statistics, batch_name, parse_statistics
 from .choice import check_used, choose_severities
 from .companions import deal, draw_companions
 from .layers import norm_layers
 from .noise import GRANULARITIES, Noise
 from .run import GRANULARITY_OF_TESTS, run_under
 from .severity import (
+    BURST,
     NOISES,
+    ORDERS,
     BatchNoise,
     ConstantNoise,
     RandomNoise,
@@ -12,18 +15,14 @@ from .severity import (
     default_severities,
     parse_severity,
 )
-from .statistics import (
-    REESTIMATED,
-    RUNNING,
-    batch_name,
-    batch_statistics,
-    reestimated_statistics,
-)
+from .statistics import batch_statistics, blended_statistics, reestimated_statistics
 
 __all__ = [
+    "BURST",
     "GRANULARITIES",
     "GRANULARITY_OF_TESTS",
     "NOISES",
+    "ORDERS",
     "REESTIMATED",
     "RUNNING",
     "BatchNoise",
@@ -31,8 +30,10 @@ __all__ = [
     "Noise",
     "RandomNoise",
     "Severity",
+    "Statistics",
     "batch_name",
     "batch_statistics",
+    "blended_statistics",
     "check_used",
     "choose_severities",
     "deal",
@@ -40,6 +41,7 @@ __all__ = [
     "draw_companions",
     "norm_layers",
     "parse_severity",
+    "parse_statistics",
     "reestimated_statistics",
     "run_under",
 ]

@@ -91,8 +91,17 @@ def draw_companions(
     return pool[torch.randperm(len(pool), generator=chance)[:count].to(pool.device)]
 
 
-def deal(count: int, size: int, batch_size: int, *, seed: int, draw: int) -> list[Tensor]:
-    """``count`` images dealt by chance into groups of ``size``, each the others' companions.
+def deal(
+    count: int,
+    size: int,
+    batch_size: int,
+    *,
+    seed: int,
+    draw: int,
+    labels: Tensor | None = None,
+    run: int | None = None,
+) -> list[Tensor]:
+    """``count`` images dealt into groups of ``size``, each the others' companions.
 
     Args:
         count: images of the split.
@@ -100,6 +109,9 @@ def deal(count: int, size: int, batch_size: int, *, seed: int, draw: int) -> lis
         batch_size: images at a time, rounded down to whole groups, at least one.
         seed: of the draws; with ``draw`` and ``size`` it decides the groups.
         draw: index of the draw.
+        labels: classes of the images, int64 (count,): they come in runs of one class. None for an
+            order by chance.
+        run: images of a class in a row, the runs in an order by chance; None for all of it.
 
     Returns:
         Batches of whole groups, as indices int64. Where ``count`` is no multiple of ``size`` the
@@ -110,6 +122,18 @@ def deal(count: int, size: int, batch_size: int, *, seed: int, draw: int) -> lis
     """
     if size > count:
         raise InputError(f"a batch of {size} cannot be drawn from {count} images; take a smaller n")
-    order = torch.randperm(count, generator=generator("groups", seed, size, draw))
+    chance = generator("groups", seed, size, draw)
+    order = torch.randperm(count, generator=chance)
+    if labels is not None:
+        order = _in_runs(order, labels, run, chance)
     filled = torch.cat([order, order[: -count % size]])
     return list(filled.split(max(1, batch_size // size) * size))
+
+
+def _in_runs(order: Tensor, labels: Tensor, run: int | None, chance: torch.Generator) -> Tensor:
+    """``order`` with images of one class in a row, class by class or ``run`` at a time."""
+    runs: list[Tensor] = []
+    for label in labels.unique():
+        own = order[labels[order] == label]
+        runs += own.split(len(own) if run is None else run)
+    return torch.cat([runs[i] for i in torch.randperm(len(runs), generator=chance)])

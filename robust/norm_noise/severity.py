@@ -15,6 +15,10 @@ from asr_core.errors import InputError
 from asr_core.registry import Registry
 
 COMPANIONS = ("photos", "noise")
+ORDERS = {"class": "class by class", "bursts": "bursts of 8"}
+"""Correlated orders of images with classes: all of a class in a row, or 8 of a class in a row and
+the rows by chance. Batches then hold images of few classes."""
+BURST = 8
 LARGEST_BATCH = 256
 LARGEST_FACTOR = 10.0
 
@@ -90,7 +94,12 @@ def default_severities(noise: str) -> tuple[Severity, ...]:
     return NOISES[noise].defaults()
 
 
-def _number(kind: Callable[[str], float], text: str, severity: str, form: str) -> float:
+def number(kind: Callable[[str], float], text: str, severity: str, form: str) -> float:
+    """``text`` as a number of ``kind``, int or float.
+
+    Raises:
+        InputError: it is none; ``severity`` names the whole, and ``form`` what is expected.
+    """
     try:
         return kind(text)
     except ValueError:
@@ -148,9 +157,7 @@ class ConstantNoise(Severity):
         parts = text.split(",")
         if len(parts) != 2:
             raise InputError(f"constant noise {text!r} is not a pair. Expected {cls.form}")
-        scale, shift = (
-            _number(float, part, f"constant noise {text!r}", cls.form) for part in parts
-        )
+        scale, shift = (number(float, part, f"constant noise {text!r}", cls.form) for part in parts)
         return cls(scale, shift)
 
     @classmethod
@@ -213,7 +220,7 @@ class RandomNoise(Severity):
         """Read a strength, or ``uniform``."""
         if text.strip() == "uniform":
             return cls(None)
-        return cls(_number(float, text, f"random noise {text!r}", cls.form))
+        return cls(number(float, text, f"random noise {text!r}", cls.form))
 
     @classmethod
     def defaults(cls) -> tuple[RandomNoise, ...]:
@@ -231,7 +238,9 @@ class BatchNoise(Severity):
 
     Args:
         size: n, the images in the batch, from 1 to 256.
-        companions: "photos" (drawn from a pool) or "noise" (uniform noise images).
+        companions: "photos" (drawn from a pool, or the other images by chance) or "noise" (uniform
+            noise images); of images with classes also "class" or "bursts": the neighbours in a
+            correlated order (:data:`ORDERS`).
 
     Raises:
         InputError: a size out of range, unknown companions, or companions for a batch of one.
@@ -241,12 +250,15 @@ class BatchNoise(Severity):
     companions: str = "photos"
 
     noise: ClassVar[str] = "batch"
-    form: ClassVar[str] = "N, N:photos or N:noise, N images in the batch from 1 to 256"
+    form: ClassVar[str] = (
+        "N, N:photos or N:noise, for classifiers also N:class or N:bursts; N images in the batch "
+        "from 1 to 256"
+    )
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= LARGEST_BATCH:
             raise InputError(f"batch noise {self.size} is out of range. Expected {self.form}")
-        if self.companions not in COMPANIONS:
+        if self.companions not in (*COMPANIONS, *ORDERS):
             raise InputError(
                 f"batch noise: unknown companions {self.companions!r}. Expected {self.form}"
             )
@@ -257,7 +269,7 @@ class BatchNoise(Severity):
 
     @property
     def text(self) -> str:
-        """``N`` or ``N:noise``."""
+        """``N``, ``N:noise``, ``N:class`` or ``N:bursts``."""
         return str(self.size) if self.companions == "photos" else f"{self.size}:{self.companions}"
 
     @property
@@ -265,7 +277,8 @@ class BatchNoise(Severity):
         """Such as "n = 4", "n = 4, noise", or "n = 1 (control)"."""
         if self.is_control:
             return "n = 1 (control)"
-        return f"n = {self.size}" + ("" if self.companions == "photos" else f", {self.companions}")
+        others = ORDERS.get(self.companions, self.companions)
+        return f"n = {self.size}" + ("" if others == "photos" else f", {others}")
 
     @property
     def is_control(self) -> bool:
@@ -274,10 +287,10 @@ class BatchNoise(Severity):
 
     @classmethod
     def parse(cls, text: str) -> BatchNoise:
-        """Read ``N``, ``N:photos`` or ``N:noise``."""
+        """Read ``N`` or ``N:COMPANIONS``."""
         size, colon, companions = text.partition(":")
-        number = int(_number(int, size, f"batch noise {text!r}", cls.form))
-        return cls(number, companions.strip() if colon else "photos")
+        count = int(number(int, size, f"batch noise {text!r}", cls.form))
+        return cls(count, companions.strip() if colon else "photos")
 
     @classmethod
     def defaults(cls) -> tuple[BatchNoise, ...]:

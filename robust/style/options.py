@@ -21,6 +21,7 @@ from robust.norm_noise import (
     Severity,
     check_used,
     choose_severities,
+    parse_statistics,
 )
 from robust.norm_noise.severity import Value
 from robust.style.folder import AttackFolder
@@ -87,7 +88,7 @@ def attack_job(
         size: side of the square pictures in pixels, a multiple of 4 from 64.
         batch_size: with statistics "batch", images in that batch; None for 4.
         statistics: what BatchNorm uses where the noise leaves that open (clean, constant, random):
-            "running", "batch" or "re-estimated".
+            "running", "batch", "batch:N" with N images in that batch, or "re-estimated".
         granularity: random noise is drawn per "sample" (the default), "layer" or "channel".
         full: all held-out photographs, severities and metrics, and more draws: many minutes.
         loss_network: of the losses: "vgg16", "embedded", a file with VGG16's weights, or "auto":
@@ -107,6 +108,9 @@ def attack_job(
     if not severities:
         chosen = _default_severities(chosen, full=full)
     check_used(chosen, granularity=granularity, repeats=repeats)
+    told = parse_statistics(statistics)
+    if batch_size is None and told.kind == "batch" and ":" in statistics:
+        statistics, batch_size = told.kind, told.size
     if batch_size is not None and statistics != "batch":
         raise InputError(
             f"batch size {batch_size} is n of statistics 'batch', not of {statistics!r}; leave it "

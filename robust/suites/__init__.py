@@ -2,11 +2,12 @@
 
 ::
 
-    suite = SUITES["norm-noise"](SuiteOptions(data=data, noise="constant"))
+    suite = make_suite("norm-noise", SuiteOptions(data=data, noise="constant"))
     result = run_suite(model, data.test, suite, batch_size=256)
     result.save(Path("resnet11-norm-noise.json"))
 """
 
+from robust.suites.adapted import make_suite
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.kinds import (
     adversarial,  # noqa: F401
@@ -28,5 +29,6 @@ __all__ = [
     "SuiteOptions",
     "SuiteResult",
     "load_result",
+    "make_suite",
     "run_suite",
 ]

@@ -8,8 +8,13 @@ from pathlib import Path
 from asr_core.errors import InputError
 from asr_core.registry import unknown_name
 from robust.device import choose_device
-from robust.norm_noise import GRANULARITY_OF_TESTS, check_used, choose_severities
-from robust.suites import SUITES, SuiteOptions
+from robust.norm_noise import (
+    GRANULARITY_OF_TESTS,
+    check_used,
+    choose_severities,
+    parse_statistics,
+)
+from robust.suites import SuiteOptions, make_suite
 from robust.suites.job import SuiteJob
 from robust.suites.subject import Subject, open_subjects, shared_data
 
@@ -30,6 +35,7 @@ def classifier_job(
     repeats: int | None,
     batch_size: int | None,
     granularity: str | None,
+    statistics: str,
     precision: str,
     device: str,
     out: str | None,
@@ -69,11 +75,12 @@ def classifier_job(
         noise=noise,
         severities=tuple(severities),
         granularity=granularity or GRANULARITY_OF_TESTS,
+        statistics=(parse_statistics(statistics),),
     )
     return SuiteJob(
         subjects,
         images,
-        SUITES[PHASES[phase]](options),
+        make_suite(PHASES[phase], options),
         folder=Path(out or f"runs/attack-classify-{phase}-{noise}"),
         split=split,
         batch_size=256 if batch_size is None else batch_size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.norm_noise import NOISES, RUNNING, parse_severity
+from robust.norm_noise import NOISES, RUNNING, BatchNoise, parse_severity
 
 CLEAN_KIND = "clean"
 
@@ -17,7 +17,8 @@ class Condition:
         kind: "clean", a noise, a corruption or an attack.
         severity: as the kind writes it ("0.8,0.5", 3); "" for kinds without severities.
         repeat: index of the draw, 0, 1, 2, …, for kinds that depend on chance.
-        statistics: those of batch norms, for tables (:mod:`robust.norm_noise.statistics`).
+        statistics: those of batch norms, by their name
+            (:class:`robust.norm_noise.Statistics`).
     """
 
     kind: str
@@ -29,6 +30,14 @@ class Condition:
     def cell(self) -> tuple[str, str | int | float, str]:
         """The condition without its repeat: kind, severity and statistics."""
         return self.kind, self.severity, self.statistics
+
+    @property
+    def situation(self) -> str:
+        """The kind, with the statistics that it was adapted to: all severities have one."""
+        decided = self.kind == BatchNoise.noise  # its severity decides the statistics
+        if self.statistics == RUNNING or decided:
+            return self.kind
+        return f"{self.kind}, {self.statistics} statistics"
 
     @property
     def label(self) -> str:

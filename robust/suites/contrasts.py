@@ -40,7 +40,8 @@ def situations(conditions: Sequence[Condition]) -> dict[str, list[Condition]]:
         if condition.kind == CLEAN.kind:
             groups[f"clean, {condition.statistics} statistics"] = [condition]
         elif not condition.is_control:
-            groups.setdefault(f"{condition.kind}, attacked", []).append(condition)
+            kind, comma, statistics = condition.situation.partition(",")
+            groups.setdefault(f"{kind}, attacked{comma}{statistics}", []).append(condition)
     return groups
 
 

@@ -29,17 +29,20 @@ _COLUMNS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
 def draw_curves(groups: Sequence[Cohort]) -> Figure:
     """One panel for each kind and noise of the training: top-1 over severities, a line a variant.
 
-    Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
-    samples; the line joins clean and the attacks, but not controls. Clean images on other
-    statistics make the panel "clean images". A variant has one colour and marker in all panels.
+    A kind on adapted statistics has a panel of its own. Clean is at the left. Points are means over
+    seeds and draws, bars 95 % intervals over seeds and samples; the line joins clean and the
+    attacks, but not controls. Clean images on other statistics make the panel "clean images". A
+    variant has one colour and marker in all panels.
     """
     conditions = groups[0].results[0].cells()
-    kinds = list(dict.fromkeys(condition.kind for condition in conditions))
-    if sum(condition.kind == CLEAN.kind for condition in conditions) == 1:
-        kinds.remove(CLEAN.kind)
+    clean = [condition for condition in conditions if condition.kind == CLEAN.kind]
+    by_kind = {CLEAN.kind: clean} if len(clean) > 1 else {}
+    for condition in conditions:
+        if condition not in clean:
+            by_kind.setdefault(condition.situation, []).append(condition)
     labels = list(dict.fromkeys(group.label for group in groups))
     trainings = list(dict.fromkeys(group.trained_under for group in groups))
-    panels = [(under, kind) for under in trainings for kind in kinds]
+    panels = [(under, kind) for under in trainings for kind in by_kind]
     columns = _COLUMNS.get(len(panels), 5)
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + 0.7), layout="constrained")
@@ -47,9 +50,12 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis, (under, kind) in zip(axes.flat, panels, strict=False):
         alike = [group for group in groups if group.trained_under == under]
-        _panel(axis, alike, labels, [c for c in conditions if c.kind == kind])
-        title = "clean images" if kind == CLEAN.kind else escape.picture(kind)
-        title += " noise" if kind in NOISES else ""
+        shown = by_kind[kind]
+        start = next((c for c in clean if c.statistics == shown[0].statistics), CLEAN)
+        _panel(axis, alike, labels, shown, start)
+        name, comma, adapted = kind.partition(", ")
+        title = "clean images" if kind == CLEAN.kind else escape.picture(name)
+        title += (" noise" if name in NOISES else "") + (f"\n{adapted}" if comma else "")
         if len(trainings) > 1:
             title += f"\ntrained under {escape.picture(under) or 'no noise'}"
         axis.set_title(title, fontsize="medium")
@@ -79,10 +85,14 @@ def save_curves(figure: Figure, path: Path) -> list[Path]:
 
 
 def _panel(
-    axis: Axes, groups: Sequence[Cohort], labels: Sequence[str], shown: Sequence[Condition]
+    axis: Axes,
+    groups: Sequence[Cohort],
+    labels: Sequence[str],
+    shown: Sequence[Condition],
+    start: Condition,
 ) -> None:
     clean = shown[0].kind == CLEAN.kind
-    points = list(shown) if clean else [CLEAN, *shown]
+    points = list(shown) if clean else [start, *shown]
     places = range(len(points))
     for group in groups:
         index = labels.index(group.label)
@@ -107,7 +117,7 @@ def _panel(
             linestyle="none",
         )
         if not clean:
-            attacks = [i for i, c in enumerate(points) if c == CLEAN or not c.is_control]
+            attacks = [i for i, c in enumerate(points) if c == start or not c.is_control]
             axis.plot(
                 [i + shift for i in attacks],
                 [means[i] for i in attacks],

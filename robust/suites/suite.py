@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from asr_core import limits
 from asr_core.data import ImageSet
+from asr_core.data.split import Split
 from asr_core.draws import check_seed
+from asr_core.errors import InputError
 from asr_core.registry import Registry, unknown_name
-from robust.norm_noise import GRANULARITY_OF_TESTS
+from robust.norm_noise import GRANULARITY_OF_TESTS, Statistics
 from robust.suites.condition import Condition
 
 if TYPE_CHECKING:
@@ -87,6 +89,16 @@ class Suite(ABC):
         """
         return torch.arange(count).split(batch_size)
 
+    def disturbed(self, condition: Condition, images: Tensor, indices: Tensor) -> Tensor:
+        """Images as ``condition`` disturbs them, for statistics that are estimated under it.
+
+        Args:
+            condition: one of :meth:`conditions`.
+            images: (N, 3, H, W) in [0, 1].
+            indices: int64 (N,), which the draws follow.
+        """
+        return images
+
     def settings(self) -> dict[str, Any]:
         """What else decides the results, as JSON-able data."""
         return {}
@@ -109,9 +121,12 @@ class SuiteOptions:
         severities: those of one noise, as text; empty for its defaults.
         granularity: for random noise: "sample", "layer" or "channel".
         baseline: for corruptions: the model, by its results' name, to which mCE is relative.
+        statistics: those that BatchNorm is also tested on, beside running ones
+            (:func:`robust.suites.adapted.make_suite`).
 
     Raises:
-        InputError: an unknown split, or a number out of its range.
+        InputError: an unknown split, a number out of its range, or more images to share statistics
+            than there are.
     """
 
     data: ImageSet
@@ -122,17 +137,30 @@ class SuiteOptions:
     severities: tuple[str, ...] = ()
     granularity: str = GRANULARITY_OF_TESTS
     baseline: str = ""
+    statistics: tuple[Statistics, ...] = ()
+
+    @property
+    def samples(self) -> Split:
+        """The images under test."""
+        split: Split = getattr(self.data, self.split)
+        return split
 
     @property
     def images(self) -> int:
-        """Number of images under test."""
-        return len(getattr(self.data, self.split))
+        """Their number."""
+        return len(self.samples)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.split not in SPLITS:
             raise unknown_name("split", self.split, list(SPLITS))
         limits.whole("repeats", self.repeats, 1, limits.REPEATS)
+        for each in self.statistics:
+            if each.size > self.images:
+                raise InputError(
+                    f"{each.name} statistics need {each.size} images; {self.split} has "
+                    f"{self.images}: take a smaller n"
+                )
 
 
 SUITES: Registry[Callable[[SuiteOptions], Suite]] = Registry("suite")

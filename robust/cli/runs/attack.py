@@ -15,8 +15,8 @@ from robust.cli.values import Named
 from robust.norm_noise.severity import NOISES
 
 _STYLE = (
-    "norms", "style", "images", "train_seeds", "size", "statistics", "full", "loss_network",
-    "max_pixels", "verbose",
+    "norms", "style", "images", "train_seeds", "size", "full", "loss_network", "max_pixels",
+    "verbose",
 )  # fmt: skip
 NETWORK = "network.safetensors"
 OLD = {"--model": "--checkpoint", "--vgg-weights": "--loss-network"}
@@ -44,12 +44,8 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.repeats("Draws per image of a noise that depends on chance.")
 @options.size("Side of the square pictures.", default=256)
 @options.batch_size("Images at a time (classify).  [256]  n of --statistics batch.  [4]")
-@click.option(
-    "--statistics",
-    type=Named("statistics", names.STATISTICS),
-    default="running",
-    show_default=True,
-    help="What BN normalises by under constant and random noise.",
+@options.statistics(
+    "What BN normalises by under constant and random noise", default="running", show_default=True
 )
 @click.option(
     "--granularity",

@@ -22,6 +22,9 @@ from robust.cli.values import Named
     type=options.CHECKPOINT,
     help="Plain twin to which the mCE of corruptions is relative; tested too.",
 )
+@options.statistics(
+    "Repeatable: what BatchNorm is also tested on, beside running statistics", multiple=True
+)
 @options.repeats("Passes where chance has a part.", default=1)
 @options.batch_size(default=256)
 @options.precision()
@@ -39,6 +42,7 @@ def evaluate_models(
     suite: str | None,
     seed: int,
     baseline: str | None,
+    statistics: tuple[str, ...],
     repeats: int,
     batch_size: int,
     precision: str,
@@ -61,12 +65,17 @@ def evaluate_models(
     from asr_core.errors import InputError
     from robust.cli.runs.suite_run import run_and_show, show_clean
     from robust.device import choose_device
-    from robust.suites import SUITES, SuiteOptions
+    from robust.norm_noise import parse_statistics
+    from robust.suites import SUITES, SuiteOptions, make_suite
     from robust.suites.job import SuiteJob, check_pass, evaluate_clean
     from robust.suites.subject import open_subjects, shared_data, with_twin
 
     if baseline is not None and suite != "corruptions":
         raise InputError("--baseline is for --suite corruptions; leave it out")
+    if statistics and suite is None:
+        raise InputError(
+            "--statistics are of a suite; for clean images add --suite norm-statistics"
+        )
     if suite is not None:
         SUITES[suite]  # an unknown name lists the known ones
     check_pass(split, batch_size, precision)
@@ -91,8 +100,16 @@ def evaluate_models(
     job = SuiteJob(
         subjects,
         images,
-        SUITES[suite](
-            SuiteOptions(data=images, split=split, seed=seed, repeats=repeats, baseline=twin)
+        make_suite(
+            suite,
+            SuiteOptions(
+                data=images,
+                split=split,
+                seed=seed,
+                repeats=repeats,
+                baseline=twin,
+                statistics=tuple(map(parse_statistics, statistics)),
+            ),
         ),
         folder=Path(out or "runs/robustness"),
         split=split,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from asr_core.errors import InputError
 from robust.adversarial import Budget, fgsm, minimum_norm, pgd
 from robust.corruptions import table_for
+from robust.norm_noise import RUNNING
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
@@ -59,7 +60,8 @@ class _Attacks(Suite):
     """Attacks with full knowledge of the model, at the bounds customary for the images' size.
 
     Bounds are for images in [0, 1]: L∞ 8/255 (224 pixels: 4/255), L2 0.5. Of the options it takes
-    data, seed and repeats (of PGD's starts).
+    data, seed and repeats (of PGD's starts). On the statistics of a batch its images are attacked
+    together: each one's gradient is that of all their losses.
 
     Raises:
         InputError: severities are given: the bounds are fixed.
@@ -119,15 +121,18 @@ class _Attacks(Suite):
             )
         if self.second_steps and (withstood := model(moved).argmax(1) == labels).any():
             second: list[Tensor] = []
-            moved[withstood] = minimum_norm(
+            # Images that share statistics stay together.
+            tried = withstood if condition.statistics == RUNNING else torch.ones_like(withstood)
+            again = minimum_norm(
                 model,
-                images[withstood],
-                labels[withstood],
+                images[tried],
+                labels[tried],
                 budget=budget,
                 steps=self.second_steps,
                 on_missing=second.append,
             )
-            missing[withstood] |= second[0]
+            moved[withstood] = again[withstood[tried]]
+            missing[withstood] |= second[0][withstood[tried]]
         return Answers(model(moved), missing)
 
     def settings(self) -> dict[str, Any]:

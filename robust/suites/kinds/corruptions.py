@@ -18,6 +18,7 @@ from robust.corruptions.score import (
     mean_corruption_error,
     mean_error,
 )
+from robust.norm_noise import RUNNING
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN_KIND, Condition
 from robust.suites.results import SuiteResult
@@ -66,6 +67,11 @@ class Corruptions(Suite):
         labels: Tensor,
     ) -> Tensor:
         """The logits for the corrupted images."""
+        logits: Tensor = model(self.disturbed(condition, images, indices))
+        return logits
+
+    def disturbed(self, condition: Condition, images: Tensor, indices: Tensor) -> Tensor:
+        """The corrupted images, whole grey levels of 255."""
         corrupted = corrupt(
             (images * 255).round().byte(),
             condition.kind,
@@ -75,8 +81,7 @@ class Corruptions(Suite):
             draw=condition.repeat,
             table=self.table,
         )
-        logits: Tensor = model(corrupted.to(images) / 255)
-        return logits
+        return corrupted.to(images) / 255
 
     def settings(self) -> dict[str, Any]:
         """Seed, repeats, the table of severities, and where the frost comes from."""
@@ -97,13 +102,19 @@ class Corruptions(Suite):
             f"{self.settings()['severity_table']}"
         ]
         reference = baseline[0].results if baseline else ()
-        try:
-            scores = [(group.title, score(group.results, baseline=reference)) for group in groups]
-        except InputError as error:
-            return [*said, f"{TO_TWIN}: none ({error})"]
-        figures = ", ".join(f"{title} {100 * each.value:.1f} %" for title, each in scores)
         after = f" ({baseline[0].title})" if baseline else ""
-        return [*said, f"{scores[0][1].name}{after}: {figures}"]
+        for name in dict.fromkeys(c.statistics for c in groups[0].results[0].cells()):
+            adapted = "" if name == RUNNING else f" on {name} statistics"
+            try:
+                scores = [
+                    (group.title, score(group.results, baseline=reference, statistics=name))
+                    for group in groups
+                ]
+            except InputError as error:
+                return [*said, f"{TO_TWIN}: none ({error})"]
+            figures = ", ".join(f"{title} {100 * each.value:.1f} %" for title, each in scores)
+            said.append(f"{scores[0][1].name}{after}{adapted}: {figures}")
+        return said
 
 
 def _severity(text: str) -> int:
@@ -127,8 +138,10 @@ class Score:
     kinds: dict[str, float]
 
 
-def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
+def errors(results: Sequence[SuiteResult], statistics: str = RUNNING) -> dict[str, list[float]]:
     """The error of each kind, severity by severity: the mean over repeats, then over results.
+
+    ``statistics`` names those of the conditions that count.
 
     Raises:
         InputError: no results, one of another suite, or results under other settings.
@@ -136,24 +149,30 @@ def errors(results: Sequence[SuiteResult]) -> dict[str, list[float]]:
     _check_alike(results)
     rows: dict[str, list[float]] = {}
     for condition in results[0].cells():
-        if condition.kind != CLEAN_KIND:
+        if condition.kind != CLEAN_KIND and condition.statistics == statistics:
             each = [mean([o.error for o in result.of(condition)]) for result in results]
             rows.setdefault(condition.kind, []).append(mean(each))
     return rows
 
 
-def score(results: Sequence[SuiteResult], *, baseline: Sequence[SuiteResult] = ()) -> Score:
+def score(
+    results: Sequence[SuiteResult],
+    *,
+    baseline: Sequence[SuiteResult] = (),
+    statistics: str = RUNNING,
+) -> Score:
     """One figure for the suite, over networks that differ only in their training seed.
 
-    With a ``baseline``, the mCE relative to that plain twin. Without one, the mCE relative to
-    AlexNet's published errors where those apply (ImageNet's test split, strengths for 224 pixels,
-    all severities), else the mean error.
+    With a ``baseline``, the mCE relative to that plain twin on running statistics, whatever the
+    ``statistics`` of ``results``: adapted scores stand beside the others. Without one, the mCE
+    relative to AlexNet's published errors where those apply (ImageNet's test split, strengths for
+    224 pixels, all severities), else the mean error.
 
     Raises:
         InputError: no results, or results of other suites, severities or settings.
     """
     _check_alike([*results, *baseline])
-    ours = errors(results)
+    ours = errors(results, statistics)
     if baseline:
         return _relative(TO_TWIN, ours, errors(baseline))
     if _as_published(results[0]) and all(len(row) == 5 for row in ours.values()):

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from asr_core.registry import unknown_name
 from robust.norm_noise import (
+    BURST,
     GRANULARITIES,
+    ORDERS,
     RUNNING,
     BatchNoise,
     Severity,
@@ -24,8 +26,8 @@ from robust.suites.condition import Condition
 from robust.suites.suite import SUITES, Suite, SuiteOptions
 
 BATCHES = (
-    BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(4, "noise"),
-    BatchNoise(1),
+    BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(64, "bursts"),
+    BatchNoise(64, "class"), BatchNoise(4, "noise"), BatchNoise(1),
 )  # fmt: skip
 """The default severities of batch noise, from mild to strong, the control last. They begin at a
 larger n than for style networks: a small batch leaves a classifier hardly any accuracy."""
@@ -38,10 +40,11 @@ class NormNoise(Suite):
     - constant: one pass for each pair (Na, Nb), on running statistics.
     - random: an image's draws follow its index ("sample", as if each image had its own forward),
       or all images of a pass share them ("layer", "channel").
-    - batch: each pass deals the images under test into random batches of n. The images of a batch
-      are each other's companions, so a pass costs as much as a clean one. With noise images as
-      companions each image has n - 1 of them, and a pass costs n clean ones. n = 1 is the control,
-      in which BatchNorm equals InstanceNorm.
+    - batch: each pass deals the images under test into random batches of n, or, as in a stream,
+      into batches of neighbours in a correlated order (class by class, or bursts of a class). The
+      images of a batch are each other's companions, so a pass costs as much as a clean one. With
+      noise images as companions each image has n - 1 of them, and a pass costs n clean ones. n = 1
+      is the control, in which BatchNorm equals InstanceNorm.
 
     Of the options it takes data, seed, repeats, noise, severities and granularity.
 
@@ -78,8 +81,16 @@ class NormNoise(Suite):
         if severity.companions == "noise":
             # as many images in a forward as elsewhere, companions included
             return super().batches(condition, count, max(1, batch_size // severity.size))
-        seed = self._options.seed
-        return deal(count, severity.size, batch_size, seed=seed, draw=condition.repeat)
+        ordered = severity.companions in ORDERS
+        return deal(
+            count,
+            severity.size,
+            batch_size,
+            seed=self._options.seed,
+            draw=condition.repeat,
+            labels=self._options.samples.labels if ordered else None,
+            run=BURST if severity.companions == "bursts" else None,
+        )
 
     def apply(
         self,
@@ -109,7 +120,7 @@ class NormNoise(Suite):
             "seed": options.seed,
             "repeats": options.repeats,
             "granularity": options.granularity,
-            "companions": "the other images under test, dealt by chance; or noise images",
+            "companions": "the other images under test, by chance or in order; or noise images",
         }
 
     def notes(self, groups: Sequence[Cohort]) -> list[str]:

@@ -113,7 +113,8 @@ def test_phase_train_tests_on_three_statistics(runs: dict[str, Path], tmp_path: 
         (["plain-0"], ["--severity", "18"], ["a batch of 18 cannot be drawn from 17 images"]),
         ([], [], ["no classifier ships"]),
         (["plain-0"], ["--style", "mosaic"], ["--style is no option of --task classify"]),
-        (["plain-0"], ["--statistics", "batch"], ["--statistics is no option"]),
+        (["plain-0"], ["--full"], ["--full is no option"]),
+        (["plain-0"], ["--statistics", "batch:18"], ["need 18 images; test has 17"]),
     ],
 )
 def test_what_is_refused(

@@ -12,7 +12,6 @@ from asr_core.recipes import SCHEDULES
 from robust.bench.measure import DATA_SHAPES
 from robust.cli import names
 from robust.norm_noise import GRANULARITIES
-from robust.style.plan import STATISTICS
 from styletransfer.zoo import shipped
 
 
@@ -30,7 +29,6 @@ def test_the_names_of_a_registry_are_all_there_in_its_order(registry: str) -> No
     ("ours", "theirs"),
     [
         (names.GRANULARITIES, GRANULARITIES),
-        (names.STATISTICS, STATISTICS),
         (names.MODES, MODES),
         (names.SCHEDULES, SCHEDULES),
         (names.SHAPES, list(DATA_SHAPES)),

@@ -12,6 +12,7 @@ from asr_core.draws import generator
 from asr_core.errors import InputError
 from robust.norm_noise import REESTIMATED
 from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
+from robust.suites import adapted
 from robust.suites.kinds import norm_statistics
 
 DATA = tiny_data()
@@ -22,7 +23,8 @@ ALL = torch.arange(17)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five images a batch, and twenty to estimate from, of 17 and 40."""
     monkeypatch.setattr(norm_statistics, "BATCH", 5)
-    monkeypatch.setattr(norm_statistics, "ESTIMATED_FROM", 20)
+    monkeypatch.setattr(adapted, "BATCH", 5)
+    monkeypatch.setattr(adapted, "ESTIMATED_FROM", 20)
 
 
 def spoiled() -> nn.Module:
@@ -75,7 +77,7 @@ def test_re_estimated_statistics_of_a_clean_trained_network_are_its_running_ones
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of images without the borders of padded crops they would not be."""
-    monkeypatch.setattr(norm_statistics, "ESTIMATED_FROM", 40)
+    monkeypatch.setattr(adapted, "ESTIMATED_FROM", 40)
     model, everything = spoiled(), torch.arange(40)
     twins = copy.deepcopy(model), copy.deepcopy(model)
     chance = torch.Generator().manual_seed(5)
