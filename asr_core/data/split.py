@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from asr_core.data.augment import Border
 from asr_core.errors import InputError
 
 _DRAWS = 1 << 62
@@ -31,12 +32,15 @@ class Split(ABC):
         labels: int64 (N,), each at least 0; kept on the CPU.
 
     Attributes:
+        border: what fills the pixels that augmentation uncovers when it moves an image.
         labels: class of each image, int64 (N,), on the CPU.
         device: device of the batches.
 
     Raises:
         InputError: ``labels`` are empty, negative, or of another shape or dtype.
     """
+
+    border: Border = "black"
 
     def __init__(self, labels: Tensor) -> None:
         if labels.ndim != 1 or labels.dtype != torch.int64:

@@ -127,6 +127,7 @@ class DataFacts(PlainRecord):
         std: its standard deviation.
         sizes: number of images in train, validation and test.
         labels: hash of the labels of all splits in order, by which sets of the same name differ.
+        border: what fills the pixels that augmentation uncovers; None for black, as in old runs.
     """
 
     name: Name
@@ -136,6 +137,7 @@ class DataFacts(PlainRecord):
     std: Several[Number]
     sizes: Several[Annotated[int, Field(ge=0)]]
     labels: Text
+    border: Text | None = None
 
     def __post_init__(self) -> None:
         check_statistics(self.mean, self.std)
@@ -153,4 +155,5 @@ class DataFacts(PlainRecord):
             std=tuple(data.std),
             sizes=tuple(map(len, labels)),
             labels=digest.hexdigest()[:16],
+            border=None if data.train.border == "black" else data.train.border,
         )

@@ -88,12 +88,14 @@ class Adapted(Suite):
             InputError: the model has no norm layer.
         """
         statistics = self._of(condition)
-        estimated: AbstractContextManager[object] = contextlib.nullcontext()
-        if statistics is not None:
-            require_norm_layers(model)
-            if statistics.kind == REESTIMATED:
-                estimated = reestimated_statistics(model, self._training_images(condition))
-        with estimated, self._suite.context(condition, model):
+        with contextlib.ExitStack() as stack:
+            if statistics is not None:
+                require_norm_layers(model)
+            if statistics is not None and statistics.kind == REESTIMATED:
+                images = self._training_images(condition)
+                stack.enter_context(reestimated_statistics(model, images))
+            if not self._added_clean(condition):
+                stack.enter_context(self._suite.context(condition, model))
             yield
 
     def _training_images(self, condition: Condition) -> Iterator[Tensor]:
@@ -106,14 +108,15 @@ class Adapted(Suite):
         parts = order.split(BATCH)
         stream = train.train_stream(zip(parts, draws.split(BATCH), strict=True))
         for indices, images in zip(parts, stream, strict=True):
-            clean = condition.kind == CLEAN_KIND
+            clean = self._added_clean(condition)
             yield images if clean else self._suite.disturbed(condition, images, indices)
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
         """Random batches where they decide the statistics."""
         statistics = self._of(condition)
         if statistics is None or not statistics.of_batch:
-            return self._suite.batches(condition, count, batch_size)
+            own = super() if self._added_clean(condition) else self._suite
+            return own.batches(condition, count, batch_size)
         seed, draw = self._options.seed, condition.repeat
         return deal(count, statistics.size, batch_size, seed=seed, draw=draw)
 
@@ -129,7 +132,7 @@ class Adapted(Suite):
         """The suite's answers on the condition's statistics."""
         statistics = self._of(condition)
         with _in_use(statistics, model):
-            if statistics is not None and condition.kind == CLEAN_KIND:
+            if self._added_clean(condition):
                 logits: Tensor = model(images)
                 return logits
             return self._suite.apply(condition, model, images, indices=indices, labels=labels)
@@ -155,6 +158,10 @@ class Adapted(Suite):
     def _of(self, condition: Condition) -> Statistics | None:
         """The added statistics of a condition; None for the suite's own conditions."""
         return None if condition in self._own else self._statistics.get(condition.statistics)
+
+    def _added_clean(self, condition: Condition) -> bool:
+        """Whether it is of clean images, and none of the suite's own conditions."""
+        return condition.kind == CLEAN_KIND and condition not in self._own
 
 
 _ASKED = {

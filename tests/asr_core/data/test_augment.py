@@ -1,6 +1,7 @@
 """asr_core.data.augment: torchvision's crop and flip, for a whole batch at once."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,18 +10,19 @@ from scipy.stats import chi2_contingency, chisquare
 from torch import Tensor
 from torchvision import transforms
 
-from asr_core.data.augment import crop_and_flip
+from asr_core.data.augment import check_border, crop_and_flip
 from asr_core.data.split import sample_draws
+from asr_core.errors import InputError
 
 SIZE, PADDING = 6, 4
 PLACES = (2 * PADDING + 1) ** 2
 
 
-def outcomes(image: Tensor, padding: int = PADDING) -> dict[bytes, int]:
+def outcomes(image: Tensor, padding: int = PADDING, mode: str = "constant") -> dict[bytes, int]:
     """Every crop of the padded ``image``, plain and mirrored, numbered; written with numpy."""
     pixels = image.numpy()
     height, width = pixels.shape[1:]
-    padded = np.pad(pixels, [(0, 0), (padding, padding), (padding, padding)])
+    padded = np.pad(pixels, [(0, 0), (padding, padding), (padding, padding)], mode=mode)  # type: ignore[call-overload]
     found = {}
     for mirrored in (False, True):
         for row in range(2 * padding + 1):
@@ -129,3 +131,29 @@ def test_half_of_the_images_are_mirrored() -> None:
     found = counts(ours(1000))
     assert 420 < sum(found[PLACES:]) < 580
     assert sum(counts(ours(1000, flip=False))[PLACES:]) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_reflected_borders_hold_the_images_own_pixels(dtype: torch.dtype) -> None:
+    known = outcomes(picture(), mode="reflect")
+    draws = sample_draws(COUNT, torch.Generator().manual_seed(0))
+    images = picture().to(dtype).expand(COUNT, -1, -1, -1)
+    crops = crop_and_flip(images, draws, padding=PADDING, flip=True, border="reflect")
+    assert crops.dtype == dtype
+    assert {crop.byte().numpy().tobytes() for crop in crops} == set(known)
+    black = crop_and_flip(images, draws, padding=PADDING, flip=True)
+    assert (black == 0).any()
+    assert (crops > 0).all()
+    inside = black > 0
+    assert torch.equal(crops[inside], black[inside]), "only the border differs"
+
+
+@pytest.mark.parametrize(
+    ("border", "padding", "named"),
+    [("blue", 1, "'blue'"), ("reflect", 6, "padding 6"), ("black", -1, "padding -1")],
+)
+def test_borders_that_cannot_be(border: str, padding: int, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        check_border(border, padding, SIZE)
+    check_border("black", 6, SIZE)
+    check_border("reflect", 5, SIZE)

@@ -11,9 +11,12 @@ from skimage import data
 from torch import Tensor
 
 from asr_core.data import ImageSet, open_data
+from asr_core.data.augment import crop_and_flip
 from asr_core.data.embedded import CLASSES, PATCHES, REGIONS, corners, patches
 from asr_core.data.photographs import pixels
+from asr_core.data.split import sample_draws
 from asr_core.errors import InputError
+from asr_core.training import DataFacts
 
 # The issue's list of what ships with scikit-image, the two views of one scene counting once and
 # without the colour wheel, which is neither a photograph nor a texture.
@@ -152,3 +155,22 @@ def test_other_sizes_and_folders_are_refused() -> None:
         open_data("embedded", folder=Path("some"))
     with pytest.raises(InputError, match="embedded-quarters needs no folder"):
         open_data("embedded-quarters", folder=Path("some"))
+
+
+@pytest.mark.parametrize("name", ["embedded", "embedded-quarters"])
+def test_training_batches_have_no_pixels_that_test_batches_lack(name: str) -> None:
+    """Black borders moved batch statistics far from those of test images."""
+    data = open_data(name)
+    indices = torch.arange(0, len(data.train), 30)
+    draws = sample_draws(len(indices), torch.Generator().manual_seed(0))
+    (moved,) = data.train.train_stream([(indices, draws)])
+    still = data.train.test_batch(indices)
+    assert not torch.equal(moved, still)
+    black = [(images == 0).all(1).float().mean().item() for images in (moved, still)]
+    assert black[0] <= black[1] + 0.005
+    padded = crop_and_flip(still, draws, padding=4, flip=True)
+    assert (padded == 0).all(1).float().mean() > black[1] + 0.05, "the test would see them"
+    assert DataFacts.of(data).border == "reflect"
+    assert {split: getattr(data, split).border for split in REGIONS} == dict.fromkeys(
+        REGIONS, "reflect"
+    )

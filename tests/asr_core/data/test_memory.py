@@ -88,3 +88,14 @@ def test_what_is_no_split_is_refused(given: Tensor, labels: Tensor, message: str
 def test_a_negative_padding_is_refused() -> None:
     with pytest.raises(InputError, match="padding -1 is below 0"):
         split(padding=-1)
+
+
+def test_the_border_of_moved_images_is_black_or_mirrored() -> None:
+    indices = torch.arange(6).repeat(20)
+    bright = MemorySplit(images().clamp(min=1), torch.arange(6))
+    mirrored = MemorySplit(images().clamp(min=1), torch.arange(6), border="reflect")
+    assert (bright.border, mirrored.border) == ("black", "reflect")
+    assert (augmented(bright, indices) == 0).any()
+    assert (augmented(mirrored, indices) > 0).all()
+    with pytest.raises(InputError, match="padding 8 cannot mirror images of 8"):
+        split(padding=8, border="reflect")

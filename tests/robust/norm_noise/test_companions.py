@@ -226,3 +226,43 @@ def test_groups_follow_seed_draw_and_size_and_nothing_else() -> None:
     assert order(batch=8) == order(batch=16)
     assert len({tuple(order(**{k: 1})) for k in ("seed", "draw")} | {tuple(order())}) == 3
     assert order(size=2) != order()
+
+
+def classes(count: int = 60) -> torch.Tensor:
+    return torch.arange(count) % 3
+
+
+def rows_of(order: torch.Tensor, labels: torch.Tensor) -> list[int]:
+    """Lengths of the rows of one class."""
+    return torch.unique_consecutive(labels[order], return_counts=True)[1].tolist()
+
+
+def test_class_by_class_all_images_of_a_class_are_in_a_row() -> None:
+    labels = classes()
+    order = torch.cat(deal(60, 10, 10, seed=0, draw=0, labels=labels))
+    assert rows_of(order, labels) == [20, 20, 20]
+    assert sorted(order.tolist()) == list(range(60))
+    assert order[:20].tolist() != sorted(order[:20].tolist()), "by chance within a class"
+    chance = torch.cat(deal(60, 10, 10, seed=0, draw=0))
+    assert max(rows_of(chance, labels)) < 10
+    orders = {tuple(torch.cat(deal(60, 10, 10, seed=0, draw=d, labels=labels)).tolist())
+              for d in range(3)}  # fmt: skip
+    assert len(orders) == 3
+
+
+def test_bursts_are_rows_of_one_class_in_an_order_by_chance() -> None:
+    labels = classes()
+    order = torch.cat(deal(60, 10, 10, seed=0, draw=0, labels=labels, run=8))
+    assert sorted(order.tolist()) == list(range(60))
+    lengths = rows_of(order, labels)  # 20 = 8 + 8 + 4, and rows of one class may meet
+    assert len(lengths) > 3
+    assert all(length % 4 == 0 for length in lengths)
+
+
+@pytest.mark.parametrize("text", ["4:class", "4:bursts"])
+def test_an_order_is_of_images_with_classes(text: str) -> None:
+    severity = BatchNoise.parse(text)
+    assert (severity.text, severity.by_chance) == (text, True)
+    assert severity != BatchNoise(4)
+    with pytest.raises(InputError, match=severity.companions):
+        run_under(net(), images(2), severity, keys="ab", companions=images(8))

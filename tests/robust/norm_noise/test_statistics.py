@@ -11,6 +11,7 @@ from robust.norm_noise import (
     Noise,
     batch_name,
     batch_statistics,
+    blended_statistics,
     reestimated_statistics,
 )
 
@@ -200,3 +201,92 @@ def test_a_model_without_batch_norm_is_left_alone():
 
 def test_names_for_tables():
     assert batch_name(4) == "batch (n = 4)"
+
+
+# --- blended statistics ---------------------------------------------------------------------------
+
+
+def blended_by_hand(model, x, prior, size):
+    """The net without dropout, each ``size`` images normalised by the blend; in float64."""
+    rows = []
+    for group in x.double().split(size):
+        for layer in copy.deepcopy(model).double():
+            if isinstance(layer, nn.BatchNorm2d):
+                mean, var = group.mean((0, 2, 3)), group.var((0, 2, 3), unbiased=False)
+                mean = (prior * layer.running_mean + size * mean) / (prior + size)
+                var = (prior * layer.running_var + size * var) / (prior + size)
+                normal = (group - mean[:, None, None]) / (var[:, None, None] + layer.eps).sqrt()
+                group = normal * layer.weight[:, None, None] + layer.bias[:, None, None]
+            elif not isinstance(layer, nn.Dropout):
+                group = layer(group)
+        rows.append(group)
+    return torch.cat(rows)
+
+
+@pytest.mark.parametrize(("prior", "size"), [(1, 1), (3, 2), (16, 6), (5, 3)])
+def test_a_blend_counts_the_running_statistics_as_so_many_images(prior, size):
+    model, x = net().double().eval(), images(6).double()
+    wanted = blended_by_hand(model, x, prior, size)
+    before = state(model)
+    with blended_statistics(model, prior, size):
+        assert torch.allclose(model(x), wanted, rtol=1e-10, atol=1e-12)
+    assert_same(model, before)
+    with batch_statistics(model, size):
+        assert not torch.allclose(model(x), wanted, atol=0.05)
+    assert not torch.allclose(model(x), wanted, atol=0.05)
+
+
+def test_the_ends_of_a_blend_are_batch_and_running_statistics():
+    model, x = net().eval(), images(6)
+    with batch_statistics(model, 3):
+        batch = model(x)
+    with blended_statistics(model, 0, 3):
+        assert torch.equal(model(x), batch)
+    with blended_statistics(model, 10**9, 3):
+        far = model(x)
+    assert torch.allclose(far, model(x), atol=1e-5)
+    assert not torch.allclose(batch, far, atol=0.1)
+
+
+def test_a_blend_is_differentiated_through_the_batch():
+    """An attack knows that its image moves the statistics."""
+    model = nn.Sequential(nn.BatchNorm2d(2)).double().eval()
+    x = torch.rand(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    with blended_statistics(model, 2, 2):
+        assert torch.autograd.gradcheck(model, (x,))
+        (gradient,) = torch.autograd.grad(model(x)[0].square().sum(), x)
+    assert gradient[1].abs().max() > 1e-3, "the other image has a part"
+
+
+def test_a_blend_in_half_precision_computes_statistics_in_full():
+    model = nn.Sequential(nn.BatchNorm1d(2)).eval()
+    x = (100 + torch.randn(64, 2)).bfloat16()
+    with blended_statistics(model, 1, 64):
+        assert model(x).dtype is torch.bfloat16
+        assert torch.allclose(model(x).float(), model(x.float()), atol=0.02)
+
+
+def test_a_blend_leaves_norms_without_running_statistics_and_all_others():
+    model = nn.Sequential(
+        nn.BatchNorm2d(4, track_running_stats=False), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4),
+        nn.InstanceNorm2d(4, track_running_stats=True),
+    ).eval()  # fmt: skip
+    model[3].running_mean.fill_(2)
+    x = torch.rand(4, 4, 5, 5)
+    wanted = model(x)
+    with blended_statistics(model, 3, 2):
+        assert torch.equal(model(x), wanted)
+
+
+def test_a_blend_that_cannot_be():
+    model, x = net().eval(), images(5)
+    with pytest.raises(InputError, match="-1 images is below 0"), blended_statistics(model, -1, 2):
+        pass
+    with pytest.raises(InputError, match="0 images cannot share"), blended_statistics(model, 1, 0):
+        pass
+    with blended_statistics(model, 1, 2), pytest.raises(InputError, match="5 images is no mult"):
+        model(x)
+    before = state(model)
+    with pytest.raises(ZeroDivisionError), blended_statistics(model, 1, 2):
+        raise ZeroDivisionError
+    assert_same(model, before)

@@ -11,8 +11,7 @@ from asr_core.data.split import sample_draws
 from asr_core.draws import generator
 from asr_core.errors import InputError
 from robust.norm_noise import REESTIMATED
-from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, run_suite
-from robust.suites import adapted
+from robust.suites import SUITES, Condition, SuiteOptions, SuiteResult, adapted, run_suite
 from robust.suites.kinds import norm_statistics
 
 DATA = tiny_data()

@@ -11,21 +11,26 @@ from torch.nn.utils import parametrize
 
 from asr_core import fuse_asr, insert_asr
 from asr_core.data import MemorySplit
-from robust.norm_noise import parse_severity
-from robust.suites import SUITES, Answers, SuiteOptions, run_suite
+from robust.norm_noise import parse_severity, parse_statistics
+from robust.suites import SUITES, Answers, SuiteOptions, make_suite, run_suite
 
+ADAPTED = ["corruptions, adapted", "norm-noise, adapted"]
+SLOW = ("adversarial-strong", "adversarial, adapted", "adversarial-strong, adapted")
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] * (name == "adversarial-strong"))
-    for name in SUITES.names()
+    pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name in (*SUITES.names(), *ADAPTED, "adversarial, adapted", "adversarial-strong, adapted")
 ]
-CHEAP = ["corruptions", "norm-noise", "norm-statistics"]
+CHEAP = ["corruptions", "norm-noise", "norm-statistics", *ADAPTED]
 """Suites of one forward pass a condition; those of the others are counted in their own tests."""
+STATISTICS = tuple(map(parse_statistics, ("batch:4", "blend:2:4", "re-estimated")))
 
 
 def suite(name, **options):
     """One severity of each corruption, all conditions of the others."""
+    name, _, adapted = name.partition(", ")
     fewer = {"severities": ("3",)} if name == "corruptions" else {}
-    return SUITES[name](SuiteOptions(data=data(), **fewer, **options))
+    added = {"statistics": STATISTICS} if adapted else {}
+    return make_suite(name, SuiteOptions(data=data(), **fewer, **added, **options))
 
 
 def run(name, model, *, batch_size=5, **options):
