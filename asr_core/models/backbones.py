@@ -1,6 +1,6 @@
 """The paper's backbones by name, and where ASR goes in each (paper, supplementary, B.2).
 
-ResNet11 and ResNet29 are the CIFAR ResNets at depths that train in minutes.
+ResNet11 and ResNet29 are the CIFAR ResNets at depths that train in minutes; "_gn" with GroupNorm.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from asr_core.asr.insert import insert_asr
 from asr_core.asr.report import Report
 from asr_core.asr.shared import PARENTS
 from asr_core.models.networks.acnet import resnet_acnet
+from asr_core.models.networks.group_norm import resnet_group_norm
 from asr_core.models.networks.mobilenet_v1 import mobilenet_v1
 from asr_core.models.networks.repvgg import repvgg_a0
 from asr_core.models.networks.resnet_cifar import resnet_cifar
@@ -81,6 +82,8 @@ def _stock(make: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:
 
 for _depth in (11, 29, 83, 164):
     _resnet_cifar(f"resnet{_depth}", partial(resnet_cifar, _depth))
+    if _depth in (11, 29):
+        _resnet_cifar(f"resnet{_depth}_gn", partial(resnet_group_norm, _depth))
 _resnet_cifar("resnet83_acnet", partial(resnet_acnet, 83))
 _resnet("resnet34", models.resnet34, "bn2")
 _resnet("resnet50", models.resnet50, "bn3")

@@ -129,6 +129,8 @@ def test_every_backbone_has_live_attention_at_its_positions(name):
             **{
                 "resnet11": 3,
                 "resnet29": 9,
+                "resnet11_gn": 3,
+                "resnet29_gn": 9,
                 "resnet83": 27,
                 "resnet164": 54,
                 "resnet83_acnet": 27,

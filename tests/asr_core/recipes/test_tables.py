@@ -121,7 +121,7 @@ def test_epochs_and_batch_sizes_are_those_of_b_1(network: str) -> None:
 
 OURS = (
     DEFAULT, "resnet29-shapes", "resnet11-embedded", "resnet11-embedded-quarters",
-    "resnet11-shapes",
+    "resnet11-shapes", "resnet11-gn-embedded",
 )  # fmt: skip
 
 
