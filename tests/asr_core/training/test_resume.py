@@ -257,6 +257,10 @@ def test_other_data_or_another_setting_makes_another_run(tmp_path: Path) -> None
     interrupted(tmp_path / "run")
     with pytest.raises(CheckpointError, match=r"differs in data\.sizes .*; data\.labels"):
         run(config(), tmp_path / "run", tiny_data(sizes=(48, 13, 17)))
+    mirrored = tiny_data()
+    mirrored.train.border = "reflect"
+    with pytest.raises(CheckpointError, match=r"differs in data\.border \(None, now 'reflect'\)"):
+        run(config(), tmp_path / "run", mirrored)
     with pytest.raises(CheckpointError, match=r"differs in setting\.noise \(None, now 'random'\)"):
         run(config(), tmp_path / "run", setting={"noise": "random"})
 
