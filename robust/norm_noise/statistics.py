@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -209,7 +209,7 @@ def _blended(
     var, mean = (
         share * running.repeat(groups).to(own) + (1 - share) * own
         for running, own in zip(
-            (layer.running_var, layer.running_mean),
+            (cast(Tensor, layer.running_var), cast(Tensor, layer.running_mean)),
             torch.var_mean(wide, axes, correction=0),
             strict=True,
         )

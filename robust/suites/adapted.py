@@ -115,8 +115,9 @@ class Adapted(Suite):
         """Random batches where they decide the statistics."""
         statistics = self._of(condition)
         if statistics is None or not statistics.of_batch:
-            own = super() if self._added_clean(condition) else self._suite
-            return own.batches(condition, count, batch_size)
+            if self._added_clean(condition):
+                return super().batches(condition, count, batch_size)
+            return self._suite.batches(condition, count, batch_size)
         seed, draw = self._options.seed, condition.repeat
         return deal(count, statistics.size, batch_size, seed=seed, draw=draw)
 
