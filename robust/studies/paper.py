@@ -36,7 +36,7 @@ class Line:
     found: str
 
 
-STUDIES = ("costs", "settings", "sweeps", "stripes", "style", "noise")
+STUDIES = ("costs", "settings", "sweeps", "stripes", "style")
 """Who has lines, in the order of the table."""
 
 SETTINGS = (

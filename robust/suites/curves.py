@@ -30,7 +30,8 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
     """One panel for each kind and noise of the training: top-1 over severities, a line a variant.
 
     Clean is at the left. Points are means over seeds and draws, bars 95 % intervals over seeds and
-    samples; the line joins clean and the attacks, but not controls. Clean images on other
+    samples; the line joins clean and the severities that have an order
+    (:attr:`robust.suites.condition.Condition.is_ordered`). Clean images on other
     statistics make the panel "clean images". A variant has one colour and marker in all panels.
     """
     conditions = groups[0].results[0].cells()
@@ -107,7 +108,7 @@ def _panel(
             linestyle="none",
         )
         if not clean:
-            attacks = [i for i, c in enumerate(points) if c == CLEAN or not c.is_control]
+            attacks = [i for i, c in enumerate(points) if c.is_ordered]
             axis.plot(
                 [i + shift for i in attacks],
                 [means[i] for i in attacks],
