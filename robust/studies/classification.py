@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def verdicts(top1: Mapping[str, NDArray[np.float64]]) -> list[str]:
     adjusted = holm([p_value(table) for table in tables])
     lines = []
     for (one, other), table, p in zip(PAIRS, tables, adjusted, strict=True):
-        gap = mean_interval(table)
+        gap = replace(mean_interval(table), over="over seeds")
         answer = answer_to(gap)
         if gap.leaves_zero_out and p >= 0.05:
             answer = Answer.INCONCLUSIVE
