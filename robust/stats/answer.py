@@ -154,7 +154,7 @@ def in_words(
 
 
 def visible(difference: Interval, decimals: int, scale: float = 1, unit: str = "") -> str:
-    """"; visible from 2.1 points": the smallest effect seen with 80 % power; "" if unknown."""
+    """ "; visible from 2.1 points": the smallest effect seen with 80 % power; "" if unknown."""
     if difference.visible is None:
         return ""
     return f"; visible from {scale * difference.visible:.{decimals}f}{unit}"

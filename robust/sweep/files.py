@@ -112,7 +112,9 @@ def read_sweep(path: Path) -> Sweep:
             axes=file.axes,
             fields=file.fields,
             labels=file.labels,
-            claims=tuple(Claim(each.say, each.better, tuple(each.than), each.note) for each in file.claims),
+            claims=tuple(
+                Claim(each.say, each.better, tuple(each.than), each.note) for each in file.claims
+            ),
             paper=None if file.paper is None else _paper(file.paper),
             seeds=file.seeds,
             figures=file.figures,

@@ -119,7 +119,8 @@ def test_epochs_and_batch_sizes_are_those_of_b_1(network: str) -> None:
         assert recipe.image_size == SMALL[data]
 
 
-OURS = (DEFAULT, "resnet11-embedded", "resnet11-embedded-quarters")
+DEEP = tuple(f"resnet56-half-{data}" for data in ("embedded", "shapes", "cifar10", "cifar100"))
+OURS = (DEFAULT, "resnet11-embedded", "resnet11-embedded-quarters", *DEEP)
 
 
 def test_the_tables_have_thirteen_columns_and_no_recipe_is_without_one() -> None:
@@ -169,4 +170,6 @@ def test_what_the_paper_leaves_open_is_noted(name: str, words: tuple[str, ...]) 
 def test_ours_come_first_and_say_so() -> None:
     assert OURS[0] == DEFAULT
     assert [name for name in recipes() if load_recipe(name).source == "ours"] == list(OURS)
-    assert {load_recipe(name).data for name in OURS} == {"embedded", "embedded-quarters"}
+    assert {load_recipe(name).data for name in OURS} == {
+        "embedded", "embedded-quarters", "shapes", "cifar10", "cifar100",
+    }  # fmt: skip

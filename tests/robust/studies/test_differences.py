@@ -46,8 +46,9 @@ def test_the_training_is_named() -> None:
 
 def test_nothing_is_decided_and_what_leaves_0_out_is_counted() -> None:
     text = explored(FOUND)
-    assert "none is decided here: 2 of 4 intervals leave 0 out, chance alone would give about 0." in (
-        text
+    assert (
+        "none is decided here: 2 of 4 intervals leave 0 out, chance alone would give about 0."
+        in (text)
     )
     assert "paired over 3 seeds and the test images." in text
     assert text.endswith(difference_table(FOUND))

@@ -69,9 +69,7 @@ def test_lines_join_clean_and_attacks_and_leave_controls_out() -> None:
         ("fog", (1, 2, 3), 4),
     ],
 )
-def test_only_an_order_is_joined(
-    kind: str, severities: tuple[str | int, ...], joined: int
-) -> None:
+def test_only_an_order_is_joined(kind: str, severities: tuple[str | int, ...], joined: int) -> None:
     """Companions of another kind, another distribution and pairs of numbers are in no order."""
     conditions = tuple(Condition(kind, severity) for severity in severities)
     groups = cohorts([made_up("plain", 0, 0.9, conditions=conditions)])
