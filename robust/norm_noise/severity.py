@@ -41,7 +41,7 @@ class Severity(abc.ABC):
 
     @property
     def is_ordered(self) -> bool:
-        """Whether it lies between clean and stronger ones of its kind, so that a line may join them.
+        """Whether it lies between clean and stronger ones of its kind: a line may join them.
 
         Pairs of numbers, another distribution and other companions do not.
         """

@@ -76,8 +76,8 @@ of that to plain in the same round. ASR(SE) and the frozen gate are plain networ
 far their inference is from 1.00 is the noise of the measurement. With its batch norms folded away
 too, ASR(SE) takes {folded:.2f} of plain's time at inference. torch {torch}.
 """
-CHANCE = """Differences, paired over seeds, with 95 % intervals and p values that allow for there being
-{count} comparisons (Holm).
+CHANCE = """Differences, paired over seeds, with 95 % intervals and p values that allow for there
+being {count} comparisons (Holm).
 """
 
 

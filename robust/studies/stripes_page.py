@@ -18,7 +18,7 @@ STRIPED = 0.1
 """A layer has stripes below this score: images differ by less than a third of what channels do."""
 
 PAPER_DOSE = load_recipe("resnet83-cifar100").decay_dose(50_000 // 128)
-"""Σ learning rate × weight decay of the paper's runs: what drives gates to constants, if any does."""
+"""Σ learning rate × weight decay of the paper's runs: what may drive gates to constants."""
 
 ENOUGH = 0.5
 """A claim about trained networks is decided by runs of at least this share of the paper's dose."""
@@ -223,8 +223,8 @@ def _settling(shares: Sequence[float]) -> Line:
     others = f", in the others {_range(rest)}" if rest else ""
     return Line(
         "Fig. 6–9, 11–13",
-        "most attention values have converged at the first decay of the learning rate (the text says "
-        "30 epochs, Table 2 has it at 81)",
+        "most attention values have converged at the first decay of the learning rate (the text "
+        "says 30 epochs, Table 2 has it at 81)",
         "robust train --record-attention; robust stripes RUN",
         over_cases(share >= SETTLED for share in shares),
         f"in {len(settled)} of {len(shares)} networks at least {SETTLED:.0%} of gates stay put "
