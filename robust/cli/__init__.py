@@ -75,6 +75,14 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.runs.sweep:sweep",
         "Train a grid of classifiers; `init` and `delta` are Tables 5 and 6.",
     ),
+    "study": Lazy(
+        "robust.cli.runs.study:study",
+        "Run a study whose endpoints are declared before its runs, such as `paper`.",
+    ),
+    "power": Lazy(
+        "robust.cli.runs.power:power",
+        "Seeds that an effect takes, and the effect that seeds see, from pilot runs.",
+    ),
     "weights": Lazy(
         "robust.cli.weights:weights", "List, fetch and verify weights that others trained."
     ),
