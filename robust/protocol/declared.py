@@ -199,14 +199,14 @@ def require_declared(what: str, found: Mapping[str, Any], declared: Mapping[str,
     Args:
         what: of which it is said, as "endpoint 'accuracy'".
         found: by name.
-        declared: the same names.
+        declared: by name.
 
     Raises:
         InputError: naming the first that deviates, and both values.
     """
-    for name, value in declared.items():
-        if found.get(name) != value:
+    for name in {**declared, **found}:
+        if found.get(name) != declared.get(name):
             raise InputError(
-                f"{what}: {name} is {found.get(name)!r}, declared was {value!r}; a verdict needs "
-                "what was declared, anything else is another protocol"
+                f"{what}: {name} is {found.get(name)!r}, declared was {declared.get(name)!r}; a "
+                "verdict needs what was declared, anything else is another protocol"
             )

@@ -24,9 +24,9 @@ ABOUT = """{title} The endpoints were declared before the runs, by a file with t
 `{sha}…`: {trained} on {data}, {seeds} training seeds an arm at most; {images} test images.
 Intervals are 95 %, paired over training seeds, for these test images. *Smallest visible* is the
 effect that four of five such studies see. p values allow for there being {count} endpoints (Holm).
-*Equivalent* means that the 90 % interval is inside the margin, *contradicted* that the 95 % interval
-excludes the published effect, *not tested* that there are too few seeds, or none. Whatever is not in
-this table is exploratory.
+*Equivalent* means that the 90 % interval is inside the margin, *contradicted* that the 95 %
+interval excludes the published effect, *not tested* that there are too few seeds, or none. Whatever
+is not in this table is exploratory.
 """
 
 
@@ -101,8 +101,8 @@ def page(declaration: Declaration, verdicts: Sequence[Verdict], command: str, pl
     )
     parts = [about, table(verdicts, command).markdown(), f"![Intervals and margins]({plot})\n"]
     parts.append(
-        "What would change this: other data (`--data cifar100 --data-folder DIR`), a deeper network "
-        "(a protocol of your own, `--protocol FILE`), and for what is open:\n"
+        "What would change this: other data (`--data cifar100 --data-folder DIR`), a deeper "
+        "network (a protocol of your own, `--protocol FILE`), and for what is open:\n"
     )
     return "\n".join([*parts, *changes(verdicts)]).rstrip() + "\n"
 

@@ -9,12 +9,12 @@ from typing import Any
 from asr_core.saving.files import write_json, write_text
 from robust.protocol.page import changes, forest, page, table
 from robust.protocol.scores import Findings
-from robust.protocol.study import Study
+from robust.protocol.study import VERDICTS, Study
 from robust.protocol.verdicts import Verdict, as_data, decide
 from robust.report.table import Table
 from robust.suites.curves import save_curves
 
-VERDICTS, PAGE, PLOT = "verdicts.json", "page.md", "forest.png"
+PAGE, PLOT = "page.md", "forest.png"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Runs the protocol: declares, trains what is missing, measures, and keeps all of it in a folder."""
+"""Runs the protocol: declares, trains what is missing, measures, and keeps it all in a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +27,7 @@ from robust.suites.job import SuiteJob
 from robust.suites.subject import open_subject
 from robust.sweep.runs import Run, run_missing
 
-DECLARED = "declared.json"
+DECLARED, VERDICTS = "declared.json", "verdicts.json"
 SECONDS = 3600
 """Of a run, roughly, on one core."""
 BATCH = 250
@@ -69,7 +69,8 @@ class Study:
             folder: of the study.
             data: a name or a folder of images; None for the protocol's.
             data_folder: where the files of a named set are.
-            seeds: fewer than the protocol's; None for all of them, or for those declared.
+            seeds: fewer than the protocol's; None for all of them, or for those declared. Another
+                number may be declared until the verdicts have been seen.
 
         Raises:
             InputError: the folder's declaration differs, both values are named; or the data cannot
@@ -91,15 +92,17 @@ class Study:
         declaration = Declaration(
             protocol=protocol, sha256=sha256, data=DataFacts.of(images), seeds=seeds
         )
-        if kept is None:
+        unseen = not (folder / VERDICTS).exists()
+        if kept is not None:
+            held = replace(kept, seeds=seeds) if unseen else kept
+            require_declared(str(file), flat(declaration.as_dict()), flat(held.as_dict()))
+        if unseen:
             with exclusive(folder):
                 write_json(file, declaration.as_dict())
-        else:
-            require_declared(str(file), flat(declaration.as_dict()), flat(kept.as_dict()))
         return cls(folder, declaration, images, data_folder)
 
     def runs(self) -> dict[tuple[str, int], Run]:
-        """The run of each arm and seed, seed by seed, so that what is finished is a smaller study."""
+        """The run of each arm and seed, seed by seed: what is finished is a smaller study."""
         protocol, most = self.declaration.protocol, self.declaration.seeds
         where = {"data": self.data.name, "data_folder": self.data_folder}
         return {

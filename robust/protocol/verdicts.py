@@ -110,13 +110,13 @@ def _moved(interval: Interval, by: float) -> Interval:
     return Interval(interval.mean + by, low, high, interval.over, interval.error)
 
 
-def _estimate(
-    declaration: Declaration, endpoint: Endpoint, findings: Findings
-) -> _Estimate | str:
+def _estimate(declaration: Declaration, endpoint: Endpoint, findings: Findings) -> _Estimate | str:
     """The estimate, or why there is none."""
     if endpoint.on == "style":
         return _style(findings.style) if findings.style else "no style networks were given"
     if endpoint.on == "noise":
+        if not any(score.on == "pilot" for score in findings.scores):
+            return "not measured"
         severity = chosen_severity(declaration, findings.scores)
         if severity is None:
             rule = declaration.protocol.noise
@@ -132,14 +132,17 @@ def _estimate(
     a, b = (_side(declaration, endpoint, findings.scores, arm, at) for arm, at in sides)
     if not a and not b:
         return "not measured"
-    count = min(declaration.protocol.seeds_of(arm, declaration.seeds) for arm, _ in sides)
-    for arm, (side, found) in zip(sides, ((sides[0], a), (sides[1], b)), strict=True):
-        declared = declaration.protocol.seeds_of(arm[0], declaration.seeds)
-        require_declared(
-            f"endpoint {endpoint.name!r}, {side[0]} {side[1]}".rstrip(),
-            {"seeds": sorted(found)},
-            {"seeds": list(range(declared))},
-        )
+    counts = [declaration.protocol.seeds_of(arm, declaration.seeds) for arm, _ in sides]
+    for (arm, _), found, declared in zip(sides, (a, b), counts, strict=True):
+        if not set(found) <= set(range(declared)):
+            require_declared(
+                f"endpoint {endpoint.name!r}, {arm}",
+                {"seeds": sorted(found)},
+                {"seeds": list(range(declared))},
+            )
+        if len(found) < declared:  # nothing is told of a part, which could be chosen
+            return f"{len(found)} of the {declared} seeds of {arm} are finished"
+    count = min(counts)
     gaps = 100 * np.array([[a[seed] - b[seed]] for seed in range(count)])
     few = declaration.protocol.least > count
     return _Estimate(
@@ -187,9 +190,8 @@ def chosen_severity(declaration: Declaration, scores: Sequence[Score]) -> str | 
             for score in scores
             if (score.arm, score.on, score.detail) == ("plain", "pilot", severity)
         }
-        require_declared(
-            f"pilot, severity {severity}", {"seeds": sorted(own)}, {"seeds": list(range(declaration.pilot))}
-        )
+        declared = {"seeds": list(range(declaration.pilot))}
+        require_declared(f"pilot, severity {severity}", {"seeds": sorted(own)}, declared)
         means[severity] = float(np.mean(list(own.values())))
     middle = (rule.low + rule.high) / 2
     within = [s for s, mean in means.items() if rule.low <= mean <= rule.high]

@@ -23,10 +23,8 @@ def study() -> None:
     type=Existing("file"),
     help="A protocol of your own (.toml).  [the one that ships]",
 )
-@click.option(
-    "--seeds",
-    type=Whole(2, limits.RUNS),
-    help="Training seeds an arm, fixed before anything is seen.  [the protocol's]",
+@options.train_seeds(
+    "Training seeds an arm, fixed before anything is seen.  [the protocol's]", "--seeds", "seeds"
 )
 @click.option(
     "--style", type=Existing("folder"), help="An attack with batch noise on style networks."
