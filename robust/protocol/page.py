@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -34,34 +35,40 @@ def table(verdicts: Sequence[Verdict], command: str) -> Table:
     """A row for each endpoint, with the ``command`` that makes it again."""
     rows: list[tuple[str | Cell, ...]] = []
     for each in verdicts:
-        end, unit = each.endpoint, each.endpoint.unit
-        published = "" if end.published is None else f"{end.published:+.3g} {unit}"
-        visible = each.interval.visible if each.interval and each.seeds > 1 else None
+        end = each.endpoint
+        sign = "" if end.on == "style" else "+"
+        published = "" if end.published is None else f"{end.published:{sign}.3g} {end.unit}"
+        ours, *numbers = _numbers(each)
+        note = each.note or f"{each.seeds} seeds"
+        said = f"{ours}; {note}" if ours else note
+        command_of = command + (" --style RUN" if end.on == "style" else "")
+        answer = Cell(each.answer, "best")
         rows.append(
-            (
-                end.claim,
-                end.source,
-                published,
-                _estimate(each),
-                "" if visible is None else f"{visible:.2f} {unit}",
-                "" if each.interval is None else f"{each.p:.2g}",
-                Cell(each.answer, "best"),
-                Cell(command + (" --style RUN" if end.on == "style" else ""), "code"),
-            )
+            (end.claim, end.source, published, said, *numbers, answer, Cell(command_of, "code"))
         )
     return Table(HEAD, rows, words=2)
 
 
-def _estimate(verdict: Verdict) -> str:
-    """Such as "+0.31 [-0.40, 1.02] points, 40 seeds", and what is to be said of it."""
-    interval, sign = verdict.interval, "" if verdict.endpoint.on == "style" else "+"
+def short_table(verdicts: Sequence[Verdict]) -> Table:
+    """The same for a terminal: endpoints by their names."""
+    rows = [(each.endpoint.name, *_numbers(each), each.answer) for each in verdicts]
+    return Table(("endpoint", "ours", "visible", "Holm p", "verdict"), rows)
+
+
+def _numbers(verdict: Verdict) -> tuple[str, str, str]:
+    """The estimate, such as "+0.31 [-0.40, 1.02] points"; the smallest visible effect; p."""
+    interval, unit = verdict.interval, verdict.endpoint.unit
     if interval is None:
-        return verdict.note
-    ends = ""
+        return "", "", ""
+    sign, ends = "" if verdict.endpoint.on == "style" else "+", ""
     if interval.low is not None and interval.high is not None:
         ends = f" [{interval.low:.2f}, {interval.high:.2f}]"
-    said = f"{interval.mean:{sign}.2f}{ends} {verdict.endpoint.unit}"
-    return f"{said}; {verdict.note}" if verdict.note else f"{said}, {verdict.seeds} seeds"
+    visible = interval.visible if verdict.seeds > 1 else None
+    return (
+        f"{interval.mean:{sign}.2f}{ends} {unit}",
+        "" if visible is None else f"{visible:.2f} {unit}",
+        "" if verdict.answer is Answer.NOT_TESTED else f"{verdict.p:.2g}",
+    )
 
 
 def changes(verdicts: Sequence[Verdict]) -> list[str]:
@@ -81,8 +88,8 @@ def changes(verdicts: Sequence[Verdict]) -> list[str]:
             lines.append(f"- {each.endpoint.name}: {error}.")
             continue
         lines.append(
-            f"- {each.endpoint.name}: {seeds} seeds see an effect of {margin:g} points, by the "
-            f"spread of these {each.seeds}."
+            f"- {each.endpoint.name}: {seeds} seeds would see an effect of {margin:g} in points, "
+            f"by the spread of these {each.seeds}."
         )
     return lines
 
@@ -99,6 +106,7 @@ def page(declaration: Declaration, verdicts: Sequence[Verdict], command: str, pl
         images=f"{data.sizes[2]:,}",
         count=len(verdicts),
     )
+    about = "\n".join(textwrap.wrap(about, 100, break_on_hyphens=False)) + "\n"
     parts = [about, table(verdicts, command).markdown(), f"![Intervals and margins]({plot})\n"]
     parts.append(
         "What would change this: other data (`--data cifar100 --data-folder DIR`), a deeper "
@@ -122,7 +130,7 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
     )
     for axis, group, unit in zip(axes.flat, groups, units, strict=True):
         _panel(axis, group)
-        axis.set_xlabel("difference of top-1, points" if unit == "points" else unit)
+        axis.set_xlabel("difference of top-1, points" if unit == "points" else "share, %")
     handles = axes[0, 0].get_legend_handles_labels()[0]
     shade = Patch(color="0.88", label="margin")
     known = {handle.get_label(): handle for handle in [*handles, shade]}
@@ -131,6 +139,7 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
 
 
 def _panel(axis: Axes, group: Sequence[Verdict]) -> None:
+    axis.use_sticky_edges = False  # shades end inside the panel
     for place, each in enumerate(group):
         end = each.endpoint
         middle = (end.published or 0.0) if end.equal else 0.0
@@ -148,6 +157,6 @@ def _panel(axis: Axes, group: Sequence[Verdict]) -> None:
                 axis.plot([interval.low, interval.high], [place] * 2, color="k", linewidth=width)
         axis.plot(each.interval.mean, place, "ok", markersize=6, linestyle="none", label="ours")
     axis.axvline(0, color="0.4", linewidth=0.8)
-    names = [escape.picture(f"{each.endpoint.name}\n{each.answer}") for each in group]
+    names = [f"{escape.picture(each.endpoint.name)}\n{each.answer}" for each in group]
     axis.set_yticks(range(len(group)), names, fontsize="small")
     axis.set_ylim(len(group) - 0.4, -0.6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asr_core.saving.files import write_json, write_text
-from robust.protocol.page import changes, forest, page, table
+from robust.protocol.page import changes, forest, page, short_table
 from robust.protocol.scores import Findings
 from robust.protocol.study import VERDICTS, Study
 from robust.protocol.verdicts import Verdict, as_data, decide
@@ -23,7 +23,7 @@ class Report:
 
     Attributes:
         verdicts: in the order of the protocol.
-        table: the same as a table.
+        table: the same as a short table.
         lines: what would decide what is open.
         text: the page.
     """
@@ -53,7 +53,7 @@ def report(study: Study, findings: Findings, command: str, *, plot: str = PLOT) 
     verdicts = decide(study.declaration, findings)
     made = Report(
         verdicts,
-        table(verdicts, command),
+        short_table(verdicts),
         changes(verdicts),
         page(study.declaration, verdicts, command, plot),
     )

@@ -30,7 +30,7 @@ class Verdict:
         answer: the answer.
         interval: the estimate with its 95 % interval, in the endpoint's unit; None if not measured.
         narrow: the same with its 90 % interval.
-        p: adjusted for all endpoints; 1 where there is no estimate.
+        p: adjusted for all endpoints; 1 where nothing is decided.
         seeds: training seeds of each side.
         spread: standard deviation of the differences between seeds; None for a share.
         note: why there is no verdict.
@@ -69,7 +69,10 @@ def decide(declaration: Declaration, findings: Findings) -> list[Verdict]:
         InputError: seeds or test images deviate from the declaration; both values are named.
     """
     estimates = [_estimate(declaration, each, findings) for each in declaration.protocol.endpoints]
-    adjusted = holm([each.p if isinstance(each, _Estimate) else 1.0 for each in estimates])
+    adjusted = holm(
+        # what decides nothing must not lower the others'
+        [each.p if isinstance(each, _Estimate) and each.decides else 1.0 for each in estimates]
+    )
     return [
         Verdict(endpoint, Answer.NOT_TESTED, note=found)
         if isinstance(found, str)

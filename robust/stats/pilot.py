@@ -71,8 +71,8 @@ def plans(runs: Iterable[PilotRun], *, effect: float, planned: int | None = None
         planned: seeds a variant of a study, if its smallest visible effect is asked for.
 
     Raises:
-        InputError: a seed of a variant comes twice, fewer than two variants have two seeds, no
-            spread, or as :func:`robust.stats.power.seeds_for`.
+        InputError: a seed of a variant comes twice, fewer than two variants have two seeds, a
+            score is not finite, or as :func:`robust.stats.power.seeds_for`.
     """
     scores: dict[str, dict[int, float]] = {}
     seconds: dict[str, list[float]] = {}
@@ -115,11 +115,6 @@ def _plan(
     planned: int | None,
     seconds: Mapping[str, list[float]],
 ) -> Plan:
-    if not spread > 0:
-        raise InputError(
-            f"{' and '.join(variants)}: the scores do not differ between seeds, so there is no "
-            "spread to plan with"
-        )
     seeds = seeds_for(effect, spread, paired=paired)
     hours = None
     if all(name in seconds for name in variants):

@@ -81,7 +81,8 @@ def paper(
     if as_json:
         say_json(told.as_dict())
     else:
-        say(*told.table.plain(), *told.lines, f"{begun.folder / PAGE}")
+        say(*told.table.plain(), "What would decide what is open:", *told.lines)
+        say(f"{begun.folder / PAGE}")
     for failure in failures:
         say(f"robust: failed: {failure}", err=True)
     if failures:

@@ -67,7 +67,7 @@ def test_a_noise_rule_has_an_order_and_severities_of_its_noise() -> None:
 
 
 def test_an_arm_that_cannot_be_trained_is_named() -> None:
-    with pytest.raises(InputError, match="arm 'asr'.*unknown mode 'asrs'"):
+    with pytest.raises(InputError, match=r"arm 'asr'.*unknown mode 'asrs'"):
         protocol(arms={"plain": {}, "asr": {"mode": "asrs"}, "frozen": {}, "live": {}}).training_of(
             "asr", 0
         )
@@ -83,6 +83,6 @@ def test_more_seeds_than_declared_are_refused() -> None:
 def test_a_deviation_is_named_with_both_values() -> None:
     with pytest.raises(InputError, match=r"endpoint 'a': margin is 2\.0, declared was 1\.0"):
         require_declared("endpoint 'a'", {"margin": 2.0}, {"margin": 1.0})
-    with pytest.raises(InputError, match="margin is 2.0, declared was None"):
+    with pytest.raises(InputError, match=r"margin is 2\.0, declared was None"):
         require_declared("endpoint 'a'", {"margin": 2.0}, {})
     require_declared("endpoint 'a'", {"margin": 1.0}, {"margin": 1.0})

@@ -188,6 +188,7 @@ def test_the_share_of_ins_advantage(back: float, answer: Answer) -> None:
 def test_one_training_seed_of_style_networks_decides_nothing() -> None:
     own = verdicts(0, 1, style=style(1, 0.4))["style"]
     assert own.answer is Answer.NOT_TESTED
+    assert own.p == 1, "else it would make the others' smaller"
     assert own.note == "1 training seed: the interval is over images only (one seed)"
 
 
