@@ -92,7 +92,7 @@ class Study:
         declaration = Declaration(
             protocol=protocol, sha256=sha256, data=DataFacts.of(images), seeds=seeds
         )
-        unseen = not (folder / VERDICTS).exists()
+        unseen = not _seen(folder / VERDICTS)
         if kept is not None:
             held = replace(kept, seeds=seeds) if unseen else kept
             require_declared(str(file), flat(declaration.as_dict()), flat(held.as_dict()))
@@ -213,6 +213,12 @@ class Study:
                 for when in ("before", "after")
             ]
         return scores
+
+
+def _seen(verdicts: Path) -> bool:
+    """Whether the verdicts tell of a difference between networks that the study trained."""
+    told = read_json(verdicts)["endpoints"] if verdicts.exists() else []
+    return any(each["interval"] and each["unit"] == "points" for each in told)
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _estimate(declaration: Declaration, endpoint: Endpoint, findings: Findings) 
                 {"seeds": list(range(declared))},
             )
         if len(found) < declared:  # nothing is told of a part, which could be chosen
-            return f"{len(found)} of the {declared} seeds of {arm} are finished"
+            return f"{len(found)} of {declared} seeds of {arm} finished"
     count = min(counts)
     gaps = 100 * np.array([[a[seed] - b[seed]] for seed in range(count)])
     few = declaration.protocol.least > count

@@ -35,7 +35,7 @@ def test_a_row_an_endpoint_with_its_command() -> None:
         "+0.97 points", f"+1.00 [{1 - half:.2f}, {1 + half:.2f}] points; 12 seeds",
         f"{visible:.2f} points", f"{p:.2g}", "inconclusive", "robust study paper",
     ]  # fmt: skip
-    assert rows[1][3:7] == ["0 of the 12 seeds of frozen are finished", "", "", "not tested"]
+    assert rows[1][3:7] == ["0 of 12 seeds of frozen finished", "", "", "not tested"]
     assert rows[4][2] == "100 %"
     assert rows[4][3].endswith("%; 1 training seed: the interval is over images only (one seed)")
     assert rows[4][4] == "", "one seed says nothing of what several would see"

@@ -109,6 +109,9 @@ def test_what_was_measured_gives_the_same_verdicts_again(tmp_path: Path) -> None
 @pytest.mark.usefixtures("tiny")
 def test_a_smaller_study_is_declared_until_the_verdicts_are_seen(tmp_path: Path) -> None:
     begun(tmp_path, 5)
+    study = begun(tmp_path, 3)
+    told = report(study, study.measure(), "robust study paper")
+    assert all(verdict.interval is None for verdict in told.verdicts), "nothing is finished"
     study = begun(tmp_path, 2)
     assert study.declaration.seeds == 2
     assert begun(tmp_path, None).declaration.seeds == 2

@@ -94,7 +94,7 @@ def test_of_a_part_of_the_seeds_nothing_is_told() -> None:
     found = [s for s in scores({"asr": 75 + STEPS, "plain": 70 + STEPS}) if s.seed != 5]
     own = decide(declared(SEEDS), Findings(found))[0]
     assert (own.interval, own.answer) == (None, Answer.NOT_TESTED)
-    assert own.note == "11 of the 12 seeds of asr are finished"
+    assert own.note == "11 of 12 seeds of asr finished"
 
 
 def test_other_seeds_are_refused() -> None:
