@@ -28,6 +28,7 @@ SMALL = {
     "stripes": ["--max-images", "8", "--channels", "8"],
     "data": ["--quick", "--quiet"],
     "bench": ["--model", "resnet11", "--rounds", "1", "--batch-size", "1", "--quiet"],
+    "study": ["--no-train", "--data", "embedded", "--device", "cpu", "--quiet"],
     "sweep": ["--epochs", "1", "--device", "cpu", "--quiet"],
     "train": ["--epochs", "1", "--device", "cpu", "--quiet"],
     "train style": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
@@ -58,6 +59,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     picture = Image.radial_gradient("L").resize((80, 96))
     Image.merge("RGB", (picture, picture.rotate(90), picture.rotate(180))).save(photos / "one.jpg")
     Image.merge("RGB", (picture, picture, picture.rotate(45))).save(tmp_path / "style.png")
+    scores = "plain,0,70\nplain,1,71\nasr,0,70.5\nasr,1,72\n"
+    (tmp_path / "pilot.csv").write_text(f"variant,seed,score\n{scores}")
     monkeypatch.setattr(robust.sweep.run, "run_missing", first_only)
     monkeypatch.setattr(robust.sweep.run, "estimated_seconds", lambda config, device: 1.0)
     return tmp_path

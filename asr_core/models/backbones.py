@@ -1,6 +1,7 @@
 """The paper's backbones by name, and where ASR goes in each (paper, supplementary, B.2).
 
 ResNet11 and ResNet29 are the CIFAR ResNets at depths that train in minutes; "_gn" with GroupNorm.
+ResNet56-half is deep and narrow: 18 blocks at half the width.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ for _depth in (11, 29, 83, 164):
     _resnet_cifar(f"resnet{_depth}", partial(resnet_cifar, _depth))
     if _depth in (11, 29):
         _resnet_cifar(f"resnet{_depth}_gn", partial(resnet_group_norm, _depth))
+_resnet_cifar("resnet56-half", partial(resnet_cifar, 56, planes=(8, 16, 32)))
 _resnet_cifar("resnet83_acnet", partial(resnet_acnet, 83))
 _resnet("resnet34", models.resnet34, "bn2")
 _resnet("resnet50", models.resnet50, "bn3")

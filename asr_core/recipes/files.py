@@ -21,7 +21,7 @@ DEFAULT = "resnet29-embedded"
 
 # In the order of the list: our own, then Table 2, then Table 3, each from left to right.
 _COLUMNS = (
-    *("resnet29", "resnet11", "resnet11-gn"),
+    *("resnet29", "resnet11", "resnet11-gn", "resnet56-half"),
     *("resnet83", "resnet164", "vgg19", "shufflenetv2", "mobilenet", "repvgg", "resnet-acnet"),
     *("resnet34", "resnet50", "resnet101", "vit-s", "vit-b", "vit-b-384"),
 )

@@ -79,6 +79,14 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.runs.data_card:data",
         "`robust data card`: whether a data set can decide what attention does.",
     ),
+    "study": Lazy(
+        "robust.cli.runs.study:study",
+        "Run a study whose endpoints are declared before its runs, such as `paper`.",
+    ),
+    "power": Lazy(
+        "robust.cli.runs.power:power",
+        "Seeds that an effect takes, and the effect that seeds see, from pilot runs.",
+    ),
     "weights": Lazy(
         "robust.cli.weights:weights", "List, fetch and verify weights that others trained."
     ),
@@ -87,7 +95,7 @@ COMMANDS: dict[str, Lazy] = {
     ),
     "list": Lazy(
         "robust.cli.listing:list_names",
-        "List the known styles, norm variants, noises, attention modules and data sets.",
+        "List the known styles, norm variants, noises, attention modules, controls and data sets.",
     ),
 }
 

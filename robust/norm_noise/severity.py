@@ -44,6 +44,14 @@ class Severity(abc.ABC):
         """Whether it changes nothing by construction: a control, not an attack."""
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether it lies between clean and stronger ones of its kind: a line may join them.
+
+        Pairs of numbers, another distribution and other companions do not.
+        """
+        return False
+
+    @property
     def by_chance(self) -> bool:
         """Whether draws differ: neither a control nor constant."""
         return self.noise != "constant" and not self.is_control
@@ -211,6 +219,11 @@ class RandomNoise(Severity):
         return "U(0, 1)" if self.strength is None else f"s = {self.strength:g}"
 
     @property
+    def is_ordered(self) -> bool:
+        """All but U(0, 1)."""
+        return self.strength is not None
+
+    @property
     def is_control(self) -> bool:
         """A strength of 0 changes nothing."""
         return self.strength == 0
@@ -279,6 +292,11 @@ class BatchNoise(Severity):
             return "n = 1 (control)"
         others = ORDERS.get(self.companions, self.companions)
         return f"n = {self.size}" + ("" if others == "photos" else f", {others}")
+
+    @property
+    def is_ordered(self) -> bool:
+        """Batches of images, which run to the whole set; but the control."""
+        return self.companions == "photos" and not self.is_control
 
     @property
     def is_control(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from robust.stats.intervals import OVER_BOTH, Interval
@@ -14,21 +14,22 @@ class Answer(StrEnum):
     SUPPORTED = "supported"
     """The 95 % interval is above 0."""
     CONTRADICTED = "contradicted"
-    """The 95 % interval is below 0."""
+    """The 95 % interval is below 0; or below the published effect, and not equivalent."""
     EQUIVALENT = "equivalent"
-    """Neither, and the 90 % interval is inside the margin."""
+    """Neither above nor below 0, and the 90 % interval is inside the margin."""
     INCONCLUSIVE = "inconclusive"
     """None of these: the interval is too wide to tell."""
     NOT_TESTED = "not tested"
     """There is no interval."""
 
-    @property
-    def leaves_zero_out(self) -> bool:
-        """Whether the 95 % interval does."""
-        return self in (Answer.SUPPORTED, Answer.CONTRADICTED)
 
-
-def answer_to(difference: Interval, *, narrow: Interval | None = None, margin: float = 0) -> Answer:
+def answer_to(
+    difference: Interval,
+    *,
+    narrow: Interval | None = None,
+    margin: float = 0,
+    published: float | None = None,
+) -> Answer:
     """The answer that a difference gives.
 
     Args:
@@ -36,6 +37,7 @@ def answer_to(difference: Interval, *, narrow: Interval | None = None, margin: f
         narrow: the same with its 90 % interval, where there is a margin: two one-sided tests at
             5 % (Schuirmann 1987, A comparison of the two one-sided tests procedure).
         margin: differences below it do not matter.
+        published: the effect that the claim's source reports, above 0; None if it gives none.
     """
     if difference.low is None or difference.high is None:
         return Answer.NOT_TESTED
@@ -43,10 +45,48 @@ def answer_to(difference: Interval, *, narrow: Interval | None = None, margin: f
         return Answer.SUPPORTED
     if difference.high < 0:
         return Answer.CONTRADICTED
+    if _inside(narrow, margin):
+        return Answer.EQUIVALENT
+    excluded = published is not None and difference.high < published
+    return Answer.CONTRADICTED if excluded else Answer.INCONCLUSIVE
+
+
+def answer_to_equality(difference: Interval, *, narrow: Interval, margin: float) -> Answer:
+    """The answer to the claim that there is no difference: equivalent is what it says.
+
+    Contradicted where the 95 % interval leaves out 0, the published effect, and the 90 % interval
+    is not inside the margin.
+
+    Args:
+        difference: with its 95 % interval.
+        narrow: the same with its 90 % interval.
+        margin: differences below it do not matter.
+    """
+    if difference.low is None or difference.high is None:
+        return Answer.NOT_TESTED
+    if _inside(narrow, margin):
+        return Answer.EQUIVALENT
+    excluded = difference.low > 0 or difference.high < 0
+    return Answer.CONTRADICTED if excluded else Answer.INCONCLUSIVE
+
+
+def _inside(narrow: Interval | None, margin: float) -> bool:
     if narrow is None or narrow.low is None or narrow.high is None:
-        return Answer.INCONCLUSIVE
-    inside = -margin < narrow.low and narrow.high < margin
-    return Answer.EQUIVALENT if inside else Answer.INCONCLUSIVE
+        return False
+    return -margin < narrow.low and narrow.high < margin
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values adjusted for their number (Holm 1979, A simple sequentially rejective procedure).
+
+    Below 0.05 where the family of all claims holds at 95 %.
+    """
+    order = sorted(range(len(p)), key=p.__getitem__)
+    adjusted, before = [1.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        before = max(before, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = before
+    return adjusted
 
 
 def in_all(answers: Iterable[Answer]) -> Answer:
@@ -80,8 +120,8 @@ def in_words(
 ) -> str:
     """The answer with its numbers, for people; inconclusive ones say what would have been seen.
 
-    The smallest visible difference is half of the interval's width: the least mean whose interval
-    of this width leaves 0 out.
+    What would have been seen is the smallest difference that has 80 % power
+    (:attr:`robust.stats.intervals.Interval.visible`).
 
     Args:
         answer: by :func:`answer_to`.
@@ -110,5 +150,11 @@ def in_words(
         return f"{contrary} by {numbers}"
     if answer is Answer.EQUIVALENT:
         return f"equivalent within the margin, not {claim}: {numbers}"
-    visible = f"{scale * difference.half:.{decimals}f}{unit}"
-    return f"inconclusive whether {claim}: {numbers}; visible from {visible}"
+    return f"inconclusive whether {claim}: {numbers}{visible(difference, decimals, scale, unit)}"
+
+
+def visible(difference: Interval, decimals: int, scale: float = 1, unit: str = "") -> str:
+    """ "; visible from 2.1 points": the smallest effect seen with 80 % power; "" if unknown."""
+    if difference.visible is None:
+        return ""
+    return f"; visible from {scale * difference.visible:.{decimals}f}{unit}"

@@ -70,18 +70,20 @@ def bootstrap_interval(
     if d.size == 1:
         return Interval(mean, None, None, NO_INTERVAL)
     chance = np.random.default_rng(seed)
-    means = np.full(draws, mean)
+    means, squared = np.full(draws, mean), 0.0
     if samples > 1:
         means += _resampled(d.mean(0) - mean, draws, chance)
+        squared += float(d.mean(0).var()) / samples
     if seeds > 1:
-        error = d.mean(1).std(ddof=1) / math.sqrt(seeds)
+        error = float(d.mean(1).std(ddof=1)) / math.sqrt(seeds)
         means += error * chance.standard_t(seeds - 1, size=draws)
+        squared += error**2
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     over = OVER_BOTH
     if 1 in d.shape:
         over = "images only (one seed)" if seeds == 1 else "seeds only (one image)"
-    return Interval(mean, float(low), float(high), over)
+    return Interval(mean, float(low), float(high), over, math.sqrt(squared))
 
 
 def compare(

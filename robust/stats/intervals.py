@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from asr_core.errors import InputError
+from robust.stats.power import visible_from
 
 NO_INTERVAL = "no interval (one seed, one image)"
 OVER_BOTH = "seeds and images"
@@ -41,17 +42,34 @@ class Interval:
         high: upper end; None where there is no interval.
         over: what the interval generalises over, in words for the reader: "seeds and images",
             "images only (one seed)", "seeds only (one image)", or that there is none.
+        error: the standard error of the mean; None where it is not known.
     """
 
     mean: float
     low: float | None
     high: float | None
     over: str
+    error: float | None = None
 
     @property
     def half(self) -> float | None:
         """Half of its width; None where there is no interval."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def leaves_zero_out(self) -> bool:
+        """Whether 0 is outside it; False where there is no interval."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    @property
+    def visible(self) -> float | None:
+        """The smallest effect that such a 95 % interval sees with 80 % power.
+
+        None where there is no interval, or no standard error.
+        """
+        if self.half is None or self.error is None:
+            return None
+        return visible_from(self.half, self.error)
 
     def plus_minus(self, decimals: int, *, scale: float = 1, sign: str = "") -> str:
         """The mean ± half of the width, both times ``scale``; ``sign="+"`` shows a plus."""
@@ -84,8 +102,40 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     mean = float(d.mean())
     if d.size == 1:
         return Interval(mean, None, None, NO_INTERVAL)
-    half = math.sqrt(float(half_squared_forms(d, d, level=level).max()))
-    return Interval(mean, mean - half, mean + half, spread_over(d.shape))
+    half = _half(d, level)
+    return Interval(mean, mean - half, mean + half, spread_over(d.shape), standard_error(d))
+
+
+def standard_error(values: ArrayLike) -> float:
+    """The standard error of the mean of ``values`` (S, I), of which there are several."""
+    d = np.asarray(values, dtype=np.float64)
+    if 1 in d.shape:
+        return math.sqrt(_covariance(d, d) / d.size)
+    seeds, images = d.shape
+    seed, image, rest = _parts(d)
+    of_seed, of_image = _covariance(seed, seed) / seeds, _covariance(image, image) / images
+    of_rest = float((rest * rest).sum()) / ((seeds - 1) * (images - 1)) / d.size
+    return math.sqrt(max(of_seed + of_image - of_rest, of_seed, of_image, of_rest))
+
+
+def p_value(values: ArrayLike) -> float:
+    """1 - the level of the widest interval of ``values`` (S, I) that leaves 0 out: two-sided.
+
+    It agrees with :func:`mean_interval`: below 0.05 where the 95 % interval leaves 0 out. 1 where
+    there is no interval.
+    """
+    d = np.asarray(values, dtype=np.float64)
+    if d.size < 2 or not d.any():
+        return 1.0
+    mean, low, high = abs(float(d.mean())), 0.0, 1.0
+    for _ in range(50):
+        p = (low + high) / 2
+        low, high = (low, p) if _half(d, 1 - p) < mean else (p, high)
+    return high
+
+
+def _half(d: NDArray[np.float64], level: float) -> float:
+    return math.sqrt(float(half_squared_forms(d, d, level=level).max()))
 
 
 def spread_over(shape: tuple[int, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from robust.bench.speed import in_turns
 from robust.bench.training_cost import inference
 from robust.models.files import open_model
 from robust.report.table import Table
-from robust.stats.answer import answer_to, in_words
-from robust.stats.intervals import mean_interval
+from robust.stats.answer import Answer, answer_to, holm, in_words
+from robust.stats.intervals import mean_interval, p_value
 from robust.studies.command import train_missing
 from robust.studies.sections import put_section
 from robust.sweep import Run
@@ -75,8 +76,8 @@ of that to plain in the same round. ASR(SE) and the frozen gate are plain networ
 far their inference is from 1.00 is the noise of the measurement. With its batch norms folded away
 too, ASR(SE) takes {folded:.2f} of plain's time at inference. torch {torch}.
 """
-CHANCE = """Differences, paired over seeds. There are {count} intervals at 95 %; where nothing
-differs, one in twenty leaves 0 out by chance.
+CHANCE = """Differences, paired over seeds, with 95 % intervals and p values that allow for there
+being {count} comparisons (Holm).
 """
 
 
@@ -137,18 +138,26 @@ def plus_minus(values: ArrayLike, *, sign: str = "") -> str:
     return mean_interval(np.asarray(values)[:, None]).plus_minus(2, sign=sign)
 
 
-def verdict(top1: Mapping[str, NDArray[np.float64]], one: str, other: str) -> str:
-    """A line on the difference of two variants, paired over seeds."""
-    gap = mean_interval((top1[one] - top1[other])[:, None])
-    words = in_words(
-        answer_to(gap),
-        gap,
-        claim=f"{TITLES[one]}: more accurate than {TITLES[other]}",
-        contrary=f"{TITLES[one]}: less accurate than {TITLES[other]}",
-        decimals=2,
-        unit=" points",
-    )
-    return f"- {words}."
+def verdicts(top1: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """A line on each of :data:`PAIRS`, paired over seeds; the answers hold together (Holm)."""
+    tables = [(top1[one] - top1[other])[:, None] for one, other in PAIRS]
+    adjusted = holm([p_value(table) for table in tables])
+    lines = []
+    for (one, other), table, p in zip(PAIRS, tables, adjusted, strict=True):
+        gap = replace(mean_interval(table), over="over seeds")
+        answer = answer_to(gap)
+        if gap.leaves_zero_out and p >= 0.05:
+            answer = Answer.INCONCLUSIVE
+        words = in_words(
+            answer,
+            gap,
+            claim=f"{TITLES[one]}: more accurate than {TITLES[other]}",
+            contrary=f"{TITLES[one]}: less accurate than {TITLES[other]}",
+            decimals=2,
+            unit=" points",
+        )
+        lines.append(f"- {words}; Holm p {p:.2g}.")
+    return lines
 
 
 def table(done: Done, seeds: int, measured: Mapping[str, Seconds], steps: int) -> str:
@@ -191,9 +200,8 @@ def page(done: Done, seeds: int, measured: Mapping[str, Seconds]) -> str:
         torch=torch.__version__.split("+")[0],
     )
     top1 = figures(done, seeds, "top1")
-    verdicts = [verdict(top1, one, other) for one, other in PAIRS]
-    chance = CHANCE.format(count=len(PAIRS))
-    return "\n".join([about, table(done, seeds, measured, steps), notes, chance, *verdicts])
+    parts = [about, table(done, seeds, measured, steps), notes, CHANCE.format(count=len(PAIRS))]
+    return "\n".join([*parts, *verdicts(top1)])
 
 
 def study(runs: Path, docs: Path, *, seeds: int, workers: int, rounds: int) -> None:

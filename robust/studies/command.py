@@ -45,5 +45,10 @@ def train_missing(runs: Iterable[Run], **options: Any) -> None:
     Raises:
         InputError: runs failed; a line about each.
     """
-    if failures := run_missing(runs, **options):
+    raise_failures(run_missing(runs, **options))
+
+
+def raise_failures(failures: list[str]) -> None:
+    """Raise InputError with a line about each failed run, if there are any."""
+    if failures:
         raise InputError("; ".join(failures))

@@ -15,7 +15,7 @@ from asr_core.recipes import load_recipe
 from robust.report.progress import progress_bar
 from robust.report.table import Table
 from robust.stats.compare import bootstrap_interval
-from robust.studies.differences import in_words
+from robust.studies.differences import explored
 from robust.studies.noise import (
     BATCH,
     EPOCHS,
@@ -66,8 +66,9 @@ Made by `python scripts/studies/corruptions.py` from the clean-trained networks 
 scripts/studies/noise.py`, which makes runs that are missing: `{recipe}` at {epochs} epochs on the
 embedded patches, forward in bfloat16, training and tests. Variants are those of the section above,
 training seeds {seeds}. Testing takes about {each:.1f} minutes a network on one free core,
-{minutes:.0f} in all, which is why there are no more seeds; `--seeds 5` goes on. Tables and curves
-are made from the JSON files of the run folder, one a model and suite.
+{minutes:.0f} in all, which is why there are no more seeds; `--seeds 5` goes on. Clean accuracy is
+compared in the section above, over all its seeds. Tables and curves are made from the JSON files of
+the run folder, one a model and suite.
 
 {missing}
 
@@ -145,9 +146,12 @@ def announcement(done: Runs, folder: Path) -> str:
 
 
 def by_group(conditions: Sequence[Condition]) -> Situations:
-    """Clean, then the corruptions by group, then all of them."""
+    """The corruptions by group, then all of them.
+
+    Clean images are left to the section on noise, which compares them over all seeds.
+    """
     found = {group: [c for c in conditions if c.kind in kinds] for group, kinds in GROUPS.items()}
-    return {"clean": [CLEAN], **found, ALL: [c for c in conditions if c.kind != CLEAN.kind]}
+    return {**found, ALL: [c for c in conditions if c.kind != CLEAN.kind]}
 
 
 def by_attack(conditions: Sequence[Condition]) -> Situations:
@@ -243,8 +247,8 @@ def page(every: Runs, done: Runs, found: Mapping[str, list[SuiteResult]], *, cla
     )
     told = contrasts(attacked, situations_of=by_attack) + contrasts(strong, situations_of=by_attack)
     parts = [about, error_table(corrupted)]
-    parts.append(in_words(contrasts(corrupted, situations_of=by_group), spoken=("clean", ALL)))
-    parts += [attacks, attack_table(attacked, strong), in_words(told)]
+    parts.append(explored(contrasts(corrupted, situations_of=by_group)))
+    parts += [attacks, attack_table(attacked, strong), explored(told)]
     return "\n".join(parts)
 
 

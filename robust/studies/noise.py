@@ -11,10 +11,8 @@ from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from robust.report.progress import progress_bar
 from robust.report.table import Table
-from robust.stats.answer import over_cases
 from robust.studies.command import train_missing
-from robust.studies.differences import difference, in_words
-from robust.studies.paper import Line, put_lines
+from robust.studies.differences import explored
 from robust.studies.sections import put_section
 from robust.suites import SUITES, SuiteOptions, SuiteResult
 from robust.suites.cohort import Cohort, cohorts
@@ -155,39 +153,10 @@ def page(every: Runs, done: Runs, attacked: list[Cohort], trained: list[Cohort])
     """The section."""
     recipe = load_recipe(RECIPE)
     about = ABOUT.format(recipe=RECIPE, epochs=EPOCHS, missing=missing(every, done))
-    parts = [about, TEST, table(attacked).markdown(), in_words(contrasts(attacked))]
+    parts = [about, TEST, table(attacked).markdown(), explored(contrasts(attacked))]
     parts += [TRAIN.format(batch=recipe.batch_size), train_table(trained)]
-    parts.append(in_words(contrasts(trained)))
+    parts.append(explored(contrasts(trained)))
     return "\n".join(parts)
-
-
-def lines(attacked: Sequence[Cohort], trained: Sequence[Cohort]) -> list[Line]:
-    """Does ASR regulate noise? Under each, attacked and trained: is it above the plain network?"""
-    said = []
-    tests, trainings = contrasts(attacked), contrasts(trained)
-    for noise in [name for name in NOISES if name != "clean"]:
-        under = "{noise} {severity}".format(**NOISES[noise])
-        for found, claim, command in (
-            (
-                [v for v in tests if v.situation == f"{noise}, attacked"],
-                f"attacked with {noise} noise, ASR holds better than the plain network",
-                f"robust attack --task classify --noise {noise}",
-            ),
-            (
-                [
-                    v
-                    for v in trainings
-                    if v.trained_under == under and v.situation == "clean, running statistics"
-                ],
-                f"trained under {noise} noise, ASR is more accurate than the plain network",
-                f"robust attack --task classify --phase train --noise {noise}",
-            ),
-        ):
-            mine = [v for v in found if v.a.startswith("ASR")]
-            answer = over_cases(v.comparison.answer for v in mine if v.b == "plain")
-            told = "; ".join(f"{v.a} {difference(v)} against {v.b}" for v in mine)
-            said.append(Line("main text", claim, command, answer, told))
-    return said
 
 
 def study(runs: Path, docs: Path, *, seeds: int, workers: int = 1, train: bool = True) -> None:
@@ -211,4 +180,3 @@ def study(runs: Path, docs: Path, *, seeds: int, workers: int = 1, train: bool =
     save_curves(draw_curves(attacked), docs / "gallery" / "noise-test.png")
     save_curves(draw_curves(trained), docs / "gallery" / "noise-train.png")
     put_section(docs / "RESULTS.md", "noise", page(every, done, attacked, trained))
-    put_lines(docs, "noise", lines(attacked, trained))

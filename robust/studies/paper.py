@@ -36,7 +36,7 @@ class Line:
     found: str
 
 
-STUDIES = ("costs", "settings", "sweeps", "stripes", "style", "noise")
+STUDIES = ("costs", "settings", "sweeps", "stripes", "style")
 """Who has lines, in the order of the table."""
 
 SETTINGS = (
@@ -60,7 +60,9 @@ ABOUT = """## The paper's supplementary, figure by figure
 
 What makes each figure and table here, and the answer to its claim: on embedded data, with small
 networks and few epochs, as the sections below say. Inconclusive is no proof of the contrary: an
-interval holds 0, or the cases of a claim do not agree.
+interval holds 0, the cases of a claim do not agree, or the training was too short. Of the
+noises the supplementary shows batch noise alone: what networks do under constant and random noise,
+and when trained under noise, is told in the sections below without a verdict.
 """
 HEAD = ("paper", "claim", "command", "answer", "found")
 

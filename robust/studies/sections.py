@@ -12,7 +12,8 @@ from asr_core.errors import InputError
 from asr_core.saving.files import write_text
 
 SECTIONS = (
-    "paper", "style-training", "style", "gatys", "classification", "costs", "noise", "borders",
+    "endpoints", "paper", "style-training", "style", "gatys", "classification", "costs", "noise",
+    "borders",
     "corruptions", "stripes", "sweeps",
 )  # fmt: skip
 """Names of the sections, in the order of the page."""

@@ -122,9 +122,15 @@ def figures_of(name: str, run: Run, beside: Source | None) -> RunFigures:
         convergence=drawn.convergence,
         top1=run.result.test.top1,
         spatial={n: stripe_score(maps.flatten(1)) for n, maps in drawn.gates.spatial.items()},
+        dose=run.training.config.recipe.decay_dose(_steps(run)),
         moved=_moved(source) if pair else None,
         beside=_moved(beside) if pair and beside is not None else None,
     )
+
+
+def _steps(run: Run) -> int:
+    """Steps in an epoch."""
+    return run.data.sizes[0] // run.training.config.recipe.batch_size
 
 
 def _untrained(source: Source, *, seed: int) -> dict[str, float]:

@@ -20,9 +20,11 @@ ABOUT = """## Sweeps: the start of ψ, and gates a position
 Made by `python scripts/studies/sweeps.py {arguments}`, which is `robust sweep init` and `robust
 sweep delta` with `--recipe {recipe} --epochs {epochs} --seeds {seeds} --precision bf16
 --channels-last`. Network and data are far smaller than the paper's, and the epochs far fewer:
-levels are not to be compared with the paper's, only the order within a row. A claim is supported
-only if the paired differences over seeds leave 0 out, all comparisons of a claim together at 95 %;
-with {seeds} seeds that takes a large or a very steady difference."""
+levels are not to be compared with the paper's, only the order within a row. A claim that a value is
+the best is supported only if all its paired differences over seeds are above 0, each by its own
+95 % interval, and contradicted only by one below 0 that allows for their number (Bonferroni); with
+{seeds} seeds that takes a large or a very steady difference. "Visible from" is what 80 % of such
+studies would have seen."""
 
 
 def page(outcomes: Sequence[SweepOutcome], arguments: str) -> str:

@@ -52,6 +52,13 @@ class Condition:
             return parse_severity(self.kind, str(self.severity)).is_control
         return self.kind == CLEAN_KIND
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether a line may join it with clean and with others of its kind."""
+        if self.kind in NOISES:
+            return parse_severity(self.kind, str(self.severity)).is_ordered
+        return True
+
 
 CLEAN = Condition(CLEAN_KIND)
 """The pass that every suite begins with: the model as it is, on running statistics."""

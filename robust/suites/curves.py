@@ -31,8 +31,9 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
 
     A kind on adapted statistics has a panel of its own. Clean is at the left. Points are means over
     seeds and draws, bars 95 % intervals over seeds and samples; the line joins clean and the
-    attacks, but not controls. Clean images on other statistics make the panel "clean images". A
-    variant has one colour and marker in all panels.
+    severities that have an order (:attr:`robust.suites.condition.Condition.is_ordered`). Clean
+    images on other statistics make the panel "clean images". A variant has one colour and marker in
+    all panels.
     """
     conditions = groups[0].results[0].cells()
     clean = [condition for condition in conditions if condition.kind == CLEAN.kind]
@@ -117,7 +118,7 @@ def _panel(
             linestyle="none",
         )
         if not clean:
-            attacks = [i for i, c in enumerate(points) if c == start or not c.is_control]
+            attacks = [i for i, c in enumerate(points) if c == start or c.is_ordered]
             axis.plot(
                 [i + shift for i in attacks],
                 [means[i] for i in attacks],

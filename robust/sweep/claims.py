@@ -1,7 +1,9 @@
 """The answers to a sweep's claims: paired differences over seeds, in plain words.
 
-All comparisons of a claim hold together at 95 % (Bonferroni): otherwise chance alone would
-contradict a best of six more often than one time in twenty.
+"Better than all the others" is an intersection: it is supported where each comparison is above 0 by
+its own 95 % interval, and needs no correction (Berger 1982, Multiparameter hypothesis testing and
+acceptance sampling). That one of the others is better is a union: the claim is contradicted only by
+an interval that allows for the number of comparisons (Bonferroni).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.report import escape
-from robust.stats.answer import Answer, answer_to, in_all
+from robust.stats.answer import Answer, answer_to, in_all, visible
 from robust.stats.intervals import Interval, mean_interval
 from robust.sweep.grid import FIGURES, Claim, Value
 from robust.sweep.results import Results
@@ -28,7 +30,7 @@ class ClaimAnswer:
         where: label of the row, or "all rows".
         answer: supported if the better value is better than each of the others, contradicted if it
             is worse than one, not tested with fewer than two seeds.
-        differences: better minus each of the others, in points.
+        differences: better minus each of the others, in points, with 95 % intervals.
         seeds: number of paired seeds.
         sentence: the answer in words.
     """
@@ -81,19 +83,23 @@ def _answer(results: Results, claim: Claim, where: str, values: NDArray[np.float
     if seeds < 2:
         sentence = f"{where}: {Answer.NOT_TESTED} (fewer than two seeds)"
         return ClaimAnswer(claim, where, Answer.NOT_TESTED, {}, seeds, sentence)
-    level = 1 - 0.05 / len(claim.than)
-    gaps = {
-        value: mean_interval((paired[0] - other)[:, None], level=level)
-        for value, other in zip(claim.than, paired[1:], strict=True)
-    }
-    answer = in_all(map(answer_to, gaps.values()))
+    tables = {v: (paired[0] - x)[:, None] for v, x in zip(claim.than, paired[1:], strict=True)}
+    gaps = {value: mean_interval(table) for value, table in tables.items()}
+    together = (mean_interval(t, level=1 - 0.05 / len(tables)) for t in tables.values())
+    answer = in_all(
+        answer_to(gap if gap.mean > 0 else wide)
+        for gap, wide in zip(gaps.values(), together, strict=True)
+    )
     axis = list(sweep.axes)[-1]
     against = "; ".join(
         f"{gap.plus_minus(2, sign='+')} against {sweep.label(axis, value)}"
+        + (visible(gap, 2) if answer is Answer.INCONCLUSIVE else "").replace(";", ",")
         for value, gap in gaps.items()
     )
     figure = FIGURES[sweep.figures[0]]
     sentence = f"{where}: {answer}. {sweep.label(axis, claim.better)}: {against} ({figure}, points)"
+    if claim.note:
+        sentence += f". {claim.note}"
     return ClaimAnswer(claim, where, answer, gaps, seeds, sentence)
 
 

@@ -20,6 +20,7 @@
     say = "a second gate helps"
     better = 2
     than = [1]
+    note = "δ gates also start lower"   # what else differs; optional
 
     [paper]                          # published figures: a list for each row of the table
     about = "ResNet164 on CIFAR100"
@@ -58,6 +59,7 @@ class _Claim:
     say: Text
     better: _Value
     than: list[_Value]
+    note: Text = ""
 
 
 @record
@@ -110,7 +112,9 @@ def read_sweep(path: Path) -> Sweep:
             axes=file.axes,
             fields=file.fields,
             labels=file.labels,
-            claims=tuple(Claim(each.say, each.better, tuple(each.than)) for each in file.claims),
+            claims=tuple(
+                Claim(each.say, each.better, tuple(each.than), each.note) for each in file.claims
+            ),
             paper=None if file.paper is None else _paper(file.paper),
             seeds=file.seeds,
             figures=file.figures,

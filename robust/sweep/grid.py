@@ -34,12 +34,13 @@ Point = tuple[Value, ...]
 class Claim:
     """That networks are more accurate with the value ``better`` of the last axis than with others.
 
-    ``say`` is the claim in words.
+    ``say`` is the claim in words; ``note`` what else differs between the values.
     """
 
     say: str
     better: Value
     than: tuple[Value, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -58,21 +58,25 @@ class Bottleneck(nn.Module):
 class ResNetCIFAR(nn.Module):
     """Images (N, 3, H, W) -> logits (N, num_classes); see :func:`resnet_cifar`."""
 
-    def __init__(self, blocks: int, num_classes: int, *, attention: str | None = None) -> None:
+    def __init__(
+        self,
+        blocks: int,
+        num_classes: int,
+        *,
+        attention: str | None = None,
+        planes: tuple[int, int, int] = PLANES,
+    ) -> None:
         super().__init__()
-        self.conv1 = _conv(3, PLANES[0], 3)
-        self.bn1 = nn.BatchNorm2d(PLANES[0])
-        self.layer1 = _stage(PLANES[0], PLANES[0], blocks, stride=1, attention=attention)
-        self.layer2 = _stage(
-            PLANES[0] * EXPANSION, PLANES[1], blocks, stride=2, attention=attention
-        )
-        self.layer3 = _stage(
-            PLANES[1] * EXPANSION, PLANES[2], blocks, stride=2, attention=attention
-        )
-        self.fc = nn.Linear(PLANES[2] * EXPANSION, num_classes)
+        first, second, third = planes
+        self.conv1 = _conv(3, first, 3)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.layer1 = _stage(first, first, blocks, stride=1, attention=attention)
+        self.layer2 = _stage(first * EXPANSION, second, blocks, stride=2, attention=attention)
+        self.layer3 = _stage(second * EXPANSION, third, blocks, stride=2, attention=attention)
+        self.fc = nn.Linear(third * EXPANSION, num_classes)
         # DIA belongs to a stage, not to a block: one cell for each.
         self.dia = (
-            nn.ModuleList(DIA(planes * EXPANSION) for planes in PLANES)
+            nn.ModuleList(DIA(width * EXPANSION) for width in planes)
             if attention == "dia"
             else None
         )
@@ -111,7 +115,13 @@ def _stage(
     )
 
 
-def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) -> ResNetCIFAR:
+def resnet_cifar(
+    depth: int,
+    num_classes: int,
+    *,
+    attention: str | None = None,
+    planes: tuple[int, int, int] = PLANES,
+) -> ResNetCIFAR:
     """A bottleneck ResNet with the CIFAR stem (3×3, 16 channels, no pooling).
 
     ResNet164 has 1,727,284 parameters at 100 classes.
@@ -122,6 +132,7 @@ def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) 
         attention: name in ``ATTENTIONS`` of live attention after each block's last BN ("dia":
             one cell per stage); None for the plain net. For ASR give the plain net to
             :func:`asr_core.insert_asr` with ``targets="layer*.bn3"``.
+        planes: channels of the 3×3 convolutions of each stage, a quarter of the stage's width.
 
     Raises:
         InputError: a depth that is not 9n + 2, or an unknown attention module.
@@ -129,4 +140,4 @@ def resnet_cifar(depth: int, num_classes: int, *, attention: str | None = None) 
     blocks, rest = divmod(depth - 2, 9)
     if rest or blocks < 1:
         raise InputError(f"depth is 9n + 2 (11, 20, 29, …, 83, 164), got {depth}")
-    return ResNetCIFAR(blocks, num_classes, attention=attention)
+    return ResNetCIFAR(blocks, num_classes, attention=attention, planes=planes)

@@ -37,6 +37,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "freeze": ("live.safetensors", "--data", "data", "--max-images", "4"),
     "stripes": ("live.safetensors", "--data", "data", "--max-images", "4", "--out", "out"),
     "bench": ("--model", "asr:resnet11", "--batch-size", "1", "--rounds", "1"),
+    "study paper": ("--no-train", "--data", "data", "--seeds", "2", "--out", "out"),
     "sweep": ("grid.toml",),
 }  # fmt: skip
 """Lines of known commands that are little work, to which others are added. A command that is not

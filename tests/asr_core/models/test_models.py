@@ -39,8 +39,22 @@ def repvgg_parameters():
 
 # Parameters at the number of classes: from the papers and torchvision's documentation, ResNet83
 # and ACNet from ResNet164's 1,704,154 by what a block of width p has, 17p² + 12p and 6p² + 4p.
+def bottleneck_parameters(planes, blocks, classes):
+    """Convolutions and norms of a bottleneck ResNet, block by block."""
+    width = planes[0]
+    total = 27 * width + 2 * width
+    for narrow in planes:
+        wide = 4 * narrow
+        total += width * wide + 2 * wide  # the first block's projection
+        for _ in range(blocks):
+            total += width * narrow + 9 * narrow**2 + narrow * wide + 4 * narrow + 2 * wide
+            width = wide
+    return total + width * classes + classes
+
+
 EXPECTED = {
     "resnet11": (10, 1_704_154 - 17 * (17 * 5376 + 12 * 112), stages([1] * 3, "bn3")),
+    "resnet56-half": (10, bottleneck_parameters((8, 16, 32), 6, 10), stages([6] * 3, "bn3")),
     "resnet29": (10, 1_704_154 - 15 * (17 * 5376 + 12 * 112), stages([3] * 3, "bn3")),
     "resnet11_gn": (10, 1_704_154 - 17 * (17 * 5376 + 12 * 112), stages([1] * 3, "bn3")),
     "resnet29_gn": (10, 1_704_154 - 15 * (17 * 5376 + 12 * 112), stages([3] * 3, "bn3")),

@@ -270,3 +270,15 @@ class TestFiles:
     def test_damaged_files_are_named(self, tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(InputError, match=message):
             read_recipes(self.write(tmp_path, text))
+
+
+def test_the_dose_of_weight_decay_is_the_sum_over_steps() -> None:
+    """That of the studies' deep network on 18,000 images is the paper's."""
+    steps = load_recipe("resnet11-embedded").override(
+        epochs=2, schedule="multistep", milestones=(1,), gamma=0.1, warmup_epochs=0, lr=0.5,
+        weight_decay=0.01,
+    )  # fmt: skip
+    assert steps.decay_dose(3) == pytest.approx(0.01 * (3 * 0.5 + 3 * 0.05))
+    ours = load_recipe("resnet56-half-shapes").decay_dose(18_000 // 128)
+    paper = load_recipe("resnet83-cifar100").decay_dose(50_000 // 128)
+    assert ours == pytest.approx(paper, rel=0.01)

@@ -119,9 +119,10 @@ def test_epochs_and_batch_sizes_are_those_of_b_1(network: str) -> None:
         assert recipe.image_size == SMALL[data]
 
 
+DEEP = tuple(f"resnet56-half-{data}" for data in ("embedded", "shapes", "cifar10", "cifar100"))
 OURS = (
     DEFAULT, "resnet29-shapes", "resnet11-embedded", "resnet11-embedded-quarters",
-    "resnet11-shapes", "resnet11-gn-embedded",
+    "resnet11-shapes", "resnet11-gn-embedded", *DEEP,
 )  # fmt: skip
 
 
@@ -173,5 +174,5 @@ def test_ours_come_first_and_say_so() -> None:
     assert OURS[0] == DEFAULT
     assert [name for name in recipes() if load_recipe(name).source == "ours"] == list(OURS)
     assert {load_recipe(name).data for name in OURS} == {
-        "embedded", "embedded-quarters", "shapes",
+        "embedded", "embedded-quarters", "shapes", "cifar10", "cifar100",
     }  # fmt: skip

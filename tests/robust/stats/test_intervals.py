@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from asr_core.errors import InputError
-from robust.stats.intervals import mean_interval
+from robust.stats.intervals import mean_interval, p_value, standard_error
 
 tables = st.tuples(st.integers(1, 5), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.integers(-1000, 1000).map(float))
@@ -175,3 +175,27 @@ def test_swapping_the_factors_changes_the_words_alone(d):
 def test_refused(values, level, message):
     with pytest.raises(InputError, match=message):
         mean_interval(values, level=level)
+
+
+@settings(max_examples=50)
+@given(tables)
+def test_the_p_value_is_where_the_interval_begins_to_leave_0_out(values):
+    p = p_value(values)
+    assert 0 <= p <= 1
+    if values.size > 1 and 1e-9 < p < 0.999:
+        assert mean_interval(values, level=1 - min(0.9999, p * 1.001)).leaves_zero_out
+        assert not mean_interval(values, level=1 - p * 0.999).leaves_zero_out
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1, 8)])
+def test_over_one_factor_the_p_value_is_the_t_tests(shape):
+    values = np.random.default_rng(3).standard_normal(shape) + 0.4
+    assert p_value(values) == pytest.approx(scipy.stats.ttest_1samp(values.flat, 0).pvalue)
+    assert standard_error(values) == pytest.approx(scipy.stats.sem(values.flat))
+
+
+def test_the_standard_error_is_that_of_many_draws():
+    rng = np.random.default_rng(2)
+    drawn = [simulated(rng, 12, 15, 1, 0.7, 0.5) for _ in range(500)]
+    spread = np.std([d.mean() for d in drawn])
+    assert np.mean([standard_error(d) for d in drawn]) == pytest.approx(spread, rel=0.1)

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_training import fake_python
 from finished import result, write_config
+from scipy import stats
 from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
 
 import asr_core.recipes
@@ -65,14 +67,32 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert [row.split(" | ")[0] for row in rows] == [f"| {t}" for t in study.TITLES.values()]
 
 
-def test_verdicts_follow_the_intervals(tmp_path: Path) -> None:
+def test_verdicts_follow_the_intervals_and_their_number(tmp_path: Path) -> None:
     top1 = study.figures(five_seeds(tmp_path), 5, "top1")
-    assert "more accurate than plain by 2.00 points" in study.verdict(top1, "asr-se", "plain")
-    assert "less accurate than plain by 1.00 points" in study.verdict(top1, "asr-const", "plain")
-    assert "inconclusive" in study.verdict(top1, "live-se", "plain")
-    assert "[-3.93, 3.93]" in study.verdict(top1, "live-se", "plain")
+    said = dict(zip(study.PAIRS, study.verdicts(top1), strict=True))
+    assert "more accurate than plain by 2.00 points" in said["asr-se", "plain"]
+    assert "less accurate than plain by 1.00 points" in said["asr-const", "plain"]
+    assert "inconclusive" in said["live-se", "plain"]
+    assert "[-3.93, 3.93]" in said["live-se", "plain"]
     first = {name: values[:1] for name, values in top1.items()}
-    assert "not tested" in study.verdict(first, "asr-se", "plain")
+    assert all("not tested" in line for line in study.verdicts(first))
+
+
+def test_one_interval_of_seven_that_leaves_0_out_decides_nothing() -> None:
+    """p = 0.021 alone, 0.147 among seven."""
+    rng = np.random.default_rng(0)
+    noise = {name: rng.standard_normal(5) for name in study.VARIANTS}
+    both = scaled_to(noise["plain"], p=0.021)
+    told = study.verdicts({**dict.fromkeys(study.VARIANTS, np.zeros(5)), "both-se": both})
+    (line,) = [line for line in told if "live SE: more accurate than plain" in line]
+    assert line.startswith("- inconclusive whether")
+    assert line.endswith("Holm p 0.15.")
+
+
+def scaled_to(values: np.ndarray, *, p: float) -> np.ndarray:
+    """``values`` moved so that the t test of their mean has this p value."""
+    spread = values.std(ddof=1) / np.sqrt(values.size)
+    return values - values.mean() + spread * stats.t.isf(p / 2, values.size - 1)
 
 
 def test_runs_with_other_options_are_not_taken_for_the_studys(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import asr_core.recipes
 from asr_core.errors import InputError
 from asr_core.recipes import load_recipe
 from asr_core.training import TrainConfig
-from robust.stats.answer import Answer
 from robust.studies import noise as study
 from robust.suites import load_result
 
@@ -78,20 +77,8 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
     for row in ("| no noise | re-estimated |", "| batch 8 | running |", "| batch 8 | batch (n = "):
         assert row in text
     assert "paired over 2 seeds and the test images" in text
-    cells = [
-        line.split(" | ") for line in text.splitlines() if line.startswith("| batch, attacked")
-    ]
-    against = {cell[1]: cell[2] for cell in cells}
-    assert list(against) == ["plain", "const"]
-    (line,) = [line for line in text.splitlines() if "attacked with batch noise" in line]
-    plain, const = (against[name].replace("**", "") for name in ("plain", "const"))
-    told = f"ASR(IE) {plain} against plain; ASR(IE) {const} against const |"
-    assert line.endswith(told)
-    assert line.split(" | ")[3].strip("*") in list(Answer)
-    (line,) = [line for line in text.splitlines() if "trained under batch noise" in line]
-    assert line.startswith(
-        "| main text | trained under batch noise, ASR is more accurate than the "
-    )
+    against = [line.split(" | ")[1] for line in text.splitlines() if "| batch, attacked" in line]
+    assert against == ["plain", "const"]
     for name in ("noise-test", "noise-train"):
         assert f"(gallery/{name}.png)" in text
         assert (tmp_path / "docs" / "gallery" / f"{name}.svg").is_file()

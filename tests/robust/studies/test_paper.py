@@ -18,7 +18,7 @@ def test_studies_replace_their_own_lines_in_the_order_of_the_table(tmp_path: Pat
     def line(found: str) -> object:
         return paper.Line("Table 5", "0.1 is best", "robust sweep init", "inconclusive", found)
 
-    paper.put_lines(tmp_path, "noise", [line("of noise")])
+    paper.put_lines(tmp_path, "style", [line("of noise")])
     paper.put_lines(tmp_path, "sweeps", [line("old"), line("older")])
     paper.put_lines(tmp_path, "sweeps", [line("new")])
     page = (tmp_path / "RESULTS.md").read_text()
@@ -31,7 +31,7 @@ def test_studies_replace_their_own_lines_in_the_order_of_the_table(tmp_path: Pat
     assert list(json.loads((tmp_path / "paper.json").read_text())) == [
         "settings",
         "sweeps",
-        "noise",
+        "style",
     ]
 
 

@@ -34,7 +34,9 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
 
 def test_unknown_sections_and_cut_pages_are_refused(tmp_path: Path) -> None:
     page = tmp_path / "RESULTS.md"
-    with pytest.raises(InputError, match=r"unknown section 'colour'; known: paper, style-training, "):
+    with pytest.raises(
+        InputError, match=r"unknown section 'colour'; known: endpoints, paper, style-training, "
+    ):
         put_section(page, "colour", "")
     page.write_text("<!-- noise -->\ncut off")
     with pytest.raises(InputError, match="'noise' does not end"):

@@ -32,7 +32,7 @@ def found(**changes: Any) -> Any:
     whole = {
         "title": "net-SE", "scores": {"a": 0.05, "b": 0.2, "c": 2.0},
         "untrained": {"a": 0.5, "b": 0.25, "c": 0.75}, "convergence": SETTLED, "top1": 0.75,
-        "by_epoch": [0.75, 0.1, 0.3],
+        "by_epoch": [0.75, 0.1, 0.3], "dose": stripes_page.PAPER_DOSE,
     }  # fmt: skip
     return stripes_page.RunFigures(**{**whole, **changes})
 
@@ -87,9 +87,24 @@ def test_stripes_seen_or_not(other: list[float], answer: str, numbers: str) -> N
 def test_converged_at_the_first_decay_or_not(share: float, answer: str, numbers: str) -> None:
     each = found(convergence=replace(SETTLED, at_decay=share))
     line = stripes_page.lines({"base": each})[1]
-    assert line.claim.endswith("converged at the first decay of the learning rate")
+    assert "converged at the first decay of the learning rate" in line.claim
     assert line.answer == answer
     assert line.found.startswith(numbers)
+
+
+def test_short_trainings_decide_no_claim_about_long_ones() -> None:
+    striped = {"scores": {"a": 0.01}, "convergence": replace(SETTLED, at_decay=1.0)}
+    for share, answers in ((0.5, {"supported"}), (0.49, {"inconclusive"})):
+        each = found(**striped, dose=share * stripes_page.PAPER_DOSE)
+        lines = stripes_page.lines({"base": found(**striped, dose=0.0), "longer": each})
+        assert {line.answer for line in lines} == answers
+        assert ("0.0% to 49.0% of the paper's" in lines[0].found) == (share < 0.5)
+
+
+def test_the_papers_dose() -> None:
+    """Table 2 by hand: 390 steps an epoch, 81 epochs at 0.1, 41 at 0.01, 42 at 0.001."""
+    by_hand = 390 * (81 * 0.1 + 41 * 0.01 + 42 * 0.001) * 1e-4
+    assert pytest.approx(by_hand) == stripes_page.PAPER_DOSE
 
 
 def test_spatial_attention_differs_from_image_to_image_or_not() -> None:

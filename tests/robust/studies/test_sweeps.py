@@ -45,7 +45,7 @@ def test_both_tables_and_answers_are_on_the_page(tmp_path: Path) -> None:
     assert "| ASR(SE) | **75.51 ± 6.48** | <u>70.50 ± 6.35</u> |" in page
     assert "| ASR(SPA), paper | 75.12 | 93.44 | 75.43 | <u>93.66</u> |" in page
     assert "The paper: a start of 0.1 is best." in page
-    assert "all rows: supported. ψ = 0.1: +5.01 ± 0.64 against ψ = 0.2" in said
+    assert "all rows: supported. ψ = 0.1: +5.01 ± 0.13 against ψ = 0.2" in said
     assert "all rows: inconclusive. δ = 2: +0.00 ± 0.00 against δ = 1" in said
     assert "<code>robust sweep init</code> | **supported** | all rows: " in page
     assert "<code>robust sweep delta</code> | **inconclusive** | all rows: " in page

@@ -60,6 +60,24 @@ def test_lines_join_clean_and_attacks_and_leave_controls_out() -> None:
     assert list(points[0].get_ydata()) == pytest.approx(heights)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("kind", "severities", "joined"),
+    [
+        ("batch", ("16", "4", "4:noise", "1"), 3),
+        ("random", ("0.1", "0.5", "uniform"), 3),
+        ("constant", ("0.8,0.8", "0.5,0.2"), 1),
+        ("fog", (1, 2, 3), 4),
+    ],
+)
+def test_only_an_order_is_joined(kind: str, severities: tuple[str | int, ...], joined: int) -> None:
+    """Companions of another kind, another distribution and pairs of numbers are in no order."""
+    conditions = tuple(Condition(kind, severity) for severity in severities)
+    groups = cohorts([made_up("plain", 0, 0.9, conditions=conditions)])
+    (axis,) = draw_curves(groups).axes
+    (line,) = [line for line in axis.lines if line.get_linestyle() == "-"]
+    assert list(line.get_xdata()) == pytest.approx(list(range(joined)), abs=0.5)
+
+
 def test_clean_images_on_several_statistics_make_a_panel() -> None:
     other = Condition("clean", "", 0, "re-estimated")
     groups = cohorts([made_up("plain", 0, 0.9, conditions=(other,))])

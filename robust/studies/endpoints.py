@@ -1,0 +1,46 @@
+"""The declared endpoints as the first section of docs/RESULTS.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asr_core.saving.files import write_text
+from robust.protocol.declared import read_protocol
+from robust.protocol.page import forest
+from robust.protocol.report import command_of, report
+from robust.protocol.scores import SCORES, STYLE
+from robust.protocol.study import DECLARED, Study
+from robust.studies.command import raise_failures
+from robust.studies.sections import put_section
+from robust.suites.curves import save_curves
+
+TITLE = "## What was declared, and what was found"
+PLOT = "gallery/endpoints.png"
+DATA = "endpoints"
+"""Folder in docs of the declaration and of what was measured."""
+
+
+def study(
+    runs: Path,
+    docs: Path,
+    *,
+    style: Path | None = None,
+    seeds: int | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    train: bool = True,
+) -> None:
+    """Train what is missing unless ``train`` is False, measure, and write the section and its data.
+
+    Raises:
+        InputError: a run failed, or what is there deviates from the declaration.
+    """
+    begun = Study.begin(*read_protocol(), runs, seeds=seeds)
+    if train:
+        raise_failures(begun.train(workers=workers, device=device))
+    findings = begun.measure(device=device, style=style)
+    told = report(begun, findings, command_of(None, None, None, begun.declaration.seeds), plot=PLOT)
+    for name in (DECLARED, SCORES, STYLE):
+        write_text(docs / DATA / name, (runs / name).read_text(encoding="utf-8"))
+    save_curves(forest(told.verdicts), docs / PLOT)
+    put_section(docs / "RESULTS.md", "endpoints", f"{TITLE}\n\n{told.text}")
