@@ -5,7 +5,7 @@ labels of the same images, as CIFAR100's are to CIFAR10's, and far harder. The s
 side in each picture, so no pixel is in two of them: train in the left half, validation in the next
 10 % of the width, test in the right 35 %, with a gap of 5 % between validation and test. Grey
 pictures give grey patches. In training a moved patch is filled up by reflection: black borders
-would be in training batches alone, and cost a network 15 points more on a test batch's statistics
+would be in training batches alone, and cost a network 14 points more on a test batch's statistics
 (docs/RESULTS.md, "Borders").
 
 Patches lie at the points of the R2 sequence (M. Roberts, "The unreasonable effectiveness of

@@ -47,10 +47,11 @@ def test_the_page_says_what_the_figures_are() -> None:
         "none (no crops)": [[0.75, 0.69, 0.69, 0.75, 0.69, 0.9, 0.88]] * 2,
     }
     text = study.page(found, recipe="tiny", epochs=4)
-    assert "loses 21.0 points" in " ".join(text.split())
-    assert "it loses 4.0." in " ".join(text.split())
-    assert "mirrored borders loses 8.0," in " ".join(text.split())
-    assert "left is 2.0 points on training images" in " ".join(text.split())
+    said = " ".join(text.split())
+    assert "over seeds: 21.0 ± 12.7 with black borders" in said  # 22 and 20: t = 12.7 at one df
+    assert "; 4.0 ± 12.7 by the same networks" in said  # 5 and 3
+    assert "; 8.0 ± 0.0 with mirrored borders, 2.0 ± 0.0 on training images" in said
+    assert "mirrored borders bring 5.0 ± 12.7 points" in said
     assert "| none (no crops) | 75.0 ± 0.0 | 69.0 ± 0.0 |" in text
     assert "| black | 73.0 ±" in text
 
@@ -65,7 +66,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path, monkeypatch: pytest.Mo
     study.study(tmp_path, runs=tmp_path / "runs", **options)
     section = read_sections(tmp_path / "RESULTS.md")["borders"]
     assert all(f"| {border} |" in section for border in study.BORDERS)
-    figures = (tmp_path / "runs" / "borders.csv").read_text().splitlines()
+    figures = (tmp_path / "borders.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in figures] == [*study.BORDERS]
     before = (tmp_path / "runs" / "black-0" / "model.safetensors").stat().st_mtime_ns
     study.study(tmp_path, runs=tmp_path / "runs", **options)
