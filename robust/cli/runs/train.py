@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from asr_core import limits
 from robust.cli import names, options
-from robust.cli.output import hint_to_fetch, say
+from robust.cli.output import hint_to_fetch, say, say_json
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
 from robust.cli.values import Named, Real, Whole
@@ -112,6 +112,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
 @options.overwrite()
 @options.quiet()
+@options.as_json()
 @click.pass_context
 def style(
     ctx: click.Context,
@@ -123,6 +124,7 @@ def style(
     out: str | None,
     overwrite: bool,
     quiet: bool,
+    as_json: bool,
     **fields: Any,
 ) -> None:
     """Train a network that paints like STYLE, a picture of yours or the name of a drawn style.
@@ -139,6 +141,7 @@ def style(
         raise click.UsageError("missing STYLE: a picture, or --style with a known name", ctx)
     from pathlib import Path
 
+    from asr_core.saving.checkpoint import load_meta
     from robust.device import choose_device
     from robust.report.progress import in_words, progress_bar, say_above
     from robust.training.style import StyleFolder, StyleRun
@@ -149,7 +152,7 @@ def style(
         norms = (given["norm"],)
     variants = names.norms() if "all" in norms else list(dict.fromkeys(norms))
     several = len(variants) > 1
-    runs = []
+    runs, files = [], []
     for norm in variants:
         run = StyleRun.from_fields({**given, "norm": norm})
         new_network(run.recipe)  # refuses a module that cannot be a gate before anything is read
@@ -157,6 +160,7 @@ def style(
         if several and out:
             folder /= norm
         place = StyleFolder(folder, overwrite)
+        files.append(place.network)
         if several and not overwrite and run.is_finished(place):
             say(f"{place.network} is there already", err=True)
             continue
@@ -191,6 +195,9 @@ def style(
                     say_above(bar, f"about {in_words(seconds)} to go on this machine")
 
             run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
-        say(str(place.network))
+        if not as_json:
+            say(str(place.network))
+    if as_json:
+        say_json([{"file": str(file), **load_meta(file)} for file in files])
     if skipped:
         say(f"files skipped: {len(skipped)}", err=True)

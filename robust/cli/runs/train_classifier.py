@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from robust.cli import names, options
-from robust.cli.output import say
+from robust.cli.output import say, say_json
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.values import Named
 
@@ -89,6 +89,7 @@ _OPTIONS = (
     options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
     options.overwrite(),
     options.quiet(),
+    options.as_json(),
 )
 
 
@@ -120,6 +121,7 @@ def train_classifier(
     out: str | None,
     overwrite: bool,
     quiet: bool,
+    as_json: bool,
     **fields: Any,
 ) -> None:
     """Train, fuse, check and write; of several processes only the main one prints."""
@@ -128,9 +130,10 @@ def train_classifier(
 
     from asr_core.data import open_data
     from asr_core.recipes import DEFAULT
+    from asr_core.saving.text_files import read_json
     from asr_core.stripes import AttentionRecorder, require_gates
     from asr_core.training import DataFacts, Step, new_accelerator, train
-    from asr_core.training.folder import ClassifierFolder
+    from asr_core.training.folder import RESULT, ClassifierFolder
     from asr_core.training.model import new_model
     from robust.device import accelerator_device
     from robust.report.progress import progress_bar
@@ -188,6 +191,9 @@ def train_classifier(
         )
     accelerator.end_training()
     if not main:
+        return
+    if as_json:
+        say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return
     say(str(result.file))
     test, fused = result.test, "fused" if result.gates else config.mode

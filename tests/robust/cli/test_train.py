@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import os
 import re
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_a_known_style_goes_to_the_default_folder(
     succeeded(result)
     assert result.stdout == "runs/style-mosaic-in-0/network.safetensors\n"
     assert load_network(result.stdout.strip())[1]["style"] == "mosaic"
+
+
+def test_as_json_it_prints_what_each_network_says_of_itself(style: Path, tmp_path: Path) -> None:
+    norms = ("--norm", "in", "--norm", "bn", "--steps", 1, "--quiet", "--json")
+    for _ in range(2):  # the second finds both there
+        result = train(style, tmp_path / "runs", *norms)
+        succeeded(result)
+        told = json.loads(result.stdout)
+        files = [tmp_path / "runs" / norm / "network.safetensors" for norm in ("in", "bn")]
+        assert told == [{"file": str(file), **load_meta(file)} for file in files]
 
 
 def test_norms_start_alike_and_end_apart(style: Path, tmp_path: Path) -> None:

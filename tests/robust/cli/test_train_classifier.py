@@ -81,6 +81,14 @@ def test_a_run_from_nothing_to_a_fused_and_checked_file(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "parity.json").read_text())["same_class"] == 17
 
 
+def test_as_json_it_prints_the_result_alone(tmp_path: Path) -> None:
+    result = train(tmp_path / "run", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    wrote = json.loads((tmp_path / "run" / "result.json").read_text())
+    file = str(tmp_path / "run" / "fused.safetensors")
+    assert json.loads(result.stdout) == {"file": file, **wrote}
+
+
 def test_every_option_reaches_the_config(tmp_path: Path) -> None:
     options = [
         *("--mode", "both", "--attention", "se", "--delta", 2, "--psi", 0.3, "--epochs", 3),
