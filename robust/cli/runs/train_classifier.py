@@ -50,7 +50,7 @@ _OPTIONS = (
     options.attention("Attention module; const: a control."),
     options.delta(),
     click.option("--psi", type=float, help="Start of ψ.  [0.1; ViT 0.001]"),
-    click.option("--zero-gamma", is_flag=True, help="Start the residual branches at 0."),
+    click.option("--zero-gamma/--no-zero-gamma", help="Start the residual branches at 0."),
     options.data_folder("Where the files of the recipe's data set are."),
     click.option("--download", is_flag=True, help="Fetch the data set into --data-folder first."),
     click.option(
@@ -79,11 +79,12 @@ _OPTIONS = (
     click.option(
         "--accumulate", type=int, default=1, show_default=True, help="Parts of each batch."
     ),
-    click.option("--channels-last", is_flag=True, help="Memory format of the feature maps."),
-    click.option("--compile", is_flag=True, help="Train through torch.compile."),
+    click.option("--channels-last/--no-channels-last", help="Memory format of the feature maps."),
+    click.option("--compile/--no-compile", help="Train through torch.compile."),
     options.device(default="auto"),
     click.option(
-        "--record-attention", is_flag=True, help="Keep the gates after each epoch (stripes)."
+        "--record-attention/--no-record-attention",
+        help="Keep the gates after each epoch (stripes).",
     ),
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
     options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),

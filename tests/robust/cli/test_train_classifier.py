@@ -143,7 +143,7 @@ def test_the_folder_is_named_after_what_is_trained(
 def test_a_run_file_says_what_to_train_and_options_override_it(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'recipe = "tiny"\nattention = "ie"\nepochs = 1\npsi = 0.5\n'
-        'noise = "constant"\nseverity = "0.9,0.1"\n'
+        'noise = "constant"\nseverity = "0.9,0.1"\nchannels_last = true\n'
     )
 
     def train(config: object, out: Path, *arguments: object) -> Result:
@@ -160,10 +160,14 @@ def test_a_run_file_says_what_to_train_and_options_override_it(tmp_path: Path) -
     assert train(tmp_path / "one", tmp_path / "two").exit_code == 0
     for name in ("config.json", "metrics.csv", "fused.safetensors"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    other = train(tmp_path / "one" / "config.json", tmp_path / "three", "--noise", "random")
+    other = train(
+        *(tmp_path / "one" / "config.json", tmp_path / "three"),
+        *("--noise", "random", "--no-channels-last"),
+    )
     assert other.exit_code == 0, "the severity of the other noise goes with it"
     three = json.loads((tmp_path / "three" / "config.json").read_text())
     assert three["setting"] == {"noise": {"noise": "random", "severity": "uniform"}}
+    assert (one["config"]["channels_last"], three["config"]["channels_last"]) == (True, False)
     (tmp_path / "run.toml").write_text("attenton = 'ie'\n")
     failed(train(tmp_path / "run.toml", tmp_path / "four"), "'attenton'", "'attention'", "epochs")
     failed(train(tmp_path / "none.toml", tmp_path / "four"), "none.toml")
