@@ -205,7 +205,7 @@ class AttackJob:
             **self.plan.as_dict(),
             "environment": environment(self.device),
         }
-        summary = summarise(results, self.plan.objective)
+        summary = summarise(results, self.plan.objective, loss_network=self.loss_network)
         grid = samples.draw(title=self._title, footnote=self._footnote)
         if self.folder is not None:
             self.folder.write(summary, facts, grid)

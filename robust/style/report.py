@@ -187,9 +187,11 @@ def _share(summary: dict[str, Any], cell: dict[str, Any], norm: str) -> str:
 
 def _caption(summary: dict[str, Any]) -> Iterator[str]:
     seeds, images = len(summary["seeds"]), len(summary["images"])
+    network = summary.get("loss_network")  # runs from before it was said here have none
+    by = f", by {network}" if network else ""
     yield (
         f"Means over {seeds} training seed{'s' * (seeds > 1)} and {images} "
-        f"photograph{'s' * (images > 1)}; loss = {Objective(**summary['loss']).formula}; share "
+        f"photograph{'s' * (images > 1)}; loss = {Objective(**summary['loss']).formula}{by}; share "
         "of IN's advantage in it over BN is brought back, with the 95 % interval."
     )
     own = [

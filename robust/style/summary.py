@@ -36,18 +36,22 @@ _Key = tuple[str, str]
 _Tables = dict[int, np.ndarray]
 
 
-def summarise(results: Results, objective: Objective | None = None) -> dict[str, Any]:
+def summarise(
+    results: Results, objective: Objective | None = None, *, loss_network: str = ""
+) -> dict[str, Any]:
     """The run as JSON-able data: ``cells`` (means with intervals) and ``shares``.
 
     Args:
         results: of the run.
         objective: that ``loss`` is measured by; None for the defaults of training.
+        loss_network: name of the loss network, for captions.
     """
     shares = list(_shares(results))
     return {
         "schema": SCHEMA,
         "question": QUESTION,
         "loss": (objective or Objective()).as_dict(),
+        "loss_network": loss_network,
         "headlines": list(headlines(shares)),
         "images": results.images,
         "seeds": results.seeds,

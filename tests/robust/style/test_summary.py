@@ -265,3 +265,10 @@ def test_markdown_holds_the_same_tables() -> None:
     assert table(summary).markdown() in text
     assert details(summary).markdown() in text
     assert text.startswith(f"**{summary['headlines'][0]}**")
+
+
+def test_the_caption_names_the_loss_network() -> None:
+    made = results(in_=IN, bn=1.0, bn_asr=0.7)
+    assert "0.7 · style; share" in table(summarise(made)).caption
+    caption = table(summarise(made, loss_network="VGG16 (ImageNet)")).caption
+    assert "0.7 · style, by VGG16 (ImageNet); share" in caption
