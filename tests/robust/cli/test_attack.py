@@ -115,6 +115,7 @@ def test_own_images_are_named_by_their_files_and_bad_ones_in_a_folder_are_counte
     assert {Path(name).name for name in skipped} == {"page.jpg", "empty.png"}
 
 
+@pytest.mark.slow
 def test_full_takes_every_picture_severity_and_metric(models: list[Path], tmp_path: Path) -> None:
     quick, full = tmp_path / "quick", tmp_path / "full"
     some = [models[2], models[4]]  # BN and BN+ASR

@@ -142,6 +142,7 @@ def test_two_workers_side_by_side_equal_this_process(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_run_and_failures_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

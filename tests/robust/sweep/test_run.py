@@ -141,6 +141,7 @@ def test_mistakes_are_one_line(mine: Path) -> None:
 # --- real runs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = trained_here(monkeypatch, tmp_path / "one")
     python_with_tiny(tmp_path, monkeypatch)
