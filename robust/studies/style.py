@@ -11,9 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
 from PIL import Image
 
 from asr_core.saving.files import atomic_path
+from robust.report.grid import Label, Picture, draw_grid
 from robust.report.table import Table
 from robust.stats.answer import Answer, answer_to, over_cases
 from robust.stats.intervals import OVER_BOTH, Interval, mean_interval
@@ -23,8 +25,10 @@ from robust.style.folder import GRID, METRICS, RUN, SUMMARY
 from robust.style.measure import PRIMARY
 from robust.style.report import about, table
 from robust.style.results import CLEAN
+from robust.style.samples import PAGE_WIDTH
 from robust.style.summary import ATTACKED, NORM_TITLES, OURS, percent_of
-from styletransfer.zoo import shipped
+from styletransfer.images.embedded import HELD_OUT, held_out
+from styletransfer.zoo import load_network, select, shipped
 
 ABOUT = """## Style networks under normalisation noise
 
@@ -188,6 +192,20 @@ def picture_of(folder: Path, target: Path) -> None:
         Image.open(folder / GRID).convert("RGB").save(temporary, quality=85)
 
 
+@torch.no_grad()
+def gallery(target: Path) -> None:
+    """Photographs by the IN network of each shipped style, written as ``target``."""
+    names = HELD_OUT[:4]
+    contents = torch.stack([held_out(name) for name in names])
+    rows: list[tuple[Label, list[Picture]]] = [("photograph", list(contents))]
+    for network in select(shipped(), norm="in", seed=0):
+        painted = load_network(network.path)[0](contents)
+        rows.append((network.style, list(painted)))
+    grid = draw_grid(rows, column_labels=list(names), title="", footnote="", width=PAGE_WIDTH)
+    with atomic_path(target) as temporary:
+        grid.convert("RGB").save(temporary, format="JPEG", quality=88)
+
+
 def study(runs: Path, docs: Path, noises: Sequence[str], repeats: int) -> None:
     """Make what is missing of the runs, and the section and its pictures.
 
@@ -198,6 +216,7 @@ def study(runs: Path, docs: Path, noises: Sequence[str], repeats: int) -> None:
         repeats: draws of a noise that depends on chance.
     """
     styles = compared()
+    gallery(docs / "styles.jpg")
     quick = runs / "quick"
     run("mosaic", "batch", quick, repeats=None)
     picture_of(quick, docs / "attack-batch.jpg")

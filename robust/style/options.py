@@ -78,7 +78,7 @@ def attack_job(
         noise: "batch", "constant", "random", or "all".
         severities: of one noise: n or "n:noise" (batch), (Na, Nb) (constant), a strength from 0 to
             1 or "uniform" (random). None for the noise's defaults.
-        norms: norm variants; none for all.
+        norms: norm variants; none for all, without ``full`` for all but the constant gate.
         style: of the shipped networks, "mosaic" by default; or the style image of ``models``.
         models: files of your own style networks instead of the shipped ones, all of one style.
         images: photographs, files or folders; none for held-out ones that ship.
@@ -117,6 +117,8 @@ def attack_job(
             "out (batch noise has its n in its severity)"
         )
     networks = _networks(models, style, norms, train_seeds)
+    if not (full or norms or models):
+        networks = _without_the_coarser_control(networks)
     plan = AttackPlan(
         networks=networks,
         severities=chosen,
@@ -185,6 +187,15 @@ def _networks(
         networks = [network for network in networks if network.seed in seeds]
     known = NORMS.names()
     return tuple(sorted(networks, key=lambda found: (known.index(found.norm), found.seed)))
+
+
+def _without_the_coarser_control(
+    networks: tuple[StyleCheckpoint, ...],
+) -> tuple[StyleCheckpoint, ...]:
+    """Without the constant gates where there are frozen ones, which start as those of ASR do."""
+    if not any(network.norm == "bn+frozen" for network in networks):
+        return networks
+    return tuple(network for network in networks if network.norm != "bn+const")
 
 
 def style_picture(network: StyleCheckpoint, style: str | None) -> Tensor:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from robust.stats.intervals import Interval
 from robust.studies import style as study
+from robust.style.samples import PAGE_WIDTH
+from styletransfer.images.drawn import STYLES
 from styletransfer.zoo import StyleCheckpoint
 
 
@@ -107,3 +110,11 @@ def test_more_blur_is_paired_over_draws_and_severities(tmp_path: Path) -> None:
     file.write_text("\n".join(rows) + "\n")
     # image b, severity 4: draws 2.5, 3.5, 7.5, so 2.5 above; with severity 2, (1 + 2.5) / 2
     assert study.more_blur(file).mean == pytest.approx((1 + 1.75) / 2)
+
+
+def test_the_gallery_has_a_row_for_each_style(tmp_path: Path) -> None:
+    study.gallery(tmp_path / "styles.jpg")
+    with Image.open(tmp_path / "styles.jpg") as picture:
+        assert picture.width == pytest.approx(PAGE_WIDTH, rel=0.02)
+        cell = picture.width / 5  # four photographs, and the labels' column
+        assert picture.height > cell * (1 + len(STYLES.names()))
