@@ -33,10 +33,11 @@ class Recorded:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """What ``function`` gives; the next call overwrites it."""
-        if self._graph is None or inputs.shape != self._input.shape:
-            self._graph = self._record(inputs)
-        self._input.copy_(inputs)
-        self._graph.replay()
+        with torch.cuda.device(inputs.device):  # streams and graphs are of the current device
+            if self._graph is None or inputs.shape != self._input.shape:
+                self._graph = self._record(inputs)
+            self._input.copy_(inputs)
+            self._graph.replay()
         return self._output
 
     def _record(self, inputs: Tensor) -> torch.cuda.CUDAGraph:

@@ -150,15 +150,15 @@ def save_network(
     facts: Mapping[str, Any],
     bits: Literal[8, 16] = 16,
 ) -> None:
-    """Write a style network: convolutions in half precision, vectors (norms, ψ) in full.
+    """Write a style network: convolutions and ψ in half precision, vectors (norms) in full.
 
     Args:
         path: ends in .safetensors.
         style: name of the style it was trained for.
         seed: training seed.
         facts: of :class:`NetworkFacts`, as JSON-able data: recipe, loss network, final losses.
-        bits: of a weight of the convolutions. 8 halves the file, as those that ship are: whole
-            numbers up to 127, times a scale for each output channel.
+        bits: of a weight of the convolutions and of ψ. 8 halves the file, as those that ship are:
+            whole numbers up to 127, times a scale for each output channel (ψ: one in all).
 
     Raises:
         InputError: other facts than those.

@@ -50,8 +50,8 @@ rate falls to its end. (content / style loss, their weighted total)
 
 {curve}
 
-The last doubling still lowers the total by {gain}: more steps would paint better, and how many the
-shipped networks have is what the machine gave. Their number stands in each file."""
+The last doubling still lowers the total by {gain}, so that more steps
+would paint better. The number of a shipped network stands in its file."""
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,9 @@ def _pilot_runs(path: Path) -> list[PilotRun]:
         if not found:
             raise InputError(f"{path}: no finished run of `robust train` is there")
         return found
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins with a mark
+            rows = list(csv.DictReader(file))
         return [
             PilotRun(
                 row["variant"],
@@ -109,7 +109,7 @@ def _pilot_runs(path: Path) -> list[PilotRun]:
             )
             for row in rows
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"{path}: not a table of variant, seed, score and seconds: {error}"
         ) from None
