@@ -31,6 +31,7 @@ SMALL = {
     "study": ["--no-train", "--data", "embedded", "--device", "cpu", "--quiet"],
     "sweep": ["--epochs", "1", "--device", "cpu", "--quiet"],
     "train": ["--epochs", "1", "--device", "cpu", "--quiet"],
+    "train --data": ["--epochs", "1", "--batch-size", "32", "--device", "cpu", "--quiet"],
     "train style": ["--steps", "1", "--size", "64", "--batch-size", "2", "--width", "4", "--quiet"],
 }
 

@@ -131,6 +131,7 @@ def test_every_backbone_has_live_attention_at_its_positions(name):
                 "resnet29": 9,
                 "resnet11_gn": 3,
                 "resnet29_gn": 9,
+                "resnet56-half": 18,
                 "resnet83": 27,
                 "resnet164": 54,
                 "resnet83_acnet": 27,
