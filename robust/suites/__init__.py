@@ -17,7 +17,7 @@ from robust.suites.kinds import (
 )
 from robust.suites.results import Outcome, SuiteResult, load_result
 from robust.suites.runner import run_suite
-from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Answers, Samples, Suite, SuiteOptions
 
 __all__ = [
     "CLEAN",
@@ -25,6 +25,7 @@ __all__ = [
     "Answers",
     "Condition",
     "Outcome",
+    "Samples",
     "Suite",
     "SuiteOptions",
     "SuiteResult",

@@ -30,7 +30,7 @@ from robust.norm_noise.adaptation import BATCH
 from robust.norm_noise.layers import require_norm_layers
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN, CLEAN_KIND, Condition
-from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Answers, Samples, Suite, SuiteOptions
 
 ESTIMATED_FROM = 16 * BATCH
 """Random training images from which statistics are re-estimated; fewer in small sets."""
@@ -100,16 +100,19 @@ class Adapted(Suite):
 
     def _training_images(self, condition: Condition) -> Iterator[Tensor]:
         train = self._options.data.train
-        count = len(train)
         chance = generator("re-estimated", self._options.seed)
-        order = torch.randperm(count, generator=chance)[:ESTIMATED_FROM]
-        order = order[: max(len(order) // BATCH * BATCH, min(count, BATCH))]
+        order = torch.randperm(len(train), generator=chance)[: self._estimated_from()]
         draws = sample_draws(len(order), chance)
         parts = order.split(BATCH)
         stream = train.train_stream(zip(parts, draws.split(BATCH), strict=True))
         for indices, images in zip(parts, stream, strict=True):
-            clean = self._added_clean(condition)
-            yield images if clean else self._suite.disturbed(condition, images, indices)
+            labels = train.labels[indices].to(images.device)
+            yield self.disturbed(condition, Samples(images, indices, labels))
+
+    def _estimated_from(self) -> int:
+        """Whole batches of training images, or a small set's all."""
+        count = min(ESTIMATED_FROM, len(self._options.data.train))
+        return count // BATCH * BATCH or count
 
     def batches(self, condition: Condition, count: int, batch_size: int) -> Sequence[Tensor]:
         """Random batches where they decide the statistics."""
@@ -121,32 +124,24 @@ class Adapted(Suite):
         seed, draw = self._options.seed, condition.repeat
         return deal(count, statistics.size, batch_size, seed=seed, draw=draw)
 
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor | Answers:
+    def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor | Answers:
         """The suite's answers on the condition's statistics."""
         statistics = self._of(condition)
         with _in_use(statistics, model):
             if self._added_clean(condition):
-                logits: Tensor = model(images)
-                return logits
-            return self._suite.apply(condition, model, images, indices=indices, labels=labels)
+                return super().apply(condition, model, samples)
+            return self._suite.apply(condition, model, samples)
 
-    def disturbed(self, condition: Condition, images: Tensor, indices: Tensor) -> Tensor:
-        """As the suite disturbs them."""
-        return self._suite.disturbed(condition, images, indices)
+    def disturbed(self, condition: Condition, samples: Samples) -> Tensor:
+        """As the suite disturbs them; clean images on other statistics are left alone."""
+        if self._added_clean(condition):
+            return samples.images
+        return self._suite.disturbed(condition, samples)
 
     def settings(self) -> dict[str, Any]:
         """The suite's, and how many images statistics are estimated from."""
-        count = len(self._options.data.train)
         estimated = {
-            "estimated_from": min(ESTIMATED_FROM, count),
+            "estimated_from": self._estimated_from(),
             "estimated_on": "training images, augmented as in training",
         }
         return {**self._suite.settings(), **(estimated if REESTIMATED in self._statistics else {})}

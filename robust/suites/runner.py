@@ -14,7 +14,7 @@ from asr_core.training.evaluate import evaluate, top
 from asr_core.verify.parity import evaluating
 from robust.suites.condition import CLEAN, Condition
 from robust.suites.results import Outcome, SuiteResult
-from robust.suites.suite import Answers, Suite
+from robust.suites.suite import Answers, Samples, Suite
 
 
 def run_suite(
@@ -74,7 +74,7 @@ def _outcome(
     with suite.context(condition, model):
         for indices, images in zip(batches, split.test_stream(batches), strict=True):
             labels = split.labels[indices].to(images.device)
-            answers = suite.apply(condition, model, images, indices=indices, labels=labels)
+            answers = suite.apply(condition, model, Samples(images, indices, labels))
             logits = answers.logits if isinstance(answers, Answers) else answers
             logits = logits.detach().float()
             right = top(logits)[:, 0] == labels  # by the same rule as the clean pass

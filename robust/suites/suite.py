@@ -39,6 +39,20 @@ class Answers(NamedTuple):
     no_gradient: Tensor
 
 
+class Samples(NamedTuple):
+    """Samples that a model sees together.
+
+    Attributes:
+        images: (N, 3, H, W) in [0, 1].
+        indices: the images' places in the split, int64 (N,) on the CPU; draws follow them.
+        labels: int64 (N,), on the images' device.
+    """
+
+    images: Tensor
+    indices: Tensor
+    labels: Tensor
+
+
 class Suite(ABC):
     """A set of conditions, besides the clean one, under which a classifier is tested.
 
@@ -55,28 +69,20 @@ class Suite(ABC):
     def conditions(self) -> Sequence[Condition]:
         """The conditions, in the order of tables, without the clean one."""
 
-    @abstractmethod
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor | Answers:
-        """The model's logits (N, K) for ``images`` under ``condition``, or :class:`Answers`.
+    def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor | Answers:
+        """The model's logits (N, K) under ``condition``, or :class:`Answers`.
 
-        The model is in eval mode, and must be left as it was, also by an exception. Autograd is
-        off; an attack by gradients turns it on.
+        Those for the :meth:`disturbed` images, unless a suite acts on more than the images. The
+        model is in eval mode, and must be left as it was, also by an exception. Autograd is off; an
+        attack by gradients turns it on.
 
         Args:
             condition: one of :meth:`conditions`.
             model: images (N, 3, H, W) in [0, 1] -> logits (N, K).
-            images: (N, 3, H, W) in [0, 1].
-            indices: the images' places in the split, int64 (N,) on the CPU.
-            labels: int64 (N,), on the images' device.
+            samples: that are tested together.
         """
+        logits: Tensor = model(self.disturbed(condition, samples))
+        return logits
 
     def context(self, condition: Condition, model: nn.Module) -> AbstractContextManager[object]:
         """A context for a whole pass, such as statistics that are estimated first."""
@@ -89,15 +95,12 @@ class Suite(ABC):
         """
         return torch.arange(count).split(batch_size)
 
-    def disturbed(self, condition: Condition, images: Tensor, indices: Tensor) -> Tensor:
-        """Images as ``condition`` disturbs them, for statistics that are estimated under it.
+    def disturbed(self, condition: Condition, samples: Samples) -> Tensor:
+        """The images as ``condition`` disturbs them, (N, 3, H, W) in [0, 1].
 
-        Args:
-            condition: one of :meth:`conditions`.
-            images: (N, 3, H, W) in [0, 1].
-            indices: int64 (N,), which the draws follow.
+        Statistics that are estimated under a condition are estimated on them.
         """
-        return images
+        return samples.images
 
     def settings(self) -> dict[str, Any]:
         """What else decides the results, as JSON-able data."""

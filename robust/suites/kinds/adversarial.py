@@ -16,7 +16,7 @@ from robust.corruptions import table_for
 from robust.norm_noise import RUNNING
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
-from robust.suites.suite import SUITES, Answers, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Answers, Samples, Suite, SuiteOptions
 
 STEPS = 10
 """Of PGD, of 2.5 ε / 10 each: for ε = 8/255 the customary 2/255."""
@@ -90,18 +90,11 @@ class _Attacks(Suite):
             for repeat in range(self._options.repeats if kind.by_chance else 1)
         ]
 
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Answers:
+    def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Answers:
         """The logits for the attacked images, and which images had no gradient."""
         kind = self.attacks[condition.kind]
         budget = Budget(kind.norm, float(Fraction(str(condition.severity))))
+        images, indices, labels = samples
         named: Tensor | list[str] = indices
         if kind.by_chance:
             named = [f"{index}/{condition.repeat}" for index in indices.tolist()]

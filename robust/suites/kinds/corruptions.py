@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from asr_core.errors import InputError
 from robust.corruptions import FIXED, KINDS, SEVERITIES, corrupt, table_for
@@ -22,7 +22,7 @@ from robust.norm_noise import RUNNING
 from robust.suites.cohort import Cohort
 from robust.suites.condition import CLEAN_KIND, Condition
 from robust.suites.results import SuiteResult
-from robust.suites.suite import SUITES, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Samples, Suite, SuiteOptions
 
 MEAN, MCE, TO_TWIN = "mean error", "mCE", "mCE relative to the plain twin"
 
@@ -57,31 +57,18 @@ class Corruptions(Suite):
             for repeat in range(1 if kind in FIXED else self._options.repeats)
         ]
 
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor:
-        """The logits for the corrupted images."""
-        logits: Tensor = model(self.disturbed(condition, images, indices))
-        return logits
-
-    def disturbed(self, condition: Condition, images: Tensor, indices: Tensor) -> Tensor:
+    def disturbed(self, condition: Condition, samples: Samples) -> Tensor:
         """The corrupted images, whole grey levels of 255."""
         corrupted = corrupt(
-            (images * 255).round().byte(),
+            (samples.images * 255).round().byte(),
             condition.kind,
             int(condition.severity),
-            indices=indices,
+            indices=samples.indices,
             seed=self._options.seed,
             draw=condition.repeat,
             table=self.table,
         )
-        return corrupted.to(images) / 255
+        return corrupted.to(samples.images) / 255
 
     def settings(self) -> dict[str, Any]:
         """Seed, repeats, the table of severities, and where the frost comes from."""

@@ -23,7 +23,7 @@ from robust.norm_noise import (
 )
 from robust.suites.cohort import Cohort
 from robust.suites.condition import Condition
-from robust.suites.suite import SUITES, Suite, SuiteOptions
+from robust.suites.suite import SUITES, Samples, Suite, SuiteOptions
 
 BATCHES = (
     BatchNoise(64), BatchNoise(16), BatchNoise(4), BatchNoise(2), BatchNoise(64, "bursts"),
@@ -92,23 +92,15 @@ class NormNoise(Suite):
             run=BURST if severity.companions == "bursts" else None,
         )
 
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor:
+    def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
         """The logits under one draw of the noise."""
         severity = parse_severity(condition.kind, str(condition.severity))
         return run_under(
             model,
-            images,
+            samples.images,
             severity,
             seed=self._options.seed,
-            keys=indices.tolist(),
+            keys=samples.indices.tolist(),
             draw=condition.repeat,
             granularity=self._options.granularity,
         )

@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
-
 from robust.norm_noise import REESTIMATED, Statistics
 from robust.norm_noise.adaptation import BATCH
 from robust.suites.adapted import Adapted
@@ -29,17 +27,6 @@ class _Clean(Suite):
 
     def conditions(self) -> list[Condition]:
         return []
-
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor:
-        raise NotImplementedError("it has no conditions")
 
     def settings(self) -> dict[str, Any]:
         return self._settings

@@ -22,6 +22,7 @@ from robust.suites import (
     CLEAN,
     Answers,
     Condition,
+    Samples,
     SuiteOptions,
     SuiteResult,
     load_result,
@@ -169,7 +170,7 @@ def test_attacks_know_the_statistics_of_the_batch() -> None:
         Condition("pgd-linf", "8/255"),
     ):
         with torch.no_grad():
-            found = suite.apply(condition, model, images, indices=indices, labels=labels)
+            found = suite.apply(condition, model, Samples(images, indices, labels))
             moved = model.images[-1]
             with batch_statistics(model, 4):
                 logits = model(moved)

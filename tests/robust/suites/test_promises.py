@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from asr_core import fuse_asr, insert_asr
 from asr_core.data import MemorySplit
 from robust.norm_noise import parse_severity, parse_statistics
-from robust.suites import SUITES, Answers, SuiteOptions, make_suite, run_suite
+from robust.suites import SUITES, Answers, Samples, SuiteOptions, make_suite, run_suite
 
 ADAPTED = ["corruptions, adapted", "norm-noise, adapted"]
 SLOW = ("adversarial-strong", "adversarial, adapted", "adversarial-strong, adapted")
@@ -138,7 +138,7 @@ def test_fused_and_unfused_give_the_same_bits_under_every_condition(name):
         logits = []
         for network in (model, plain):
             with torch.no_grad(), chosen.context(condition, network):
-                found = chosen.apply(condition, network, images, indices=indices, labels=labels)
+                found = chosen.apply(condition, network, Samples(images, indices, labels))
                 logits.append(found.logits if isinstance(found, Answers) else found)
         assert torch.equal(*logits), condition
         moved.add(logits[0].sum().item())

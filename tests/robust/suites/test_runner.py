@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asr_core.errors import InputError
 from asr_core.training.evaluate import evaluate
-from robust.suites import CLEAN, Condition, Suite, SuiteResult, run_suite
+from robust.suites import CLEAN, Condition, Samples, Suite, SuiteResult, run_suite
 
 
 class Counted(nn.Module):
@@ -46,20 +46,12 @@ class Darker(Suite):
     def conditions(self) -> Sequence[Condition]:
         return [Condition("dark", factor, repeat) for factor in (0.5, 0.1) for repeat in range(3)]
 
-    def apply(
-        self,
-        condition: Condition,
-        model: nn.Module,
-        images: Tensor,
-        *,
-        indices: Tensor,
-        labels: Tensor,
-    ) -> Tensor:
+    def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
         assert not model.training
         assert self.open == [condition]
         assert isinstance(condition.severity, float)
-        own = ((indices * 7 + condition.repeat) % 5)[:, None, None, None] / 50
-        logits: Tensor = model(images * condition.severity + own)
+        own = ((samples.indices * 7 + condition.repeat) % 5)[:, None, None, None] / 50
+        logits: Tensor = model(samples.images * condition.severity + own)
         return logits
 
     @contextlib.contextmanager
@@ -126,10 +118,8 @@ def test_the_mode_is_kept_and_no_gradient_is_taken() -> None:
 def test_a_suite_with_gradients_gets_them() -> None:
     class Slope(Darker):
         @torch.enable_grad()
-        def apply(
-            self, condition: Condition, model: nn.Module, images: Tensor, **_: Tensor
-        ) -> Tensor:
-            images = images.requires_grad_()
+        def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
+            images = samples.images.requires_grad_()
             (slope,) = torch.autograd.grad(model(images).sum(), images)
             assert slope.abs().sum() > 0
             logits: Tensor = model(images)
@@ -140,9 +130,7 @@ def test_a_suite_with_gradients_gets_them() -> None:
 
 def test_an_exception_leaves_the_model_as_it_was() -> None:
     class Breaks(Darker):
-        def apply(
-            self, condition: Condition, model: nn.Module, images: Tensor, **_: Tensor
-        ) -> Tensor:
+        def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
             raise KeyboardInterrupt
 
     model = Counted().train()
@@ -162,14 +150,12 @@ def test_samples_that_a_suite_leaves_out_are_found() -> None:
 
 def test_logits_that_are_no_numbers_are_wrong_but_no_error() -> None:
     class Breaks(Darker):
-        def apply(
-            self, condition: Condition, model: nn.Module, images: Tensor, **_: Tensor
-        ) -> Tensor:
-            return torch.full((len(images), 6), torch.nan)
+        def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
+            return torch.full((len(samples.images), 6), torch.nan)
 
     class Infinite(Breaks):
-        def apply(self, *args: object, **rest: Tensor) -> Tensor:  # type: ignore[override]
-            return torch.full((len(rest["indices"]), 6), torch.inf)
+        def apply(self, condition: Condition, model: nn.Module, samples: Samples) -> Tensor:
+            return torch.full((len(samples.images), 6), torch.inf)
 
     for suite in (Breaks(), Infinite()):
         assert run(Counted(), suite).outcomes[1].top1 == 0
