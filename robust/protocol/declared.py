@@ -57,6 +57,11 @@ class Endpoint(PlainRecord):
         """Of all its numbers."""
         return "%" if self.on == "style" else "points"
 
+    @property
+    def middle(self) -> float:
+        """What the margin is around: the published effect where equality with it is claimed."""
+        return (self.published or 0.0) if self.equal else 0.0
+
 
 @record
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,9 @@ class NoiseRule(PlainRecord):
         if not self.low < self.high:
             raise InputError(f"noise: low is {self.low}, high {self.high}; low must be less")
         for severity in self.severities:
-            parse_severity(self.kind, severity)
+            text = parse_severity(self.kind, severity).text
+            if text != severity:  # what is measured is found again by its text
+                raise InputError(f"noise: severity {severity!r} is written {text!r}")
 
 
 @record

@@ -26,8 +26,9 @@ ABOUT = """{title} The endpoints were declared before the runs, by a file with t
 Intervals are 95 %, paired over training seeds, for these test images. *Smallest visible* is the
 effect that four of five such studies see. p values allow for there being {count} endpoints (Holm).
 *Equivalent* means that the 90 % interval is inside the margin, *contradicted* that the 95 %
-interval excludes the published effect, *not tested* that there are too few seeds, or none. Whatever
-is not in this table is exploratory.
+interval excludes the published effect, *not tested* that there are too few seeds, or none. Of the
+style networks only claim, contrast and margin are declared: their seeds, pictures and severities
+are those of the attack that is given. Whatever is not in this table is exploratory.
 """
 
 
@@ -142,7 +143,7 @@ def _panel(axis: Axes, group: Sequence[Verdict]) -> None:
     axis.use_sticky_edges = False  # shades end inside the panel
     for place, each in enumerate(group):
         end = each.endpoint
-        middle = (end.published or 0.0) if end.equal else 0.0
+        middle = end.middle
         axis.barh(place, 2 * end.margin, left=middle - end.margin, height=0.8, color="0.88")
         if end.published is not None:
             axis.plot(

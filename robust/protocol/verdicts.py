@@ -14,7 +14,7 @@ from robust.protocol.declared import Declaration, Endpoint, require_declared
 from robust.protocol.scores import Findings, Score, StyleLoss
 from robust.stats.answer import Answer, answer_to, answer_to_equality, holm
 from robust.stats.intervals import OVER_BOTH, Interval, mean_interval, p_value
-from robust.stats.share import fieller_set
+from robust.stats.share import share_of
 
 NARROW = 0.9
 ALPHA = 0.05
@@ -97,7 +97,7 @@ def _answer(endpoint: Endpoint, found: _Estimate, p: float) -> Answer:
         return Answer.NOT_TESTED
     wide, narrow = found.interval, found.narrow
     if endpoint.equal:
-        middle = endpoint.published or 0.0
+        middle = endpoint.middle
         wide, narrow = _moved(wide, -middle), _moved(narrow, -middle)
         answer = answer_to_equality(wide, narrow=narrow, margin=endpoint.margin)
         return Answer.INCONCLUSIVE if answer is Answer.CONTRADICTED and p >= ALPHA else answer
@@ -116,7 +116,9 @@ def _moved(interval: Interval, by: float) -> Interval:
 def _estimate(declaration: Declaration, endpoint: Endpoint, findings: Findings) -> _Estimate | str:
     """The estimate, or why there is none."""
     if endpoint.on == "style":
-        return _style(findings.style) if findings.style else "no style networks were given"
+        return (
+            _style(endpoint, findings.style) if findings.style else "no style networks were given"
+        )
     if endpoint.on == "noise":
         if not any(score.on == "pilot" for score in findings.scores):
             return "not measured"
@@ -147,16 +149,11 @@ def _estimate(declaration: Declaration, endpoint: Endpoint, findings: Findings) 
             return f"{len(found)} of {declared} seeds of {arm} finished"
     count = min(counts)
     gaps = 100 * np.array([[a[seed] - b[seed]] for seed in range(count)])
-    few = declaration.protocol.least > count
-    return _Estimate(
-        mean_interval(gaps),
-        mean_interval(gaps, level=NARROW),
-        p_value(gaps),
-        count,
-        float(gaps.std(ddof=1)),
-        not few,
-        f"{count} seeds; a verdict needs {declaration.protocol.least}" if few else "",
-    )
+    middle = endpoint.middle
+    wide, narrow = mean_interval(gaps), mean_interval(gaps, level=NARROW)
+    least, spread = declaration.protocol.least, float(gaps.std(ddof=1))
+    note = f"{count} seeds; a verdict needs {least}" if count < least else ""
+    return _Estimate(wide, narrow, p_value(gaps - middle), count, spread, not note, note)
 
 
 def _side(
@@ -201,8 +198,8 @@ def chosen_severity(declaration: Declaration, scores: Sequence[Score]) -> str | 
     return min(within, key=lambda severity: abs(means[severity] - middle), default=None)
 
 
-def _style(losses: Sequence[StyleLoss]) -> _Estimate:
-    """The share of IN's advantage over BN that BN+ASR brings back, in %."""
+def _style(endpoint: Endpoint, losses: Sequence[StyleLoss]) -> _Estimate | str:
+    """The share of IN's advantage over BN that BN+ASR brings back, in %; or why there is none."""
     seeds = sorted({loss.seed for loss in losses})
     images = list(dict.fromkeys(loss.image for loss in losses))
     by_place = {(loss.seed, loss.image): loss for loss in losses}
@@ -216,16 +213,24 @@ def _style(losses: Sequence[StyleLoss]) -> _Estimate:
         return np.array([[getattr(by_place[s, i], name) for i in images] for s in seeds])
 
     part, whole = table("batch") - table("ours"), table("batch") - table("instance")
-    lacking = mean_interval(part - whole)
-    share = float(part.mean() / whole.mean())
-    error = None if lacking.error is None else 100 * lacking.error / abs(float(whole.mean()))
+    shares = [share_of(part, whole, level=level) for level in (0.95, NARROW)]
+    if shares[0].share is None:
+        return "IN is not seen to have an advantage over BN, so that there is no share of it"
+    lacking = part - endpoint.middle / 100 * whole
+    error = mean_interval(lacking).error
+    error = None if error is None else 100 * error / shares[0].advantage.mean
     wide, narrow = (
-        Interval(100 * share, 100 * each[0][0], 100 * each[-1][1], lacking.over, error)
-        for each in (fieller_set(part, whole), fieller_set(part, whole, level=NARROW))
+        Interval(100 * share.share, _hundred(share.low), _hundred(share.high), over, error)
+        for share in shares
+        if share.share is not None and (over := share.advantage.over)
     )
-    both = lacking.over == OVER_BOTH
-    note = "" if both else f"{len(seeds)} training seed: the interval is over {lacking.over}"
-    return _Estimate(wide, narrow, p_value(part - whole), len(seeds), None, both, note)
+    over = wide.over
+    note = "" if over == OVER_BOTH else f"{len(seeds)} training seed: the interval is over {over}"
+    return _Estimate(wide, narrow, p_value(lacking), len(seeds), None, not note, note)
+
+
+def _hundred(end: float | None) -> float | None:
+    return None if end is None else 100 * end
 
 
 def as_data(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -60,12 +60,13 @@ class Share:
         return Answer.CONTRADICTED if self.high < threshold else Answer.INCONCLUSIVE
 
 
-def share_of(part: ArrayLike, advantage: ArrayLike) -> Share:
+def share_of(part: ArrayLike, advantage: ArrayLike, *, level: float = 0.95) -> Share:
     """The share that ``part`` is of ``advantage``; defined where the latter is seen to be above 0.
 
     Args:
         part: N, (S, I), one row per training seed, one column per image.
         advantage: D, (S, I), paired with ``part``.
+        level: the coverage of the share's set; whether it is defined goes by 95 %.
 
     Raises:
         InputError: the two differ in shape, or hold NaN or infinity.
@@ -81,7 +82,7 @@ def share_of(part: ArrayLike, advantage: ArrayLike) -> Share:
         return Share(share, None, None, whole)
     if whole.low is None or whole.low <= 0:
         return Share(None, None, None, whole)
-    pieces = fieller_set(n, d)
+    pieces = fieller_set(n, d, level=level)
     return Share(float(n.mean()) / whole.mean, pieces[0][0], pieces[-1][1], whole)
 
 

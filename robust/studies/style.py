@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,7 +22,7 @@ from robust.studies.sections import put_section
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY
 from robust.style.measure import PRIMARY
 from robust.style.report import about, table
-from robust.style.results import CLEAN
+from robust.style.results import CLEAN, attacked_means
 from robust.style.samples import PAGE_WIDTH
 from robust.style.summary import ATTACKED, NORM_TITLES, OURS, percent_of
 from styletransfer.images.embedded import HELD_OUT, held_out
@@ -171,19 +169,12 @@ def more_blur(metrics: Path) -> Interval:
 
     The mean over draws and severities, the control of one image a batch left out.
     """
-    values: dict[str, dict[tuple[str, str, str], list[float]]] = {"bn": {}, "in": {}}
-    with metrics.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            attacked = row["noise"] == "batch" and row["severity"] != "1"
-            if attacked and row["metric"] == "blur" and row["norm"] in values:
-                # draws are averaged in each severity: IN, which has none, has one row there
-                key = row["seed"], row["image"], row["severity"]
-                values[row["norm"]].setdefault(key, []).append(float(row["value"]))
-    gaps: dict[tuple[str, str], list[float]] = {}
-    for key, found in values["bn"].items():
-        gaps.setdefault(key[:2], []).append(fmean(found) - fmean(values["in"][key]))
-    seeds, images = (sorted({key[i] for key in gaps}) for i in (0, 1))
-    return mean_interval([[fmean(gaps[seed, image]) for image in images] for seed in seeds])
+    batch, instance = attacked_means(metrics, "blur", noise="batch", norms=("bn", "in")).values()
+    seeds = sorted({seed for seed, _ in batch})
+    images = sorted({image for _, image in batch})
+    return mean_interval(
+        [[batch[seed, image] - instance[seed, image] for image in images] for seed in seeds]
+    )
 
 
 def picture_of(folder: Path, target: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from asr_core.errors import InputError
+from robust.norm_noise.severity import parse_severity
 from robust.report.escape import csv_cell
 
 COLUMNS = (
@@ -105,6 +109,55 @@ class Results:
         for (seed, image), (total, count) in seen.items():
             rows[seed][column[image]] = total / count
         return rows
+
+
+def attacked_means(
+    file: Path, metric: str, *, noise: str, norms: Sequence[str]
+) -> dict[str, dict[tuple[int, str], float]]:
+    """A metric under a noise from ``metrics.csv``: norm -> (training seed, image) -> mean.
+
+    The mean over severities, of each the mean over draws, controls left out.
+
+    Args:
+        file: of a run.
+        metric: its name.
+        noise: "batch", "constant" or "random".
+        norms: the variants that are wanted; each needs every seed, image and severity.
+
+    Raises:
+        InputError: no such file, no measurements in it, or a variant lacks some of them.
+    """
+    draws: dict[str, dict[tuple[int, str, str], list[float]]] = {norm: {} for norm in norms}
+    try:
+        with file.open(encoding="utf-8", newline="") as text:
+            for row in csv.DictReader(text):
+                wanted = (row["metric"], row["noise"]) == (metric, noise) and row["norm"] in draws
+                if wanted and not parse_severity(noise, row["severity"]).is_control:
+                    key = int(row["seed"]), row["image"], row["severity"]
+                    draws[row["norm"]].setdefault(key, []).append(float(row["value"]))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; `robust attack --full` makes it") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{file}: no measurements of an attack ({error})") from None
+    keys = dict.fromkeys(key for found in draws.values() for key in found)
+    if not keys:
+        raise InputError(f"{file}: no {metric} of {', '.join(norms)} under {noise} noise")
+    for norm, found in draws.items():
+        for seed, image, severity in keys:
+            if (seed, image, severity) not in found:
+                raise InputError(
+                    f"{file}: seed {seed} has no {metric} of {norm} under {noise} noise "
+                    f"{severity} for {image}; {', '.join(norms)} are needed of each training seed"
+                )
+    severities = dict.fromkeys(severity for *_, severity in keys)
+    places = dict.fromkeys((seed, image) for seed, image, _ in keys)
+    return {
+        norm: {
+            (seed, image): fmean(fmean(found[seed, image, each]) for each in severities)
+            for seed, image in places
+        }
+        for norm, found in draws.items()
+    }
 
 
 def _text(value: float) -> str:

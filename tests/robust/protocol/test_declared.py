@@ -61,7 +61,11 @@ def test_a_protocol_says_nothing_else(changes: dict[str, Any], words: str) -> No
 
 def test_a_noise_rule_has_an_order_and_severities_of_its_noise() -> None:
     rule = {"kind": "random", "severities": ["0.1"], "low": 0.3, "high": 0.7}
-    for change, words in (({"low": 0.7}, "low is 0.7"), ({"severities": ["much"]}, "much")):
+    for change, words in (
+        ({"low": 0.7}, "low is 0.7"),
+        ({"severities": ["much"]}, "much"),
+        ({"severities": ["0.20"]}, "written '0.2'"),
+    ):
         with pytest.raises(InputError, match=words):
             protocol(noise={**rule, **change})
 

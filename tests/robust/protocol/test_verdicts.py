@@ -11,8 +11,9 @@ from protocols import IMAGES, declared, scores
 from scipy import stats
 
 from asr_core.errors import InputError
+from robust.protocol.declared import read_protocol
 from robust.protocol.scores import Findings, Score, StyleLoss
-from robust.protocol.verdicts import Verdict, chosen_severity, decide
+from robust.protocol.verdicts import Verdict, _style, chosen_severity, decide
 from robust.stats.answer import Answer
 
 SEEDS = 12
@@ -183,6 +184,32 @@ def test_the_share_of_ins_advantage(back: float, answer: Answer) -> None:
     assert own.answer is answer
     assert own.interval is not None
     assert own.interval.mean == pytest.approx(100 * back, abs=2)
+
+
+@pytest.mark.parametrize("gain", [-0.2, 0.0])
+def test_without_an_advantage_of_in_there_is_no_share(gain: float) -> None:
+    """BN better than IN would be a ratio of two losses, near 100 %."""
+    rng = np.random.default_rng(0)
+    losses = []
+    for seed in range(5):
+        for image in "abcdefgh":
+            instance, moved = rng.normal(0.5, 0.01), gain + rng.normal(0, 0.01)
+            losses.append(StyleLoss(seed, image, instance, instance + moved, instance))
+    own = verdicts(0, 1, style=losses)["style"]
+    assert (own.answer, own.interval) == (Answer.NOT_TESTED, None)
+    assert "no share" in own.note
+
+
+@pytest.mark.parametrize("back", [0.4, 0.95])
+def test_p_is_of_the_share_that_is_published(back: float) -> None:
+    (own,) = [each for each in read_protocol()[0].endpoints if each.on == "style"]
+    p = {}
+    for share in (back, 0.7):
+        found = _style(replace(own, published=100 * share), style(5, back))
+        assert not isinstance(found, str)
+        p[share] = found.p
+    assert p[back] > 0.05
+    assert p[0.7] < 0.001
 
 
 def test_one_training_seed_of_style_networks_decides_nothing() -> None:
