@@ -157,8 +157,8 @@ def save_network(
         style: name of the style it was trained for.
         seed: training seed.
         facts: of :class:`NetworkFacts`, as JSON-able data: recipe, loss network, final losses.
-        bits: of a weight of the convolutions and of ψ. 8 halves the file, as those that ship are:
-            whole numbers up to 127, times a scale for each output channel (ψ: one in all).
+        bits: of a weight of the convolutions. 8 halves the file, as those that ship are: whole
+            numbers up to 127, times a scale for each output channel.
 
     Raises:
         InputError: other facts than those.
@@ -198,10 +198,13 @@ def load_network(path: Path | str) -> tuple[StyleNetwork, dict[str, Any]]:
 
 
 def _eight_bits(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The convolutions of a state as int8 (O, I, h, w), and their scales (O, 1, 1, 1) beside."""
+    """The kernels of a state as int8 (O, I, h, w), and their scales (O, 1, 1, 1) beside.
+
+    ψ, (δ, C, 1, 1), is none: one scale for all its channels would round the small ones away.
+    """
     found = {}
     for name, tensor in state.items():
-        if tensor.ndim == 4:
+        if tensor.ndim == 4 and tensor.shape[-1] > 1:
             scale = tensor.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
             scale = scale.clamp(min=torch.finfo(torch.float32).tiny)
             found[name] = (tensor / scale).round().to(torch.int8)

@@ -1,7 +1,7 @@
 """Settings for the whole suite: equal results in every run, one thread a worker, no display."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -39,3 +39,12 @@ def fetched() -> Callable[[str], Path]:
         return path
 
     return file
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Afterwards the process is as one that never ran Accelerate."""
+    yield
+    from tiny_classifier import forget_accelerator  # Accelerate takes a second to import
+
+    forget_accelerator()

@@ -132,7 +132,7 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
     for axis, group, unit in zip(axes.flat, groups, units, strict=True):
         _panel(axis, group)
         axis.set_xlabel("difference of top-1, points" if unit == "points" else "share, %")
-    handles = axes[0, 0].get_legend_handles_labels()[0]
+    handles = [handle for axis in axes.flat for handle in axis.get_legend_handles_labels()[0]]
     shade = Patch(color="0.88", label="margin")
     known = {handle.get_label(): handle for handle in [*handles, shade]}
     figure.legend(handles=list(known.values()), loc="outside lower center", ncols=4)
@@ -151,7 +151,10 @@ def _panel(axis: Axes, group: Sequence[Verdict]) -> None:
                 linestyle="none", label="published",
             )  # fmt: skip
         if each.interval is None:
-            axis.annotate("not measured", (middle, place), ha="center", va="center", color="0.4")
+            axis.annotate(
+                "not measured", (middle, place), ha="center", va="center", color="0.4",
+                bbox={"facecolor": "0.88", "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
             continue
         for interval, width in ((each.interval, 1.0), (each.narrow, 3.5)):
             if interval is not None and interval.low is not None and interval.high is not None:

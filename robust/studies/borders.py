@@ -56,8 +56,9 @@ Points lost on the statistics of {size} test images, mean ± half the 95 % inter
 {black} with black borders, which test images have not; {healed} by the same networks once such
 borders are put around the test images too; {mirrored} with mirrored borders, {train} on training
 images. So most of the loss is the borders', and the embedded patches are filled up by reflection
-now. On running statistics mirrored borders bring {gain} points. Tables of other sections that tell
-of black borders were made with them. The figures of each seed are in [borders.csv](borders.csv).
+now. On running statistics mirrored borders bring {gain} points. The sections on
+classification, noise, corruptions, stripes and sweeps are of networks with black borders. The
+figures of each seed are in [borders.csv](borders.csv).
 """
 
 

@@ -96,7 +96,9 @@ def test_weights_of_8_bits_are_off_by_half_a_step_at_most(tmp_path: Path, norm: 
     for name, wanted in original.state_dict().items():
         tensor = loaded.state_dict()[name]
         assert tensor.dtype == wanted.dtype
-        if wanted.ndim == 4:
+        if name.endswith("psi"):
+            assert torch.equal(tensor, wanted.half().float()), "no kernel: as with 16 bits"
+        elif wanted.ndim == 4:
             largest = wanted.abs().amax(dim=(1, 2, 3))
             error = (tensor - wanted).abs().amax(dim=(1, 2, 3))
             assert (error <= 0.5001 * largest / 127).all(), name

@@ -23,7 +23,7 @@ def data() -> None:
 )
 @click.option("--quick", is_flag=True, help="Train no network; the set is then not admitted.")
 @options.epochs("Of the small network.  [its recipe's, or 30]")
-@options.train_seeds("Networks to train; three and more give their deviation.", default=3)
+@options.train_seeds("Networks to train; two and more give their deviation.", default=3)
 @options.workers("Networks trained at a time.", type=Whole(1, limits.WORKERS), default=1)
 @options.precision("Number format of the training.", type=options.TRAINING)
 @options.device("Where to train.", default="auto")

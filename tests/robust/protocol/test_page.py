@@ -83,3 +83,9 @@ def test_the_margin_is_around_0_or_around_the_published_effect() -> None:
     assert list(narrow) == pytest.approx([own.narrow.low, own.narrow.high])
     names = [label.get_text() for label in points.get_yticklabels()]
     assert names[0] == "accuracy\ninconclusive"
+
+
+def test_the_legend_names_what_any_panel_shows() -> None:
+    figure = forest(decide(declared(SEEDS), Findings([], FOUND.style)))
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"published", "ours", "margin"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_training import fake_python
 from protocols import protocol
-from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
+from tiny_classifier import register, run, tiny_data, tiny_recipe
 
 import asr_core.recipes
 from asr_core.errors import InputError
@@ -26,10 +25,7 @@ from robust.stats.answer import Answer
 SEEDS = 3
 
 
-@pytest.fixture(autouse=True)
-def forgetful() -> Iterator[None]:
-    yield
-    forget_accelerator()
+pytestmark = pytest.mark.usefixtures("forgetful")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from fake_training import fake_python
 from finished import result, write_config
 from scipy import stats
-from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
+from tiny_classifier import register, run, tiny_data, tiny_recipe
 
 import asr_core.recipes
 from asr_core.errors import InputError
@@ -25,10 +24,7 @@ HALF = 2.776445 * 2.5**0.5 / 5**0.5
 """Half the 95 % interval of five values in steps of one: t(4) = 2.776445, variance 2.5."""
 
 
-@pytest.fixture(autouse=True)
-def forgetful() -> Iterator[None]:
-    yield
-    forget_accelerator()
+pytestmark = pytest.mark.usefixtures("forgetful")
 
 
 def write(run: Any, *, top1: float = 0.5, seconds: float = 60.0) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_training import fake_python
-from tiny_classifier import forget_accelerator, register, run, tiny_data, tiny_recipe
+from tiny_classifier import register, run, tiny_data, tiny_recipe
 
 import asr_core.recipes
 from asr_core.errors import InputError
@@ -19,11 +18,7 @@ from asr_core.training import TrainConfig
 from robust.studies import noise as study
 from robust.suites import load_result
 
-
-@pytest.fixture(autouse=True)
-def forgetful() -> Iterator[None]:
-    yield
-    forget_accelerator()
+pytestmark = pytest.mark.usefixtures("forgetful")
 
 
 @pytest.fixture

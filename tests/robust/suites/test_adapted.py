@@ -25,6 +25,7 @@ from robust.suites import (
     Samples,
     SuiteOptions,
     SuiteResult,
+    adapted,
     load_result,
     make_suite,
     run_suite,
@@ -112,6 +113,20 @@ def test_statistics_are_re_estimated_from_training_images_as_corrupted_as_the_te
     assert (estimated - training).abs().mean() > 0.05, "fog"
     with torch.no_grad(), reestimated_statistics(model, [estimated]):
         assert torch.allclose(model.body[1].running_mean, mean)
+
+
+@pytest.mark.parametrize("most", [64, 100, 1024])
+def test_the_settings_say_how_many_images_are_estimated_from(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """The small set has fewer than a batch: batches of 8, of which whole ones are taken."""
+    monkeypatch.setattr(adapted, "BATCH", 8)
+    monkeypatch.setattr(adapted, "ESTIMATED_FROM", most)
+    suite, model = make_suite("corruptions", options("re-estimated")), sharp()
+    with torch.no_grad(), suite.context(Condition("clean", "", 0, AGAIN), model):
+        seen = sum(len(images) for images in model.images)
+    assert suite.settings()["estimated_from"] == seen == len(data().train) // 8 * 8
+    assert len(data().train) % 8, "else all images are whole batches"
 
 
 def test_the_own_conditions_come_first_and_the_adapted_ones_beside_them() -> None:
