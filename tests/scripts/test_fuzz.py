@@ -65,6 +65,7 @@ def impatient(watch, monkeypatch):
     """A fraction of a second is a hang."""
     monkeypatch.setattr(watch, "SECONDS", 0.5)
     monkeypatch.setattr(watch, "WORK_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "_LITTLE", 0.1)
 
 
 @pytest.fixture
@@ -148,10 +149,20 @@ def wait_beside_a_clock():
     wait_for_a_writer()
 
 
+def look_now_and_then():
+    while True:
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("function", "what"),
-    [(spin, "computes"), (wait_for_a_writer, "waits"), (wait_beside_a_clock, "waits")],
+    [
+        (spin, "computes"),
+        (wait_for_a_writer, "waits"),
+        (wait_beside_a_clock, "waits"),
+        (look_now_and_then, "waits"),
+    ],
 )
 @pytest.mark.parametrize("work", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_hang_is_found_whether_it_computes_or_waits(fuzz, judge, function, what, work):
@@ -247,6 +258,14 @@ def test_much_memory_is_found_while_it_is_held_and_after(judge):
     assert judge(hold).kind == "MEMORY"
     assert judge(drop).kind == "MEMORY"
     assert judge(lambda: bytearray(4 * 10**9)).kind == "MEMORY"
+
+
+def test_memory_that_the_watcher_has_freed_counts_when_a_case_takes_it(judge):
+    blocks = [bytearray(100_000) for _ in range(4000)]  # on the heap: small enough for no mapping
+    kept = bytearray(100_000)  # above them, so that the heap can't shrink
+    del blocks
+    assert judge(lambda: [bytearray(b"x" * 100_000) for _ in range(4000)] and None).kind == "MEMORY"
+    assert kept
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\u202eb"])

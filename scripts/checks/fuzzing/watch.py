@@ -2,12 +2,14 @@
 
 A process that shares nothing makes each case the same however it is reached, and ends with
 whatever the case left behind. Time is the processor time of the case and its children, or time in
-which none of them did anything, so that a busy machine makes no finding.
+which none of them did anything, so that a busy machine makes no finding: a process that waits for a
+core does something, and one that only looks now and then whether it may go on does not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -64,6 +66,7 @@ class _Process:
         case.lay(folder / "work")
         sys.stdout.flush()
         sys.stderr.flush()
+        _give_back_what_is_free()
         self.pid = os.fork()
         if not self.pid:
             run_case(case, folder, most=_resident(os.getpid()) + 3 * BYTES)
@@ -78,9 +81,9 @@ class _Process:
         if ended:
             self.used = usage.ru_utime + usage.ru_stime
             return self._finish(self._ended(status, usage.ru_maxrss * 1024 - self.first))
-        (used, ready), now = _activity(self.pid), time.monotonic()
-        if ready or used > self.mark + _LITTLE:
-            self.mark, self.since = used, now
+        (used, active, disk), now = _activity(self.pid), time.monotonic()
+        if disk or abs(active - self.mark) > _LITTLE:  # less, when a child has ended
+            self.mark, self.since = active, now
         self.used = max(used, self.used)
         grown = _resident(self.pid) - self.first
         fault = (
@@ -144,13 +147,24 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _activity(pid: int) -> tuple[float, bool]:
-    """Seconds that ``pid`` and its descendants used, and whether one's first thread goes on now."""
+def _give_back_what_is_free() -> None:
+    """Return freed memory to the system: a case that takes it over would not seem to grow."""
+    with contextlib.suppress(AttributeError):  # of glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _activity(pid: int) -> tuple[float, float, bool]:
+    """Seconds of a core that ``pid`` and its descendants used, those with the wait for one, disk.
+
+    Waits are those of a process's first thread: for a core in seconds, for the disk whether now.
+    """
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        used, ready = sum(map(int, fields[11:15])) / _TICK, fields[0] in "RD"
+        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        used = sum(map(int, fields[11:15])) / _TICK
+        active, disk = used + waited, fields[0] == "D"
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            more, other = _activity(int(child))
-            used, ready = used + more, ready or other
-        return used, ready
-    return 0.0, False
+            more, also, reads = _activity(int(child))
+            used, active, disk = used + more, active + also, disk or reads
+        return used, active, disk
+    return 0.0, 0.0, False
