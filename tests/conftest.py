@@ -1,5 +1,6 @@
 """Settings for the whole suite: equal results in every run, one thread a worker, no display."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Hide what was collected from Python's collector, which would walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

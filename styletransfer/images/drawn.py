@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -36,10 +37,16 @@ def draw_style(name: str, *, size: int = STYLE_SIZE, seed: int = 0) -> Tensor:
         InputError: the name is unknown (the known ones are listed), or ``size`` is out of range.
     """
     limits.whole("style size", size, 64, limits.SIDE)
-    draw = STYLES[name]
+    pixels = _drawn(STYLES[name], size, seed).astype(np.float32) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@lru_cache(maxsize=8)  # half a second each, and an attack on several networks asks for it again
+def _drawn(
+    draw: Callable[[int, np.random.Generator], Image.Image], size: int, seed: int
+) -> NDArray[np.uint8]:
     large = draw(size * _SUPERSAMPLING, np.random.default_rng(seed))
-    pixels = np.asarray(large.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
-    return torch.from_numpy(pixels / 255).permute(2, 0, 1).contiguous()
+    return np.asarray(large.resize((size, size), Image.Resampling.LANCZOS))
 
 
 @STYLES.register("mosaic")

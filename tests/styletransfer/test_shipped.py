@@ -106,7 +106,14 @@ def test_the_folder_is_the_packages() -> None:
     assert Path(styletransfer.__file__).parent / "weights" == WEIGHTS
 
 
-@pytest.mark.parametrize("checkpoint", select(NETWORKS, seed=0), ids=lambda each: each.path.stem)
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if each.style != "mosaic" else [])
+        for each in select(NETWORKS, seed=0)
+    ],
+    ids=lambda each: each.path.stem,
+)
 def test_no_grid_lies_over_their_pictures(checkpoint: StyleCheckpoint) -> None:
     """Not a tenth more than over the photographs or the style itself, but for two networks."""
     photographs = torch.stack([held_out(name) for name in SEEN])

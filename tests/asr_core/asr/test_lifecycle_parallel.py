@@ -58,6 +58,7 @@ def half_of_the_batch(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     mp.spawn(half_of_the_batch, (str(tmp_path),), nprocs=2)
     for i, (name, mode, options) in enumerate(CASES):

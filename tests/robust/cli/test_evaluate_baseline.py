@@ -48,6 +48,7 @@ def evaluate(tmp_path, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_twin_is_tested_too_and_the_figure_is_relative_to_it(tmp_path, models):
     result = evaluate(tmp_path, models[0], "--baseline", models[1])
     assert result.exit_code == 0, result.output

@@ -215,6 +215,7 @@ def test_a_run_shows_how_its_gates_moved(tmp_path: Path) -> None:
 STEPS = ("--schedule", "multistep", "--milestones", "2", "--gamma", "0.1")
 
 
+@pytest.mark.slow
 def test_v_of_asr_beside_the_live_gates(tmp_path: Path) -> None:
     live = train(tmp_path / "live", "--mode", "live", "--record-attention")
     asr = train(tmp_path / "asr", "--record-attention")

@@ -105,7 +105,9 @@ def run(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("asr", "pt2"), ("live", "pt2"), ("both", "onnx")])
+@pytest.mark.parametrize(("mode", "suffix"), [
+    ("asr", "pt2"), pytest.param("live", "pt2", marks=pytest.mark.slow), ("both", "onnx"),
+])  # fmt: skip
 def test_a_program_takes_images_and_has_no_gate_but_live_attention(
     tmp_path: Path, mode: str, suffix: str
 ) -> None:

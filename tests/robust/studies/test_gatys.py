@@ -82,6 +82,7 @@ def test_what_is_measured_is_kept(
     assert [row for row in more if row in first] == first
 
 
+@pytest.mark.slow
 def test_other_options_do_not_take_what_is_there(tmp_path: Path, networks: list[Path]) -> None:
     run(tmp_path, networks, photographs=1)
     for changed, named in (({"iterations": 2}, "iterations"), ({"size": 68}, "size")):
@@ -155,6 +156,7 @@ def test_the_table_says_the_mean_and_the_range() -> None:
     assert by_name["IN (2 seeds)"][3] == "", "LPIPS was not measured"
 
 
+@pytest.mark.slow
 def test_vgg16_in_bfloat16_comes_to_the_same(fetched: object) -> None:
     """On a small picture; the page says the difference of each study."""
     from styletransfer.gatys import optimise_picture

@@ -79,6 +79,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
         assert (tmp_path / "docs" / "gallery" / f"{name}.svg").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_figures_are_those_of_the_results_which_are_not_made_again(tmp_path: Path) -> None:
     train(study.every_run(tmp_path / "runs", 1))

@@ -112,6 +112,7 @@ def test_more_blur_is_paired_over_draws_and_severities(tmp_path: Path) -> None:
     assert study.more_blur(file).mean == pytest.approx((1 + 1.75) / 2)
 
 
+@pytest.mark.slow
 def test_the_gallery_has_a_row_for_each_style(tmp_path: Path) -> None:
     study.gallery(tmp_path / "styles.jpg")
     with Image.open(tmp_path / "styles.jpg") as picture:

@@ -22,6 +22,7 @@ FIELDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_packed_network_is_that_of_the_run_and_says_its_own_losses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

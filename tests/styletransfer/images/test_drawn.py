@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from asr_core.errors import InputError
+from styletransfer.images import drawn
 from styletransfer.images.drawn import STYLES, draw_style
 
 NAMES = STYLES.names()
@@ -34,8 +35,16 @@ def test_a_style_is_a_colourful_picture(name: str) -> None:
 def test_equal_seeds_give_equal_pictures(name: str) -> None:
     first = draw_style(name, size=64, seed=3)
     torch.rand(5)
+    drawn._drawn.cache_clear()
     assert torch.equal(draw_style(name, size=64, seed=3), first)
     assert (draw_style(name, size=64, seed=4) - first).abs().mean() > 0.05
+
+
+def test_a_picture_is_the_callers_own() -> None:
+    first = draw_style("waves", size=64)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(draw_style("waves", size=64), kept)
 
 
 def test_styles_differ() -> None:
@@ -45,6 +54,7 @@ def test_styles_differ() -> None:
 
 def test_the_global_random_state_is_left_alone() -> None:
     state = torch.get_rng_state()
+    drawn._drawn.cache_clear()
     draw_style("mosaic", size=64)
     assert torch.equal(torch.get_rng_state(), state)
 
