@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 
+import torch
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables by which a user says how many threads torch takes."""
+
 
 def spare_cores() -> int:
     """Cores that this process may use and that are idle, by the load of the last minute; from 1.
@@ -20,3 +25,17 @@ def spare_cores() -> int:
     except (AttributeError, OSError):
         load = 0.0
     return max(1, min(cores, round(cores - load)))
+
+
+def leave_busy_cores() -> int:
+    """Lower torch's threads to the idle cores, unless the user said how many; returns by how many.
+
+    Sums over several threads are rounded differently, so results that are equal to the bit need
+    equal numbers of threads.
+    """
+    if any(os.environ.get(name) for name in THREADS):
+        return 0
+    before = torch.get_num_threads()
+    threads = min(before, spare_cores())
+    torch.set_num_threads(threads)
+    return before - threads

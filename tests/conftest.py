@@ -15,6 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Equal results whether or not weights have been fetched: no test sees them but by `fetched`.
 os.environ.setdefault("ROBUST_FETCHED", os.environ.get("ROBUST_CACHE", ""))
 os.environ["ROBUST_CACHE"] = os.environ["TORCH_HOME"] = str(Path(__file__).parent / "never-made")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)  # the suite is spread over processes; threads would fight for the cores
 
 hypothesis.settings.register_profile(

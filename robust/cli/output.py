@@ -27,6 +27,20 @@ def hint_to_fetch(choice: str, network: str) -> None:
         )
 
 
+def leave_busy_cores() -> None:
+    """Let torch compute on idle cores only, and say so where some are busy."""
+    import torch
+
+    from robust import cores
+
+    if cores.leave_busy_cores():
+        say(
+            f"robust: computing with {torch.get_num_threads()} threads, as other cores are busy "
+            f"({cores.THREADS[0]} sets how many)",
+            err=True,
+        )
+
+
 def say_json(value: Any) -> None:
     """Print ``value`` as indented JSON, in ASCII: it comes back as it was, on any terminal."""
     click.echo(json.dumps(value, indent=2))

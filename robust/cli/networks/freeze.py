@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robust.cli import options
-from robust.cli.output import say, say_json, speed_line
+from robust.cli.output import leave_busy_cores, say, say_json, speed_line
 from robust.cli.values import Named, new_file
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def freeze(
     from robust.models.freezing import freeze_classifier, require_classifier, save_frozen
 
     target = choose_device(device)
+    leave_busy_cores()
     opened = require_classifier(open_model(checkpoint, builder=model))
     live = (opened.fused()[0] if opened.gates else opened.model).to(target)
     images = open_data(

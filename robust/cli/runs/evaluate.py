@@ -63,6 +63,7 @@ def evaluate_models(
     from pathlib import Path
 
     from asr_core.errors import InputError
+    from robust.cli.output import leave_busy_cores
     from robust.cli.runs.suite_run import run_and_show, show_clean
     from robust.device import choose_device
     from robust.norm_noise import parse_statistics
@@ -84,6 +85,7 @@ def evaluate_models(
     twin = "" if baseline is None else with_twin(subjects, baseline, builder=model).name
     images = shared_data(subjects, data, folder=None if data_folder is None else Path(data_folder))
     if suite is None:
+        leave_busy_cores()
         evaluations = [
             evaluate_clean(
                 subject,

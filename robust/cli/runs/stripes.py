@@ -8,7 +8,7 @@ import click
 
 from asr_core import limits
 from robust.cli import options
-from robust.cli.output import say, say_json
+from robust.cli.output import leave_busy_cores, say, say_json
 from robust.cli.values import Whole
 from robust.report.table import Table
 
@@ -73,6 +73,7 @@ def stripes(
     from robust.stripes.source import open_source
 
     target = choose_device(device)
+    leave_busy_cores()
     place = None if data_folder is None else Path(data_folder)
     opened = open_source(source, data=data, data_folder=place, builder=model)
     other = None if beside is None else open_source(beside, data=data, data_folder=place)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from asr_core.training.evaluate import Evaluation
-from robust.cli.output import say, say_json
+from robust.cli.output import leave_busy_cores, say, say_json
 from robust.norm_noise import RUNNING
 from robust.report.progress import progress_bar
 from robust.report.table import Table
@@ -55,6 +55,7 @@ def show_clean(
 def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
     """Run ``job``, write its folder, and print the table and the answer."""
     say(job.announcement, err=True)
+    leave_busy_cores()
     with job.held(), progress_bar(quiet=quiet) as bar:
         task = bar.add_task("testing", total=job.total, note="")
 

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from asr_core import limits
 from robust.cli import names, options
-from robust.cli.output import hint_to_fetch, say, say_json
+from robust.cli.output import hint_to_fetch, leave_busy_cores, say, say_json
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
 from robust.cli.values import Named, Real, Whole
@@ -167,6 +167,7 @@ def style(
         place.check()
         runs.append((run.settled(place), place))
     target = choose_device(device)
+    leave_busy_cores()
     skipped: dict[Path, str] = {}
 
     def skip(path: Path, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from robust.cli import names, options
-from robust.cli.output import say, say_json
+from robust.cli.output import leave_busy_cores, say, say_json
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.values import Named
 
@@ -148,6 +148,7 @@ def train_classifier(
     recipe, data_folder = config.recipe, config.data_folder
     folder = Path(out or f"runs/{run.name}")
     ClassifierFolder(folder, overwrite).check()  # before data is read
+    leave_busy_cores()
     accelerator = new_accelerator(
         config, folder, device=accelerator_device(device), tensorboard=tensorboard
     )

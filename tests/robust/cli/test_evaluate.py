@@ -20,6 +20,7 @@ from asr_core.saving.checkpoint import sha256
 from asr_core.saving.model_facts import StockModel
 from asr_core.saving.saved_model import save_model
 from asr_core.training import open_run
+from robust import cores
 from robust.suites import load_result
 
 evaluate = command("evaluate")
@@ -64,6 +65,22 @@ def test_a_run_gives_the_figures_of_its_last_epoch(runs: dict[str, Path]) -> Non
     assert found["top1"] == (logits.argmax(1) == test.labels).double().mean().item()
     assert 1 / 6 < found["top1"] < 1, "too easy, or nothing learned"
     assert found["images_per_second"] > 0
+
+
+@pytest.mark.parametrize("options", [(), ("--suite", "norm-statistics")])
+def test_busy_cores_are_left_alone(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    taken: list[bool] = []
+    monkeypatch.setattr(cores, "leave_busy_cores", lambda: taken.append(True) or 1)
+    out = ("--out", tmp_path / "out") if options else ()
+    result = evaluate(runs["asr-0"], *options, *out)
+    assert result.exit_code == 0, result.output
+    assert taken == [True]
+    assert "other cores are busy" in result.stderr
 
 
 def test_what_is_known_of_a_model_is_told(runs: dict[str, Path]) -> None:
