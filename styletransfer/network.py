@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -56,18 +57,25 @@ class ConvLayer(nn.Module):
 class UpsampleConvLayer(ConvLayer):
     """Upsampling by two, then :class:`ConvLayer`: (N, C, H, W) -> (N, C', 2H, 2W)."""
 
+    kernel: Tensor
+    """Of the binomial upsampling, (C, 1, 6, 6); no part of the state."""
+
     def __init__(self, inputs: int, outputs: int, kernel_size: int, upsample: Upsample) -> None:
         super().__init__(inputs, outputs, kernel_size, 1)
         self.upsample = upsample
+        taps = torch.tensor([1.0, 5.0, 10.0, 10.0, 5.0, 1.0]) / 16
+        kernel = torch.outer(taps, taps).repeat(inputs, 1, 1, 1)
+        self.register_buffer("kernel", kernel if upsample == "binomial" else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', 2H, 2W)."""
         if self.upsample == "nearest":
             return super().forward(F.interpolate(x, scale_factor=2.0))
-        x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
-        if self.upsample == "binomial":
-            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-            x = F.avg_pool2d(F.avg_pool2d(x, 2, 1), 2, 1)
+        if self.upsample == "bilinear":
+            return super().forward(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
+        x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        channels = self.conv2d.in_channels
+        x = F.conv_transpose2d(x, self.kernel, stride=2, padding=4, groups=channels)
         return super().forward(x)
 
 
