@@ -6,7 +6,7 @@ side in each picture, so no pixel is in two of them: train in the left half, val
 10 % of the width, test in the right 35 %, with a gap of 5 % between validation and test. Grey
 pictures give grey patches. In training a moved patch is filled up by reflection: black borders
 would be in training batches alone, and cost a network 14 points more on a test batch's statistics
-(docs/RESULTS.md, "Borders").
+(docs/results/borders.md).
 
 Patches lie at the points of the R2 sequence (M. Roberts, "The unreasonable effectiveness of
 quasirandom sequences", 2018), which cover a region evenly: a fixed split, without random numbers.

@@ -149,4 +149,4 @@ def study(docs: Path, *, runs: Path, recipe: str, epochs: int, seeds: int) -> No
         for seed, values in enumerate(each)
     ]
     write_text(docs / "borders.csv", "\n".join(lines) + "\n")
-    put_section(docs / "RESULTS.md", "borders", page(found, recipe=recipe, epochs=epochs))
+    put_section(docs, "borders", page(found, recipe=recipe, epochs=epochs))

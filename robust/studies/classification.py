@@ -210,4 +210,4 @@ def study(runs: Path, docs: Path, *, seeds: int, workers: int, rounds: int) -> N
     train_missing(done.values(), workers=workers, say="classification")
     measured = costs(done, rounds=rounds)
     write_json(runs / "costs.json", measured)
-    put_section(docs / "RESULTS.md", "classification", page(done, seeds, measured))
+    put_section(docs, "classification", page(done, seeds, measured))

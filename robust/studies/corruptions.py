@@ -273,4 +273,4 @@ def study(runs: Path, docs: Path, *, seeds: int) -> None:
     for name in ("corruptions", "adversarial"):
         save_curves(draw_curves(cohorts(found[name])), docs / "gallery" / f"{name}.png")
     text = page(every, done, found, classes=data.num_classes)
-    put_section(docs / "RESULTS.md", "corruptions", text)
+    put_section(docs, "corruptions", text)

@@ -43,4 +43,4 @@ def study(
     for name in (DECLARED, SCORES, STYLE):
         write_text(docs / DATA / name, (runs / name).read_text(encoding="utf-8"))
     save_curves(forest(told.verdicts), docs / PLOT)
-    put_section(docs / "RESULTS.md", "endpoints", f"{TITLE}\n\n{told.text}")
+    put_section(docs, "endpoints", f"{TITLE}\n\n{told.text}")

@@ -179,4 +179,4 @@ def study(runs: Path, docs: Path, *, seeds: int, workers: int = 1, train: bool =
     trained = cohorts(results(done, "train", data, folder))
     save_curves(draw_curves(attacked), docs / "gallery" / "noise-test.png")
     save_curves(draw_curves(trained), docs / "gallery" / "noise-train.png")
-    put_section(docs / "RESULTS.md", "noise", page(every, done, attacked, trained))
+    put_section(docs, "noise", page(every, done, attacked, trained))

@@ -1,7 +1,6 @@
 """The paper's supplementary, figure by figure: what makes it here, and the answer to its claim.
 
-Each study says what it found in docs/paper.json; the first section of docs/RESULTS.md is a table
-of that.
+Each study says what it found in docs/paper.json; a section of docs/RESULTS.md is a table of that.
 """
 
 from __future__ import annotations
@@ -59,10 +58,10 @@ SETTINGS = (
 ABOUT = """## The paper's supplementary, figure by figure
 
 What makes each figure and table here, and the answer to its claim: on embedded data, with small
-networks and few epochs, as the sections below say. Inconclusive is no proof of the contrary: an
+networks and few epochs, as the studies say. Inconclusive is no proof of the contrary: an
 interval holds 0, the cases of a claim do not agree, or the training was too short. Of the
 noises the supplementary shows batch noise alone: what networks do under constant and random noise,
-and when trained under noise, is told in the sections below without a verdict.
+and when trained under noise, is told in those pages without a verdict.
 """
 HEAD = ("paper", "claim", "command", "answer", "found")
 
@@ -83,7 +82,7 @@ def put_lines(docs: Path, study: str, lines: Sequence[Line]) -> None:
     write_json(file, found)
     rows = [_row(Line(**line)) for name in found for line in found[name]]
     table = Table(HEAD, rows, words=len(HEAD))
-    put_section(docs / "RESULTS.md", "paper", f"{ABOUT}\n{table.markdown()}")
+    put_section(docs, "paper", f"{ABOUT}\n{table.markdown()}")
 
 
 def _row(line: Line) -> tuple[str | Cell, ...]:

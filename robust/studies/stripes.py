@@ -203,5 +203,5 @@ def study(
         epochs = base.config.recipe.epochs
         cost = recording_seconds(base, runs / "cost"), every["base"].seconds / epochs
     missing = [name for name in VARIANTS if name not in every]
-    put_section(docs / "RESULTS.md", "stripes", page(found, cost=cost, missing=missing))
+    put_section(docs, "stripes", page(found, cost=cost, missing=missing))
     put_lines(docs, "stripes", lines(found))

@@ -1,4 +1,4 @@
-"""The section "stripes" of docs/RESULTS.md: figures and verdicts of the study's runs."""
+"""docs/results/stripes.md: figures and verdicts of the study's runs."""
 
 from __future__ import annotations
 

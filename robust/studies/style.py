@@ -202,7 +202,7 @@ def study(runs: Path, docs: Path, noises: Sequence[str], repeats: int) -> None:
 
     Args:
         runs: folder of the runs.
-        docs: folder of RESULTS.md.
+        docs: folder of the pages.
         noises: those of the runs.
         repeats: draws of a noise that depends on chance.
     """
@@ -236,7 +236,7 @@ def study(runs: Path, docs: Path, noises: Sequence[str], repeats: int) -> None:
         about=about(*summaries.values()),
         shares=shares(summaries).markdown(),
     )
-    put_section(docs / "RESULTS.md", "style", "\n".join([head, *parts]))
+    put_section(docs, "style", "\n".join([head, *parts]))
     blur = {
         style: more_blur(runs / f"{style}-batch" / METRICS)
         for style in styles

@@ -112,7 +112,7 @@ def study(
     """Train what is missing, and write the data and the section.
 
     Args:
-        docs: folder of RESULTS.md and of the data.
+        docs: folder of the pages and of the data.
         runs: folder of the trainings.
         styles: names of drawn styles.
         weights: that are tried, with the first of ``steps``.
@@ -160,7 +160,7 @@ def study(
         "curve": [asdict(run) for run in curve],
     }
     write_json(docs / RESULTS, data)
-    put_section(docs / "RESULTS.md", "style-training", section(data))
+    put_section(docs, "style-training", section(data))
 
 
 @torch.no_grad()
@@ -182,7 +182,7 @@ def photograph_loss(style: str, choice: str, device: str) -> float:
 
 
 def section(data: Mapping[str, Any]) -> str:
-    """The section of docs/RESULTS.md that shows ``data``."""
+    """The page that shows ``data``."""
     weights = [Trained(**run) for run in data["weights"]]
     curve = [Trained(**run) for run in data["curve"]]
     return ABOUT.format(

@@ -82,5 +82,5 @@ def study(
             raise InputError("; ".join(outcome.failures))
         outcomes.append(outcome)
     text = page(outcomes, f"--epochs {epochs} --seeds {seeds}")
-    put_section(docs / "RESULTS.md", "sweeps", text)
+    put_section(docs, "sweeps", text)
     put_lines(docs, "sweeps", lines(outcomes))

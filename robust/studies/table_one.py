@@ -105,5 +105,5 @@ def study(docs: Path, *, batch_size: int = 16, rounds: int = 7) -> None:
                 rounds=rounds,
                 on_forward=partial(bar.advance, task),
             )
-    put_section(docs / "RESULTS.md", "costs", page(found, batch=batch_size, rounds=rounds))
+    put_section(docs, "costs", page(found, batch=batch_size, rounds=rounds))
     put_lines(docs, "costs", lines(found))

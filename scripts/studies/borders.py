@@ -1,7 +1,7 @@
 """Why do batch statistics cost clean accuracy? Borders that training images alone have.
 
 Trains nine small networks, with black, mirrored and no borders, tests them on running and on batch
-statistics, and writes the section "borders" of docs/RESULTS.md: ten minutes on one core.
+statistics, and writes docs/results/borders.md: ten minutes on one core.
 
     python scripts/studies/borders.py [--runs runs/borders] [--seeds 3] [--epochs 4]
 """

@@ -1,7 +1,7 @@
 """Does ASR train better classifiers? Five seeds of five variants on the embedded patches.
 
 Trains what is missing, measures the cost of a step and of inference side by side, and writes the
-section "classification" of docs/RESULTS.md. The 25 runs take half an hour on two free cores.
+docs/results/classification.md. The 25 runs take half an hour on two free cores.
 
     python scripts/studies/classification.py [--runs runs/classification] [--workers 2]
 """

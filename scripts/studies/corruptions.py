@@ -2,8 +2,8 @@
 
 Tests the clean-trained networks of the noise study (study_noise.py, which makes what is missing) on
 the 15 standard corruptions, and on every third test image under FGSM, PGD and a stronger suite.
-Trains nothing, tests what was not tested yet, and writes the section "corruptions" of
-docs/RESULTS.md. Three seeds of six variants take about 50 minutes on one free core.
+Trains nothing, tests what was not tested yet, and writes docs/results/
+corruptions.md. Three seeds of six variants take about 50 minutes on one free core.
 
     python scripts/studies/corruptions.py [--runs runs/noise] [--seeds 3]
 """

@@ -1,6 +1,6 @@
 """How near are the style networks to Gatys' optimisation of each picture?
 
-Measures what is missing and writes the section "gatys" of docs/RESULTS.md. A photograph of 256
+Measures what is missing and writes docs/results/gatys.md. A photograph of 256
 pixels takes 200 iterations, two to four minutes of one core; what is measured is kept, so that the
 same command goes on where it was, and commands for different styles can run side by side.
 

@@ -1,7 +1,7 @@
 """Are there stripes, and when do gates stop moving? Appendices F and H on the embedded patches.
 
 Trains what is missing with its gates recorded, draws every picture into the folder of its run and
-the shown ones into docs/gallery, and writes the section "stripes" of docs/RESULTS.md.
+the shown ones into docs/gallery, and writes docs/results/stripes.md.
 
     python scripts/studies/stripes.py [--runs runs/stripes] [--workers 1] [--only base ie]
 

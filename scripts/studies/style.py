@@ -1,4 +1,4 @@
-"""Run the noises in full on the styles that ship with several seeds; write docs/RESULTS.md.
+"""Run the noises in full on the styles that ship with several seeds; write docs/results/style.md.
 
 Runs that exist are not run again, so an interrupted script goes on where it was.
 

@@ -1,7 +1,7 @@
 """By which weight, and for how many steps, are the style networks to be trained?
 
-Trains IN networks by every weight and for every number of steps, and writes the section
-"style-training" of docs/RESULTS.md. What is finished is kept. On two cores it takes a day, on a GPU
+Trains IN networks by every weight and for every number of steps, and writes docs/results/
+style-training.md. What is finished is kept. On two cores it takes a day, on a GPU
 some minutes.
 
     python scripts/studies/style_training.py [--device cuda --jobs 16] [--styles mosaic waves]

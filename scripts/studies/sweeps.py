@@ -1,6 +1,6 @@
 """Tables 5 and 6 of the paper's supplementary on the embedded patches.
 
-Trains what is missing, and writes the section "sweeps" of docs/RESULTS.md. With the default seeds
+Trains what is missing, and writes docs/results/sweeps.md. With the default seeds
 and epochs it is 84 runs; the time is told before the first.
 
     python scripts/studies/sweeps.py [--runs runs/sweeps] [--seeds 3] [--epochs 4] [--workers 2]

@@ -1,7 +1,7 @@
 """Table 1 of the paper's supplementary on this machine: what attention costs at inference.
 
 Measures ResNet164 plain, with live attention and with ASR fused, in turns, for both image sizes,
-and writes the section "costs" of docs/RESULTS.md. Ten minutes on a free core.
+and writes docs/results/costs.md. Ten minutes on a free core.
 
     python scripts/studies/table_one.py [--batch-size 16] [--rounds 7] [--docs docs]
 """

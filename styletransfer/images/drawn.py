@@ -27,7 +27,10 @@ STYLES: Registry[Callable[[int, np.random.Generator], Image.Image]] = Registry("
 """Drawing functions ``(side, generator) -> PIL image`` by name."""
 
 STYLE_WEIGHTS = {"mosaic": 0.7, "waves": 1.0, "hatching": 0.7, "points": 0.5}
-"""The weight of the style loss for each, chosen on validation pictures (docs/RESULTS.md)."""
+"""The weight of the style loss for each, chosen on validation pictures.
+
+By the rule of docs/results/style-training.md.
+"""
 
 
 def draw_style(name: str, *, size: int = STYLE_SIZE, seed: int = 0) -> Tensor:

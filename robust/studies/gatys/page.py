@@ -110,7 +110,7 @@ def study(
     """Measure what is missing of each style and photograph, and write the section.
 
     Args:
-        docs: folder of RESULTS.md.
+        docs: folder of the pages.
         runs: folder of the measurements: a JSON file a photograph, and gatys.csv.
         networks: files of style networks; none for those that ship.
         style: style image of networks that have none beside them.
@@ -145,4 +145,4 @@ def study(
         iterations=chosen.iterations,
         error=100 * max(errors),
     )
-    put_section(docs / "RESULTS.md", "gatys", "\n".join([about, *parts]))
+    put_section(docs, "gatys", "\n".join([about, *parts]))

@@ -116,8 +116,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path, monkeypatch: pytest.Mo
     for each in study.every_run(tmp_path / "runs", 1).values():
         run(each.training.config, each.folder)
     study.study(tmp_path / "runs", tmp_path / "docs", seeds=1, workers=1, rounds=2)
-    page = (tmp_path / "docs" / "RESULTS.md").read_text()
-    assert "<!-- classification -->" in page
+    page = (tmp_path / "docs" / "results" / "classification.md").read_text()
     result = json.loads((tmp_path / "runs" / "asr-se-0" / "result.json").read_text())
     assert f"| ASR(SE), fused | {100 * result['test']['top1']:.2f} | " in page
     measured = json.loads((tmp_path / "runs" / "costs.json").read_text())

@@ -77,7 +77,7 @@ def train(folder: Path, *keys: tuple[str, int]) -> None:
 
 def page(folder: Path, seeds: int = SEEDS) -> str:
     study.study(folder / "runs", folder / "docs", seeds=seeds)
-    return (folder / "docs" / "RESULTS.md").read_text()
+    return (folder / "docs" / "results" / "corruptions.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def row(text: str, start: str) -> list[str]:
 
 
 def test_errors_are_those_of_the_results(whole: Path) -> None:
-    text = (whole / "docs" / "RESULTS.md").read_text()
+    text = (whole / "docs" / "results" / "corruptions.md").read_text()
     assert "|  | corruption | plain | ASR(IE) | const |" in text
     shown = {}
     for start, kind in {
@@ -133,7 +133,7 @@ def test_errors_are_those_of_the_results(whole: Path) -> None:
 
 
 def test_mce_is_relative_to_the_plain_twin_and_called_so(whole: Path) -> None:
-    text = (whole / "docs" / "RESULTS.md").read_text()
+    text = (whole / "docs" / "results" / "corruptions.md").read_text()
     plain, *others = row(text, "|  | mCE relative to the plain twin |")
     assert plain == "100.0"
     for cell, variant in zip(others, VARIANTS[1:], strict=True):
@@ -150,7 +150,7 @@ def test_mce_is_relative_to_the_plain_twin_and_called_so(whole: Path) -> None:
 
 
 def test_accuracies_under_attack_are_those_of_the_results(whole: Path) -> None:
-    text = (whole / "docs" / "RESULTS.md").read_text()
+    text = (whole / "docs" / "results" / "corruptions.md").read_text()
     lines = {
         "| FGSM, L∞ | 4/255 |": ("adversarial", "fgsm-linf", "4/255"),
         "| PGD, L2 | 0.5 |": ("adversarial", "pgd-l2", "0.5"),
@@ -176,7 +176,7 @@ def test_what_was_tested_is_not_tested_again(
 ) -> None:
     monkeypatch.setattr(study, "save_curves", lambda figure, path: None)  # slow, and seen above
     monkeypatch.setattr(study, "draw_curves", lambda groups: None)
-    first = (whole / "docs" / "RESULTS.md").read_text()
+    first = (whole / "docs" / "results" / "corruptions.md").read_text()
     files = sorted((whole / "corruptions-results").glob("*.json"))
     assert len(files) == 6 * 3
     before = [file.stat().st_mtime_ns for file in files]

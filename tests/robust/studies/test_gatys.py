@@ -60,7 +60,7 @@ def test_what_is_measured(tmp_path: Path, networks: list[Path]) -> None:
         assert float(rows[index]["style"]) == pytest.approx(terms.style.item(), rel=1e-3)
         assert float(rows[index]["total"]) == pytest.approx(total.item(), rel=1e-3)
     assert float(rows[5]["total"]) < float(rows[4]["total"]), "three iterations and none"
-    page = (tmp_path / "docs" / "RESULTS.md").read_text()
+    page = (tmp_path / "docs" / "results" / "gatys.md").read_text()
     assert "Total = 1 · content + 5 · style + 2 · total variation." in " ".join(page.split())
     assert "embedded" in page
     assert (tmp_path / "runs" / "blocks" / f"{names[0]}-003.png").exists()

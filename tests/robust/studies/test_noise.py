@@ -46,7 +46,7 @@ def train(runs: Any, *keys: tuple[str, str, int]) -> None:
 
 def page(folder: Path, seeds: int = 2) -> str:
     study.study(folder / "runs", folder / "docs", seeds=seeds, train=False)
-    return (folder / "docs" / "RESULTS.md").read_text()
+    return (folder / "docs" / "results" / "noise.md").read_text()
 
 
 def test_the_runs_of_the_study() -> None:
@@ -75,7 +75,7 @@ def test_the_whole_study_on_tiny_networks(tmp_path: Path) -> None:
     against = [line.split(" | ")[1] for line in text.splitlines() if "| batch, attacked" in line]
     assert against == ["plain", "const"]
     for name in ("noise-test", "noise-train"):
-        assert f"(gallery/{name}.png)" in text
+        assert f"(../gallery/{name}.png)" in text
         assert (tmp_path / "docs" / "gallery" / f"{name}.svg").is_file()
 
 

@@ -55,8 +55,8 @@ def test_weights_first_then_lengths_by_the_chosen_weight(
     assert asked[1].folder == asked[4].folder, "trained once"
     data = read_json(tmp_path / module.RESULTS)
     assert data["chosen"] == {"mosaic": 1.0}
-    page = (tmp_path / "RESULTS.md").read_text()
-    assert section(data) in page
+    page = (tmp_path / "results" / "style-training.md").read_text()
+    assert f"{section(data)[1:]}\n" == page
     assert "**0.25 / 0.315**" in page
     for run in data["curve"]:
         total = run["content"] + run["weight"] * run["style_loss"]
