@@ -2,8 +2,9 @@
 
 Five seeds of six variants, trained clean and under each of three noises, on the embedded patches:
 the clean-trained ones are attacked (phase test), the others tested clean on three kinds of
-statistics (phase train). Trains and tests what is missing and writes docs/results/noise.md,
-also from part of the seeds: it then says which are missing. The 120 runs take about an hour on two free cores, their tests half of that.
+statistics (phase train). Trains and tests what is missing and writes docs/results/noise.md, also
+from part of the seeds: it then says which are missing. The 120 runs take about an hour on two free
+cores, their tests half of that.
 
     python scripts/studies/noise.py [--runs runs/noise] [--workers 2] [--no-train]
 """
