@@ -51,6 +51,20 @@ def put_section(docs: Path, name: str, text: str) -> None:
     write_text(page, "\n".join([TITLE, *parts, *_listed(docs)]))
 
 
+def replace_section(page: Path, name: str, text: str) -> None:
+    """Replace the section ``name`` of ``page``, which keeps all else.
+
+    Raises:
+        InputError: the page has no such section, or it does not end.
+    """
+    found = read_sections(page)
+    if name not in found:
+        raise InputError(f"{page}: no section {name!r}")
+    begin = f"<!-- {name} -->\n"
+    whole = page.read_text(encoding="utf-8")
+    write_text(page, whole.replace(begin + found[name], begin + text.strip(), 1))
+
+
 def read_sections(page: Path) -> dict[str, str]:
     """The sections of ``page`` by name, without the comments around them.
 

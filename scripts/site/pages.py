@@ -1,8 +1,8 @@
 """MkDocs hook: the pages that are made from the program itself, and a check of the built site.
 
 *Use* has a page for each command, made from the command's own help and, where there is one, a
-worked example (``docs/examples/COMMAND.md``). *API* has a page for each package, made from the names
-that the package exports. ``CONTRIBUTING.md`` and ``CHANGELOG.md`` come from the root.
+worked example (``docs/examples/COMMAND.md``). *API* has a page for each package, made from the
+names that it exports. ``CONTRIBUTING.md`` and ``CHANGELOG.md`` come from the root.
 """
 
 from __future__ import annotations
