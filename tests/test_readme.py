@@ -28,7 +28,7 @@ README = PAGES["README.md"]
 EXAMPLES = {Path(name).stem: text for name, text in PAGES.items() if "docs/examples/" in name}
 # What the commands of a page leave behind, some of it named on the page.
 MADE = {
-    "README.md": ["drawn/one.png", "runs/first/fused.safetensors", "runs/my/in/network.safetensors"],
+    "README.md": ["drawn/one.png", "runs/first/parity.json", "runs/my/in/network.safetensors"],
     "docs/asr-in-your-model.md": ["resnet18.onnx", "resnet18.safetensors", "plain.safetensors"],
     "docs/reproduce-the-paper.md": ["runs/sweep-init/sweep.md", "runs/live-se/model.safetensors"],
     "docs/train-a-classifier.md": ["runs/first/parity.json", "runs/first/fused.safetensors"],
