@@ -15,7 +15,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ["asr_core", "styletransfer", "robust"]  # each may import those before it
 # Where the import name differs.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "lazy_loader": "lazy-loader"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "lazy_loader": "lazy-loader",
+    "yaml": "pyyaml",
+}
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,7 @@ def commands(*pages: str) -> list[list[str]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh folder, but for what is the reader's own: photographs, a style, and scores."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBUST_CACHE", str(tmp_path / "cache"))  # the small loss network
     monkeypatch.setattr(embedded, "PATCHES", {"train": 4, "validation": 1, "test": 1})
     monkeypatch.setitem(DATASETS._entries, "shapes", few_shapes)
     photos = tmp_path / "photos"

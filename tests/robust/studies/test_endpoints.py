@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def test_the_section_its_data_and_its_picture(tmp_path: Path) -> None:
     runs, docs = tmp_path / "runs", tmp_path / "docs"
     for each in Study.begin(*endpoints.read_protocol(), runs, seeds=2).runs().values():
         run(each.training.config, each.folder)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- endpoints -->\nold\n<!-- /endpoints -->\n")
     endpoints.study(runs, docs, train=False, device="cpu")
     section = read_sections(docs / "RESULTS.md")["endpoints"]
     assert section.startswith(endpoints.TITLE)
@@ -42,6 +45,11 @@ def test_the_section_its_data_and_its_picture(tmp_path: Path) -> None:
     assert (docs / endpoints.PLOT).is_file()
     assert len(read_findings(docs / endpoints.DATA).scores) > 2 * 4
     assert (docs / endpoints.DATA / "declared.json").is_file()
+    short = read_sections(readme)["endpoints"]
+    assert short.splitlines()[0] == f"| {' | '.join(endpoints.SHORT)} |"
+    numbers = re.findall(r"[+-]\d+\.\d\d \[.*?\] points", short)
+    assert numbers
+    assert not [number for number in numbers if number not in section]
 
 
 def test_a_failed_run_writes_no_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from asr_core.errors import InputError
-from robust.studies.sections import FIRST, PAGES, put_section, read_sections
+from robust.studies.sections import (
+    FIRST,
+    PAGES,
+    put_section,
+    read_sections,
+    replace_section,
+)
 
 DOCS = Path(__file__).parents[3] / "docs"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -66,3 +72,14 @@ def test_the_shipped_results_are_as_they_were_written(tmp_path: Path) -> None:
     for name, text in read_sections(DOCS / "RESULTS.md").items():
         put_section(tmp_path, name, text)
     assert (tmp_path / "RESULTS.md").read_text() == (DOCS / "RESULTS.md").read_text()
+
+
+def test_a_section_of_another_page_is_replaced_and_all_else_stays(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("# Title\n<!-- paper -->\nold\n<!-- /paper -->\nold, and kept\n")
+    replace_section(page, "paper", "| new |\n")
+    kept = "# Title\n<!-- paper -->\n| new |\n<!-- /paper -->\nold, and kept\n"
+    assert page.read_text() == kept
+    with pytest.raises(InputError, match="'noise'"):
+        replace_section(page, "noise", "text")
+    assert page.read_text() == kept
