@@ -69,7 +69,7 @@ def examples(text: str) -> list[tuple[str, str]]:
 
 
 def lines(block: str) -> list[list[str]]:
-    return [shlex.split(line, comments=True) for line in block.splitlines() if line.strip()]
+    return [words for line in block.splitlines() if (words := shlex.split(line, comments=True))]
 
 
 def commands(*pages: str) -> list[list[str]]:
