@@ -71,6 +71,8 @@ def _help(command: click.Command, path: str, above: click.Context) -> Iterator[s
     ]
     if rows:
         yield Table(("option", "meaning"), rows, words=2).markdown().replace(r"\`", "`")
+    if command.epilog:
+        yield escape_help(command.epilog)
     for name in group.list_commands(context) if group else ():
         below = group.get_command(context, name)
         yield from _help(below, f"{path} {name}", context)
@@ -109,10 +111,13 @@ def _exported(package: str, module: ast.Module) -> Iterator[str]:
 
 
 def on_config(config: Any) -> Any:
-    """Put the commands under *Use*, and the packages under *API*."""
+    """Put the commands under *Use*, the packages under *API*, docs/results under *Reproduce*."""
+    results = sorted(path.name for path in Path(config.docs_dir, "results").glob("*.md"))
     for entry in config.nav:
         if "Use" in entry:
             entry["Use"] += [{name: f"use/{name}.md"} for name in COMMANDS]
+        if "Reproduce the paper" in entry:
+            entry["Reproduce the paper"] += [f"results/{name}" for name in results]
         if "API" in entry:
             entry["API"] = [{name: f"api/{name}.md"} for name in PACKAGES]
     return config
