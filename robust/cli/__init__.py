@@ -97,6 +97,12 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.listing:list_names",
         "List the known styles, norm variants, noises, attention modules, controls and data sets.",
     ),
+    "doctor": Lazy(
+        "robust.cli.doctor:doctor", "Say what is installed, and what to install for what."
+    ),
+    "completion": Lazy(
+        "robust.cli.completion:completion", "Print a script that completes commands in a shell."
+    ),
 }
 
 

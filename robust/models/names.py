@@ -93,7 +93,7 @@ def _timm(name: str) -> Callable[..., Any]:
     try:
         timm = importlib.import_module(_TIMM)
     except ImportError:
-        raise InputError(f"'timm:{name}' needs timm: pip install timm") from None
+        raise InputError(f"'timm:{name}' needs timm: pip install 'robust-asr[timm]'") from None
     if not timm.is_model(name):
         raise InputError(f"unknown timm model {name!r}{_close(name, timm.list_models())}")
     return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
