@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,6 +97,30 @@ class Insertion:
 
 @record
 @dataclass(frozen=True, kw_only=True)
+class Made:
+    """How a model was made, for people.
+
+    Attributes:
+        how: of its training: names, numbers and texts.
+        numbers: measured after the training.
+        steps: what was done after that, in order, a sentence each.
+    """
+
+    how: dict[Name, Any] = field(default_factory=dict)
+    numbers: dict[Name, Number] = field(default_factory=dict)
+    steps: list[Text] = field(default_factory=list)
+
+    def tested(self, figures: Mapping[str, float]) -> Made:
+        """With figures of the test images as its numbers."""
+        return replace(self, numbers={f"test {name}": value for name, value in figures.items()})
+
+    def then(self, step: str) -> Made:
+        """With one more step."""
+        return replace(self, steps=[*self.steps, step])
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """The facts in a saved model's header, or in the JSON file of an old one.
 
@@ -109,6 +133,7 @@ class Facts:
         created: norms with γ and β that the stock model lacks and a fused gate left.
         merged: names of merged blocks.
         folded: folded (conv, bn) pairs.
+        made: how the model was made; None where nobody said.
     """
 
     schema: int
@@ -124,6 +149,7 @@ class Facts:
     created: list[Text] = field(default_factory=list)
     merged: list[Text]
     folded: list[tuple[Text, Text]]
+    made: Made | None = None
 
     def __post_init__(self) -> None:
         if self.merged and self.asr is not None:

@@ -27,7 +27,7 @@ from asr_core.freeze.constant import restore_frozen
 from asr_core.models.normalized import Normalized
 from asr_core.modules.wrappers import unwrap
 from asr_core.saving.checkpoint import load_checkpoint, load_strictly, save_checkpoint
-from asr_core.saving.model_facts import KIND, StockModel, read_facts
+from asr_core.saving.model_facts import KIND, Made, StockModel, read_facts
 from asr_core.saving.sized import no_larger_than
 
 Build = Callable[[str, Mapping[str, Any]], nn.Module]
@@ -42,6 +42,7 @@ def save_model(
     frozen: Sequence[str] = (),
     merged: Sequence[str] = (),
     folded: Sequence[tuple[str, str]] = (),
+    made: Made | None = None,
 ) -> None:
     """Write ``model``, gated or plain, with the facts from which :func:`load_model` rebuilds it.
 
@@ -53,6 +54,7 @@ def save_model(
         frozen: names of the live gates that :func:`asr_core.freeze_attention` froze.
         merged: names of the blocks that :func:`asr_core.merge_branches` merged.
         folded: the (conv, bn) pairs that :func:`asr_core.fold_conv_bn` folded after that.
+        made: how the model was made, for people.
 
     Raises:
         InputError: ``stock`` has another mean or std than the model, or the gates came from several
@@ -80,6 +82,7 @@ def save_model(
         "created": with_created_affine(model),
         "merged": list(merged),
         "folded": [list(pair) for pair in folded],
+        **({} if made is None else {"made": asdict(made)}),
     }
     # Copies, because safetensors refuses parameters that share memory (tied weights).
     save_checkpoint(path, {name: t.clone() for name, t in model.state_dict().items()}, meta)

@@ -35,7 +35,7 @@ from asr_core.training.folder import (
 from asr_core.training.history import History, Row
 from asr_core.training.learner import Learner
 from asr_core.training.loop import EpochEnd, Loop, Step, StepNoise
-from asr_core.training.model import stock_model
+from asr_core.training.model import made, stock_model
 from asr_core.verify.divergence import require_agreement
 from asr_core.verify.parity import ParityReport
 
@@ -225,7 +225,11 @@ def _finish(
         parity = require_agreement(model, plain, [images])
     file = place.path / (FUSED if gates else MODEL)
     if accelerator.is_main_process:
-        save_model(file, plain, stock_model(config, DataFacts.of(data)))
+        facts = DataFacts.of(data)
+        how = made(config, facts).tested({**test.figures(), "images": test.n})
+        if parity is not None:
+            how = how.then(f"{gates} ASR gates fused; {parity.message}")
+        save_model(file, plain, stock_model(config, facts), made=how)
         _check_file(file, plain)
         if parity is not None:
             report = {**asdict(parity), "examples": len(images), "gates": gates}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,13 +13,13 @@ from torch import Tensor
 from asr_core.errors import CheckpointError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import check_tensors, load_strictly, save_torch
-from asr_core.saving.model_facts import StockModel
+from asr_core.saving.model_facts import Made, StockModel
 from asr_core.saving.run_folder import RunFolder, read_state, require_same
 from asr_core.saving.schema import Name, Number, Text, parse, parse_fields, record
 from asr_core.saving.text_files import read_json
 from asr_core.training.config import DataFacts, TrainConfig
 from asr_core.training.history import METRICS, TIMING, History, Row
-from asr_core.training.model import new_model, stock_model
+from asr_core.training.model import made, new_model, stock_model
 
 SCHEMA = 1
 CONFIG, RESULT, PARITY = "config.json", "result.json", "parity.json"
@@ -124,7 +124,7 @@ class ClassifierFolder(RunFolder):
     result = RESULT
     replaced = (
         CONFIG, RESULT, PARITY, LAST, BEST, METRICS, TIMING,
-        FUSED, "fused.json", MODEL, "model.json", ATTENTION,
+        FUSED, "fused.json", "fused.md", MODEL, "model.json", "model.md", ATTENTION,
     )  # fmt: skip
 
     @property
@@ -224,6 +224,7 @@ class OpenedRun:
         data: facts of its data.
         stock: what the model is without its gates.
         epoch: number of finished epochs.
+        made: how it was made.
     """
 
     model: Normalized
@@ -231,6 +232,7 @@ class OpenedRun:
     data: DataFacts
     stock: StockModel
     epoch: int
+    made: Made
 
 
 def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> OpenedRun:
@@ -259,4 +261,8 @@ def open_run(path: Path | str, which: Literal["last", "best"] = "last") -> Opene
     config, data = run.config, run.data
     model = new_model(config, data)
     load_strictly(model.model, backbone, f"{file}: not the tensors of its own run")
-    return OpenedRun(model.eval(), config, data, stock_model(config, data), epoch)
+    how = made(config, data)
+    if file.name == LAST and (result := file.parent / RESULT).is_file():
+        how = how.tested(asdict(read_result(result).test))
+    how = how.then(f"taken after epoch {epoch}")
+    return OpenedRun(model.eval(), config, data, stock_model(config, data), epoch, how)

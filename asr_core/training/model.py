@@ -15,7 +15,7 @@ from asr_core.errors import InputError
 from asr_core.models import BACKBONES, Normalized, build
 from asr_core.models.named import named
 from asr_core.placement.targets import select
-from asr_core.saving.model_facts import StockModel
+from asr_core.saving.model_facts import Made, StockModel
 from asr_core.training.config import DataFacts, TrainConfig
 
 
@@ -53,6 +53,30 @@ def stock_model(config: TrainConfig, data: DataFacts) -> StockModel:
         mean=data.mean,
         std=data.std,
     )
+
+
+def made(config: TrainConfig, data: DataFacts) -> Made:
+    """How the run makes its model, for the model's file."""
+    recipe = config.recipe
+    how: dict[str, Any] = {
+        "recipe": recipe.name,
+        "data": data.name,
+        **dict(zip(("training images", "validation images"), data.sizes, strict=False)),
+        "mode": config.mode,
+    }
+    if config.mode != "plain":
+        how["attention"] = config.attention
+    how |= {
+        "seed": config.seed,
+        "epochs": recipe.epochs,
+        "batch size": recipe.batch_size,
+        "optimizer": recipe.optimizer,
+        "learning rate": recipe.lr,
+        "weight decay": recipe.weight_decay,
+        "schedule": recipe.schedule,
+        "precision": "float32" if config.precision == "no" else config.precision,
+    }
+    return Made(how=how)
 
 
 def zero_last_gamma(model: nn.Module, backbone: str) -> list[str]:

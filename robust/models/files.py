@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from asr_core.errors import CheckpointError, InputError
 from asr_core.models import Normalized
 from asr_core.saving.checkpoint import load_meta, load_torch, save_checkpoint
 from asr_core.saving.export import TOLERANCE
-from asr_core.saving.model_facts import KIND, Facts, StockModel, facts_of
+from asr_core.saving.model_facts import KIND, Facts, Made, StockModel, facts_of
 from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training.folder import open_run
 from asr_core.verify.divergence import require_agreement
@@ -60,9 +60,11 @@ class ModelFile(ABC):
         model: with its gates, if it has any.
         input_shape: shape of one sample.
         size_step: for models that take images of any size: their sides are multiples of this.
+        facts: what is told of it in a model card (:mod:`robust.models.card`).
     """
 
     model: nn.Module
+    facts: dict[str, Any]
     input_shape: Sequence[int]
     size_step: int | None = None
 
@@ -108,8 +110,10 @@ class ModelFile(ABC):
         return report
 
     @abstractmethod
-    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED, *, step: str) -> None:
         """Write the fused model, after ``folds``, so that :func:`open_model` reads it again.
+
+        ``step`` is what was done, a sentence for the model card.
 
         Raises:
             InputError: a folded model of this kind cannot be read again.
@@ -124,15 +128,23 @@ class SavedModel(ModelFile):
         model: the model, with gates or without.
         stock: what it is without gates.
         done: earlier folds.
+        made: how it was made.
 
     Raises:
         CheckpointError: the model does not take inputs of the stock model's shape.
     """
 
     def __init__(
-        self, path: Path, model: nn.Module, stock: StockModel, done: Folds = UNFOLDED
+        self,
+        path: Path,
+        model: nn.Module,
+        stock: StockModel,
+        done: Folds = UNFOLDED,
+        made: Made | None = None,
     ) -> None:
-        self.model, self.stock, self._done = model, stock, done
+        self.model, self.stock, self._done, self._made = model, stock, done, made or Made()
+        said = asdict(stock)
+        self.facts = {"kind": KIND, "stock": said.pop("name"), **said, "made": asdict(self._made)}
         self.input_shape = stock.input_shape
         inputs = self.examples()[0]
         try:
@@ -144,7 +156,7 @@ class SavedModel(ModelFile):
                 f"the input_shape saved with it: {error}"
             ) from error
 
-    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED, *, step: str) -> None:
         """Write the state dict, and the facts that rebuild the model."""
         save_model(
             path,
@@ -153,6 +165,7 @@ class SavedModel(ModelFile):
             frozen=[*self._done.frozen, *folds.frozen],
             merged=[*self._done.merged, *folds.merged],
             folded=[*self._done.pairs, *folds.pairs],
+            made=self._made.then(step),
         )
 
 
@@ -164,9 +177,9 @@ class StyleFile(ModelFile):
     model: StyleNetwork
 
     def __init__(self, path: Path) -> None:
-        self.model, self.meta = zoo.load_network(path)
+        self.model, self.facts = zoo.load_network(path)
 
-    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED) -> None:
+    def save(self, path: Path, plain: nn.Module, folds: Folds = UNFOLDED, *, step: str) -> None:
         """Write the fused network as a plain one of norm ``bn``, in full precision."""
         if any(folds):
             raise InputError(
@@ -175,7 +188,7 @@ class StyleFile(ModelFile):
             )
         norm = self.model.config["norm"]
         config = {**self.model.config, "norm": "in" if norm == "in" else "bn"}
-        meta = {**self.meta, "kind": zoo.KIND, "model": config, "fused_from": norm}
+        meta = {**self.facts, "kind": zoo.KIND, "model": config, "fused_from": norm}
         save_checkpoint(path, plain.state_dict(), meta)
 
 
@@ -196,7 +209,7 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
     if _is_run(path):
         _no_builder(path, "a training run", builder)
         run = open_run(path)
-        return SavedModel(path, run.model, run.stock)
+        return SavedModel(path, run.model, run.stock, made=run.made)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     kind = load_meta(path).get("kind") if path.suffix == ".safetensors" else zoo.KIND
@@ -246,7 +259,7 @@ def _saved_model(path: Path, builder: str | None) -> SavedModel:
 
     model = load_model(path, build)
     done = _folds(facts, "model." if isinstance(model, Normalized) else "")
-    return SavedModel(path, model, replace(stock, name=name), done)
+    return SavedModel(path, model, replace(stock, name=name), done, facts.made)
 
 
 def _folds(facts: Facts, prefix: str) -> Folds:

@@ -87,7 +87,7 @@ def freeze_classifier(
     return Frozen(report, result, change)
 
 
-def save_frozen(opened: SavedModel, path: Path, frozen: Frozen) -> str:
+def save_frozen(opened: SavedModel, path: Path, frozen: Frozen, *, step: str) -> str:
     """Write the frozen model so that it can be read again; returns its stock name.
 
     That is the name of the model without live attention, if there is such a name and its model is
@@ -98,10 +98,11 @@ def save_frozen(opened: SavedModel, path: Path, frozen: Frozen) -> str:
     if name is not None and _fits(name, opened.stock.arguments, plain, opened.examples()):
         twin = copy.copy(opened)
         twin.stock = replace(opened.stock, name=name)
-        twin.save(path, plain)
+        twin.save(path, plain, step=step)
         return name
     prefix = "model." if isinstance(plain, Normalized) else ""
-    opened.save(path, plain, Folds(frozen=[prefix + name for name in frozen.report.names]))
+    gates = [prefix + name for name in frozen.report.names]
+    opened.save(path, plain, Folds(frozen=gates), step=step)
     return opened.stock.name
 
 

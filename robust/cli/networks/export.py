@@ -49,6 +49,7 @@ def export(
     from asr_core.asr.report import created_affine, listed
     from asr_core.fold.model import FoldReport
     from asr_core.saving.export import export_onnx, export_pt2, require_onnx
+    from robust.models.card import write_card
     from robust.models.files import Folds, open_model
 
     if suffix == "onnx":
@@ -58,19 +59,22 @@ def export(
     report = opened.folded(plain) if fold else FoldReport(plain)
     final = report.model
     folds = Folds(report.merged, report.pairs)
+    merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
+    folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
+    done = f"{opened.gates} gates fused{merged}{folded}"
     if suffix == "safetensors":
-        opened.save(path, final, folds)
+        opened.save(path, final, folds, step=f"{done}; {parity.message}")
+        write_card(path)
     else:
         write = export_onnx if suffix == "onnx" else export_pt2
         parity = write(path, final, opened.examples()[0], size_step=opened.size_step)
+        write_card(path, opened.facts, step=f"exported as {suffix}, {done}; {parity.message}")
     if as_json:
         left = {refusal.name: refusal.reason for refusal in report.left}
-        done = {"gates": opened.gates, "merged": len(folds.merged), "folded": len(folds.pairs)}
-        say_json({"out": str(path), **done, "left": left, "parity": asdict(parity)})
+        counts = {"gates": opened.gates, "merged": len(folds.merged), "folded": len(folds.pairs)}
+        say_json({"out": str(path), **counts, "left": left, "parity": asdict(parity)})
         return
-    merged = f", {len(folds.merged)} blocks merged" if folds.merged else ""
-    folded = f", {len(folds.pairs)} batch norms folded" if folds.pairs else ""
-    say(f"{path}: {opened.gates} gates fused{merged}{folded}; {parity.message}")
+    say(f"{path}: {done}; {parity.message}")
     if created := with_created_affine(final):
         say(created_affine(created))
     if report.left:

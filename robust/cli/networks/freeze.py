@@ -56,6 +56,7 @@ def freeze(
     from asr_core.data import open_data
     from robust.bench.speed import side_by_side
     from robust.device import choose_device
+    from robust.models.card import write_card
     from robust.models.files import open_model
     from robust.models.freezing import freeze_classifier, require_classifier, save_frozen
 
@@ -76,7 +77,13 @@ def freeze(
     before, after = side_by_side((live, frozen.model.eval()), inputs)
     live.cpu()
     frozen.model.cpu()
-    stock = None if path is None else save_frozen(opened, path, frozen)
+    gates = f"{len(report.gates)} gates frozen at their means over {report.images} training images"
+    done = f"{gates} of {images.name}; folded against frozen: {report.parity.message}"
+    accuracies = f"on the {split} images, {accuracy.sentence}"
+    stock = None
+    if path is not None:
+        stock = save_frozen(opened, path, frozen, step=f"{done}; {accuracies}")
+        write_card(path)
     if as_json:
         figures = {
             "out": None if path is None else str(path),
@@ -95,9 +102,8 @@ def freeze(
         say_json(figures)
         return
     say(*repr(report).split("\n"))
-    gates = f"{len(report.gates)} gates frozen at their means over {report.images} training images"
-    say(f"{gates} of {images.name}; folded against frozen: {report.parity.message}")
-    say(f"on the {split} images, {accuracy.sentence}")
+    say(done)
+    say(accuracies)
     say(speed_line(before, after, inputs.shape))
     if path is not None:
         say(f"{path}: {stock}")

@@ -30,6 +30,7 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     from asr_core.asr.report import created_affine
     from asr_core.errors import InputError
     from robust.bench.speed import side_by_side
+    from robust.models.card import write_card
     from robust.models.files import open_model
 
     opened = open_model(checkpoint, builder=model)
@@ -38,7 +39,8 @@ def fuse(checkpoint: str, model: str | None, out: str, overwrite: bool, as_json:
     plain, parity = opened.fused()
     inputs = opened.examples()[0]
     before, after = side_by_side((opened.model, plain), inputs)
-    opened.save(path, plain)
+    opened.save(path, plain, step=f"{opened.gates} ASR gates fused; {parity.message}")
+    write_card(path)
     created = with_created_affine(plain)
     if as_json:
         speed = {"shape": list(inputs.shape), "before_seconds": before, "after_seconds": after}

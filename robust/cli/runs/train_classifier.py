@@ -137,6 +137,7 @@ def train_classifier(
     from asr_core.training.folder import RESULT, ClassifierFolder
     from asr_core.training.model import new_model
     from robust.device import accelerator_device
+    from robust.models.card import write_card
     from robust.report.progress import progress_bar
     from robust.training.classifier import ClassifierRun
 
@@ -194,6 +195,7 @@ def train_classifier(
     accelerator.end_training()
     if not main:
         return
+    write_card(result.file)
     if as_json:
         say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return

@@ -1,0 +1,163 @@
+"""Model cards: Markdown beside a saved network, from the facts in its file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asr_core.data import DATASETS
+from asr_core.saving.checkpoint import load_meta
+from asr_core.saving.files import write_text
+from asr_core.saving.model_facts import facts_of
+from robust.models.names import names_code
+from robust.report.escape import line, markdown
+from robust.report.table import Table
+from styletransfer import zoo
+
+_MARK = (
+    "<!-- Written by robust-asr, from the facts in the file. A card without this line is kept. -->"
+)
+_SAVED = ".safetensors"
+_LICENCE = (
+    "robust-asr is under the MIT licence, and claims no rights in the weights. They are their "
+    "maker's; the terms of the data and of any weights that the training started from may bind "
+    "those who use them."
+)
+
+
+def write_card(
+    file: Path, facts: Mapping[str, Any] | None = None, *, step: str = ""
+) -> Path | None:
+    """Write the model card of ``file`` beside it; returns its path.
+
+    The card of ``net.safetensors`` is ``net.md``, that of ``net.onnx`` is ``net.onnx.md``. A text
+    in its place that is no card of ours is kept, and the answer is None.
+
+    Args:
+        file: a saved model or a style network; with ``facts``, a program exported from one.
+        facts: those of the network; None reads them from ``file``.
+        step: what was done to make a program of it.
+
+    Raises:
+        CheckpointError: the file is no network of ours.
+        OSError: the folder cannot be written.
+    """
+    target = file.with_suffix(".md") if file.suffix == _SAVED else Path(f"{file}.md")
+    if target.exists() and not target.read_bytes().startswith(_MARK.encode()):
+        return None
+    if facts is None:
+        facts = load_meta(file)
+        _ = zoo.describe(file) if facts.get("kind") == zoo.KIND else facts_of(file)  # checks them
+    write_text(target, card(file.name, facts, step=step))
+    return target
+
+
+def card(name: str, facts: Mapping[str, Any], *, step: str = "") -> str:
+    """The model card of the file called ``name``, in Markdown.
+
+    Args:
+        name: the file's name; its suffix says how it is loaded.
+        facts: those of a saved model (:class:`asr_core.saving.model_facts.Facts`) or of a style
+            network (:class:`styletransfer.zoo.NetworkFacts`).
+        step: what was done last.
+    """
+    is_style = facts["kind"] == zoo.KIND
+    what, how, numbers, steps = _of_style(facts) if is_style else _of_model(facts)
+    steps = [*steps, *filter(None, [step])]
+    parts = [_MARK, f"# {markdown(name)}", markdown(what), "## How it was made"]
+    parts.append(_table(how) if how else "Its training is not recorded.")
+    if steps:
+        done = [f"{number}. {markdown(each)}" for number, each in enumerate(steps, 1)]
+        parts += ["Afterwards:", "\n".join(done)]
+    parts.append("## Numbers")
+    parts.append(
+        f"Of the network as it was trained.\n\n{_table(numbers)}" if numbers else "None recorded."
+    )
+    parts += ["## Licence", _LICENCE, "## Use", f"```python\n{_python(name, facts)}\n```"]
+    if name.endswith(_SAVED):
+        parts.append(f"```sh\n{_command(name, facts)}\n```")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+_Parts = tuple[str, dict[str, Any], dict[str, Any], list[str]]
+
+
+def _of_model(facts: Mapping[str, Any]) -> _Parts:
+    shape = " × ".join(map(str, facts["input_shape"]))
+    arguments = "".join(f", {name}={value}" for name, value in facts["arguments"].items())
+    what = f"The network {facts['stock']}{arguments}, for inputs of {shape}"
+    if facts["mean"]:
+        statistics = [_text(list(map(float, facts[each]))) for each in ("mean", "std")]
+        what += ": images in [0, 1], which it normalises (mean {}, std {})".format(*statistics)
+    made = facts.get("made") or {}
+    return f"{what}.", made.get("how", {}), made.get("numbers", {}), made.get("steps", [])
+
+
+def _of_style(facts: Mapping[str, Any]) -> _Parts:
+    model = facts["model"]
+    what = (
+        f"A style network: it paints images (N, 3, H, W) in [0, 1], with sides that are multiples "
+        f"of 4, in the style {facts['style']!r}. Norm variant {model['norm']}, width "
+        f"{model['width']}, {model['blocks']} residual blocks."
+    )
+    plain = ("images", "stroke_size", "loss_network", "torch")
+    how = {
+        **(facts.get("recipe") or {}),
+        "seed": facts["seed"],
+        **{name: facts[name] for name in plain if facts.get(name) is not None},
+        **{f"noise: {name}": value for name, value in (facts.get("noise") or {}).items()},
+    }
+    numbers = {
+        f"{words} {name} loss": value
+        for words, field in (("validation", "validation"), ("held-out", "held_out"))
+        for name, value in (facts.get(field) or {}).items()
+    }
+    before = facts.get("fused_from")
+    return what, how, numbers, [f"gates of {before} fused"] if before else []
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    return Table(
+        ("what", "value"), ((name, _text(value)) for name, value in rows.items())
+    ).markdown()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _python(name: str, facts: Mapping[str, Any]) -> str:
+    shape = (3, 64, 64) if facts["kind"] == zoo.KIND else tuple(facts["input_shape"])
+    images = f"images = torch.rand(2, {', '.join(map(str, shape))})"
+    if name.endswith(".onnx"):
+        return (
+            "import onnxruntime, torch\n\n"
+            f"{images}\n"
+            f"session = onnxruntime.InferenceSession({name!r})\n"
+            '(outputs,) = session.run(None, {"images": images.numpy()})'
+        )
+    if name.endswith(".pt2"):
+        return (
+            f"import torch\n\n{images}\n"
+            f"model = torch.export.load({name!r}).module()\noutputs = model(images)"
+        )
+    stock = facts.get("stock", "")
+    builder = f", builder={stock!r}" if names_code(stock) else ""
+    return (
+        "import torch\nfrom robust.models.files import open_model\n\n"
+        f"{images}\nmodel = open_model({name!r}{builder}).model\noutputs = model(images)"
+    )
+
+
+def _command(name: str, facts: Mapping[str, Any]) -> str:
+    quoted = line(shlex.quote(name))
+    if facts["kind"] == zoo.KIND:
+        return f"robust stylize PICTURE --checkpoint {quoted} --out FOLDER"
+    data = ((facts.get("made") or {}).get("how") or {}).get("data")
+    known = data if data in DATASETS.names() and data != "folder" else "FOLDER"
+    model = f" --model {line(shlex.quote(facts['stock']))}" if names_code(facts["stock"]) else ""
+    return f"robust evaluate {quoted}{model} --data {known}"
