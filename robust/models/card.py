@@ -81,6 +81,70 @@ def card(name: str, facts: Mapping[str, Any], *, step: str = "") -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+def shipped_card(folder: Path = zoo.WEIGHTS) -> str:
+    """One model card, in Markdown, for all style networks in ``folder``, which has some."""
+    networks = zoo.shipped(folder)
+    facts = [load_meta(network.path) for network in networks]
+    told = [_of_style(each)[1:3] for each in facts]
+    columns = list(dict.fromkeys(name for _, numbers in told for name in numbers))
+    same = {
+        name: value
+        for name, value in told[0][0].items()
+        if all(name in how and how[name] == value for how, _ in told)
+    }
+    own = ["norm", "seed", *(name for name in ("style_weight",) if name not in same)]
+    rows = [
+        (
+            network.path.name, network.style,
+            *(_text(how.get(name, "")) for name in own),
+            *(_text(numbers.get(name, "")) for name in columns),
+        )
+        for network, (how, numbers) in zip(networks, told, strict=True)
+    ]  # fmt: skip
+    table = Table(("file", "style", *own, *columns), rows, words=3)
+    return _SHIPPED.format(
+        count=len(networks),
+        same=_table(same).strip(),
+        table=table.markdown().strip(),
+        python=_python(networks[0].path.name, facts[0]),
+    )
+
+
+_SHIPPED = """# {count} style networks
+
+They paint photographs (N, 3, H, W) in [0, 1] whose sides are multiples of 4. Networks of a style and
+seed share data, recipe and initial convolutions; only the norm differs. Weights of the convolutions
+have 8 bits.
+
+## How they were made
+
+From the photographs that ship with the package's dependencies and styles drawn by code, by
+`python scripts/weights/style_networks.py`, which also writes this page from the facts in the files.
+All have in common:
+
+{same}
+
+## Numbers
+
+Losses of the files as they ship; less is better. The validation pictures chose the recipe, the
+held-out pictures chose nothing.
+
+{table}
+
+## Licence
+
+MIT, as the package.
+
+## Use
+
+```python
+{python}
+```
+
+```sh
+robust stylize PICTURE --style mosaic --norm in --out FOLDER
+```
+"""
 _Parts = tuple[str, dict[str, Any], dict[str, Any], list[str]]
 
 

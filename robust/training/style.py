@@ -19,7 +19,6 @@ from asr_core.saving.checkpoint import load_meta
 from asr_core.saving.files import write_json
 from asr_core.saving.run_folder import RunFolder
 from asr_core.training.folder import CONFIG
-from robust.models.card import write_card
 from robust.norm_noise import RUNNING
 from robust.norm_noise.training import NO_NOISE, TrainNoise
 from robust.training.progress import Clock, StepLog
@@ -224,7 +223,6 @@ class StyleRun:
             )
             write_image(place.path / STYLE, self.style_image[1])
             self._write(place.network, network.cpu(), loss, device)
-            write_card(place.network)
             resume.unlink(missing_ok=True)
             return place.network
 

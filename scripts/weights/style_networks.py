@@ -3,7 +3,7 @@
 All variants of a seed share data, steps, learning rate and initial convolutions: only the norm
 differs. The loss network is VGG16 (``robust weights get vgg16``). Finished networks are kept,
 interrupted ones resumed. Mosaic and waves have several seeds, the other styles one. On a GPU all of
-them take minutes, on a CPU a quarter of an hour and more each.
+them take minutes, on a CPU a quarter of an hour and more each. One model card tells of all.
 
     python scripts/weights/style_networks.py [--device cuda --jobs 16] [--seeds 5]
         [--styles mosaic waves]
@@ -17,12 +17,15 @@ from typing import Any
 
 from rich.console import Console
 
+from asr_core.saving.files import write_text
+from robust.models.card import shipped_card
 from robust.studies.style_runs import Training, train_networks
 from styletransfer.images.drawn import STYLE_WEIGHTS, STYLES
 from styletransfer.losses.choose import VGG16
 from styletransfer.network import NORMS
 from styletransfer.zoo import WEIGHTS
 
+CARD = "README.md"
 SEVERAL_SEEDS = ("mosaic", "waves")
 
 
@@ -73,6 +76,7 @@ def main() -> None:
     console.print(f"{len(wanted)} networks, {len(missing)} to train")
     for target in train_networks(missing, jobs=options.jobs, device=options.device):
         console.print(target.name)
+    write_text(options.out / CARD, shipped_card(options.out))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 import importlib.util
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 
+from robust.models.card import shipped_card
 from robust.studies.style_runs import Training
 from styletransfer.losses.embedded import EmbeddedLossNetwork
 from styletransfer.zoo import WEIGHTS, shipped
@@ -37,6 +41,20 @@ def test_the_shipped_files_bear_the_names_that_the_script_gives(style_weights: M
         assert network.path == WEIGHTS / name
 
 
+def test_the_card_of_the_shipped_networks_is_that_of_their_files(
+    style_weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (WEIGHTS / style_weights.CARD).read_text(encoding="utf-8")
+    assert text == shipped_card(), "run scripts/weights/style_networks.py"
+    for network in shipped():
+        assert f"| {network.path.name} | {network.style} |" in text
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(WEIGHTS)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["outputs"].shape == names["images"].shape
+
+
 def test_it_trains_what_is_missing(
     style_weights: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +67,7 @@ def test_it_trains_what_is_missing(
         return iter([])
 
     monkeypatch.setattr(style_weights, "train_networks", train)
-    (tmp_path / "mosaic-in-1.safetensors").touch()
+    shutil.copy(WEIGHTS / "mosaic-in-1.safetensors", tmp_path)
     line = f"x --out {tmp_path} --jobs 3 --seeds 2 --norms in bn --styles points mosaic"
     monkeypatch.setattr(sys, "argv", line.split())
     style_weights.main()

@@ -143,6 +143,7 @@ def style(
 
     from asr_core.saving.checkpoint import load_meta
     from robust.device import choose_device
+    from robust.models.card import write_card
     from robust.report.progress import in_words, progress_bar, say_above
     from robust.training.style import StyleFolder, StyleRun
     from styletransfer.losses.choose import name_of
@@ -196,6 +197,7 @@ def style(
                     say_above(bar, f"about {in_words(seconds)} to go on this machine")
 
             run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
+        write_card(place.network)
         if not as_json:
             say(str(place.network))
     if as_json:

@@ -50,11 +50,12 @@ def test_a_finished_run_is_not_run_again_unless_it_is_to_be_overwritten(folder: 
 
 
 def test_overwriting_leaves_nothing_of_the_earlier_run(folder: Path) -> None:
-    for name in ("attention.npz", "fused.json"):
+    for name in ("attention.npz", "fused.json", "fused.md", "model.md"):
         (folder / name).write_bytes(b"of the earlier run")
     run(tiny_config(mode="plain"), folder, overwrite=True)
     names = {"model.safetensors", "model.json"}
     gone = {"model.json", "fused.safetensors", "fused.json", "parity.json", "attention.npz"}
+    gone |= {"fused.md", "model.md"}
     assert set(os.listdir(folder)) == set(ClassifierFolder.replaced) - gone
     assert names < set(ClassifierFolder.replaced)
 
