@@ -1,10 +1,16 @@
 """The package: what a wheel holds, what it needs, and which way its imports point."""
 
 import ast
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
 import zipfile
 from collections.abc import Iterator
 from email import message_from_string
@@ -39,18 +45,22 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
+def build(kind: str, tree: Path, dist: Path) -> Path:
+    """The ``wheel`` or ``sdist`` of a tree, by the build backend; the path of the archive."""
+    dist.mkdir(exist_ok=True)
+    script = f"import sys; from setuptools.build_meta import *; build_{kind}(sys.argv[1])"
+    built = subprocess.run(
+        [sys.executable, "-c", script, str(dist)],
+        cwd=tree, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    (path,) = (path for path in dist.iterdir() if (path.suffix == ".whl") == (kind == "wheel"))
+    return path
+
+
 @pytest.fixture(scope="module")
 def wheel(tree: Path) -> Iterator[zipfile.ZipFile]:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    built = subprocess.run(
-        [*command, "--no-index", "--wheel-dir", "dist", "."],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    (path,) = (tree / "dist").glob("*.whl")
+    path = build("wheel", tree, tree / "dist")
     with zipfile.ZipFile(path) as opened:
         yield opened
 
@@ -176,3 +186,78 @@ def test_what_the_tests_import_is_required(requirements: list[str]) -> None:
 def test_nothing_is_required_that_no_module_imports(requirements: list[str]) -> None:
     used = set().union(*map(distributions, PACKAGES))
     assert names(requirements) <= used
+
+
+# --- installed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_sdist_makes_the_same_wheel(tree: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    archive = build("sdist", tree, tmp_path / "sdist")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    again = build("wheel", unpacked, tmp_path / "again")
+    with zipfile.ZipFile(again) as other:
+        assert len(wheel.namelist()) > 300
+        assert sorted(other.namelist()) == sorted(wheel.namelist())
+        for name in wheel.namelist():
+            if not name.endswith("/RECORD"):
+                assert other.read(name) == wheel.read(name), name
+
+
+SMOKE = """
+import importlib.resources, sys, torch
+import asr_core, robust, styletransfer
+from asr_core.recipes import load_recipe, recipes
+from styletransfer.zoo import shipped
+for package in (asr_core, robust, styletransfer):
+    assert package.__file__.startswith(sys.prefix), package.__file__
+    assert importlib.resources.files(package).joinpath("py.typed").is_file(), package
+assert len([load_recipe(name) for name in recipes()]) > 10
+assert len(shipped()) >= 30
+photographs = torch.rand(1, 3, 64, 64)
+pictures = robust.stylize(photographs, style="mosaic", norm="in")
+assert pictures.shape == photographs.shape
+assert 0 <= pictures.min() < pictures.max() <= 1
+"""
+
+
+@pytest.mark.slow
+def test_it_works_where_nothing_but_the_wheel_and_its_requirements_is(tmp_path: Path) -> None:
+    """Installed from a wheel of this checkout, in an environment of its own, run from elsewhere."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    archive = build("wheel", folder, tmp_path / "dist")
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            list(map(str, command)), cwd=elsewhere, capture_output=True, text=True, check=False,
+            env={"PATH": os.environ["PATH"], "HOME": str(elsewhere), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
+
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", archive)
+    # The requirements are those of the tests. Its own packages come first on the path, and editable
+    # installs, which lines in .pth files make, are not followed from here.
+    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    (own / "requirements.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    robust = tmp_path / "venv" / "bin" / "robust"
+    assert "Commands:" in run(robust, "--help")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert run(robust, "--version") == f"robust {version}\n"
+    assert "mosaic" in run(robust, "list")
+    assert "resnet" in run(robust, "recipes")
+    found = json.loads(run(robust, "doctor", "--json"))
+    assert found["ok"], found["problems"]
+    run(python, "-c", SMOKE)

@@ -112,9 +112,9 @@ def shipped_card(folder: Path = zoo.WEIGHTS) -> str:
 
 _SHIPPED = """# {count} style networks
 
-They paint photographs (N, 3, H, W) in [0, 1] whose sides are multiples of 4. Networks of a style and
-seed share data, recipe and initial convolutions; only the norm differs. Weights of the convolutions
-have 8 bits.
+They paint photographs (N, 3, H, W) in [0, 1] whose sides are multiples of 4. Networks of a style
+and seed share data, recipe and initial convolutions; only the norm differs. Weights of the
+convolutions have 8 bits.
 
 ## How they were made
 
