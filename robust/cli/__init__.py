@@ -81,7 +81,7 @@ COMMANDS: dict[str, Lazy] = {
     ),
     "study": Lazy(
         "robust.cli.runs.study:study",
-        "Run a study whose endpoints are declared before its runs, such as `paper`.",
+        "Run a study: `paper`, its endpoints declared; `network`, ImageNet weights under noise.",
     ),
     "power": Lazy(
         "robust.cli.runs.power:power",

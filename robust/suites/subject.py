@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from asr_core.training import TrainConfig
 from asr_core.training.folder import BEST, CONFIG, FUSED, LAST, MODEL, read_config
 from robust.models.files import SavedModel, check_classes, open_model
 from robust.norm_noise import norm_layers
+from robust.norm_noise.endings import apart
 from robust.norm_noise.training import parse_train_noise
 
 
@@ -51,10 +53,10 @@ class Subject:
     config: TrainConfig | None = None
     trained_under: str = ""
 
-    @property
+    @cached_property
     def model(self) -> nn.Module:
-        """Images (N, 3, H, W) in [0, 1] -> logits (N, K)."""
-        return self.opened.model
+        """Images (N, 3, H, W) in [0, 1] -> logits (N, K); norms and activations are apart."""
+        return apart(self.opened.model)
 
     @property
     def meta(self) -> dict[str, Any]:

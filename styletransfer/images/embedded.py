@@ -26,6 +26,7 @@ __all__ = [
     "held_out",
     "photograph",
     "pool",
+    "source_of",
     "training_photographs",
     "validation",
 ]
@@ -72,6 +73,18 @@ HELD_OUT = SEEN + UNSEEN
 that others are to be compared with are taken on ``UNSEEN``."""
 
 
+def source_of(name: str) -> str:
+    """The name of the photograph behind a picture of ``HELD_OUT`` or ``VALIDATION``.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = {**_SEEN, **_UNSEEN, **_VALIDATION}
+    if name not in known:
+        raise unknown_name("picture", name, list(known))
+    return known[name]
+
+
 def held_out(name: str, *, size: int = 256) -> Tensor:
     """One test picture, (3, size, size) in [0, 1]: the middle of a photograph.
 
@@ -80,7 +93,7 @@ def held_out(name: str, *, size: int = 256) -> Tensor:
     """
     if name not in HELD_OUT:
         raise unknown_name("held-out picture", name, list(HELD_OUT))
-    return _square(photograph({**_SEEN, **_UNSEEN}[name]), size)
+    return _square(photograph(source_of(name)), size)
 
 
 def validation(*, size: int = 256) -> list[Tensor]:
@@ -89,7 +102,7 @@ def validation(*, size: int = 256) -> list[Tensor]:
     Raises:
         InputError: ``size`` is below 16.
     """
-    return [_square(photograph(_VALIDATION[name]), size) for name in VALIDATION]
+    return [_square(photograph(source_of(name)), size) for name in VALIDATION]
 
 
 def pool(*, size: int = 256) -> tuple[list[str], Tensor]:
