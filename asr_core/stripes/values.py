@@ -14,6 +14,7 @@ from asr_core.errors import InputError
 from asr_core.freeze.gates import GateSite, find_gates
 from asr_core.freeze.statistics import GateStatistics, listening
 from asr_core.models import Normalized
+from asr_core.stripes.spread import checked
 from asr_core.verify.parity import evaluating
 
 
@@ -100,9 +101,5 @@ def stripe_score(values: Tensor) -> float:
     Raises:
         InputError: another shape, or fewer than two images.
     """
-    if values.ndim != 2 or len(values) < 2:
-        raise InputError(
-            f"gates are (N, C), with at least two images to compare; got {tuple(values.shape)}"
-        )
-    gates = values.double()
+    gates = checked(values)
     return GateStatistics(gates.mean(0), gates.var(0, correction=0), len(gates)).stripe

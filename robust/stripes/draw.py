@@ -7,16 +7,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from asr_core import limits
 from asr_core.asr.report import listed
 from asr_core.data.split import Split
 from asr_core.errors import InputError
 from asr_core.saving.exclusive import exclusive
 from asr_core.saving.files import write_json
-from asr_core.stripes import AttentionRecord
+from asr_core.stripes import AttentionRecord, gate_values
 from robust.stripes.epochs import draw_differences, draw_scales, draw_scores
 from robust.stripes.heat_maps import draw_spatial, draw_stripes
-from robust.stripes.measure import Convergence, Gates, convergence, figures, measure
+from robust.stripes.measure import (
+    BATCH,
+    Convergence,
+    Gates,
+    convergence,
+    figures,
+    measure,
+    untrained,
+)
 from robust.stripes.source import Source
 
 
@@ -87,13 +97,19 @@ def draw(
             files += draw_scales(asr, live, folder, **shown, decays=decays)
         if not files:
             raise InputError(_nothing(source, gates))
+        fresh: dict[str, Tensor] = {}
+        if gates.values and source.stock is not None:
+            parts = gates.images.split(BATCH)
+            stream = split.test_stream(parts)
+            model = untrained(source.stock, stream, split.device, seed=seed)
+            fresh = gate_values(model, split.test_stream(parts))[0]
         report = {
             "source": str(source.path),
             "title": source.title,
             "data": source.data.name,
             "images": len(gates.images),
             "seed": seed,
-            "layers": figures(gates),
+            "layers": figures(gates, fresh, seed=seed),
             "refused": [asdict(refusal) for refusal in gates.refusals],
             "convergence": None if settling is None else asdict(settling),
         }

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from asr_core.asr.report import Refusal
 from asr_core.data.split import Split
+from asr_core.saving.model_facts import StockModel
 from asr_core.stripes import (
     AttentionRecord,
     chosen,
     differences,
     gate_values,
+    permuted,
     settled_epoch,
     settled_share,
     spatial_attention,
+    spread,
     stripe_score,
+    typical,
 )
+from robust.models.names import build_model
 
-_BATCH = 64
+BATCH = 64
 _SPATIAL_IMAGES = 6
 
 
@@ -53,7 +59,7 @@ def measure(model: nn.Module, split: Split, *, images: int = 100, seed: int = 0)
         InputError: fewer than one image, or a gate that is not finite.
     """
     indices = chosen("images", len(split), images, seed=seed)
-    values, refusals = gate_values(model, split.test_stream(indices.split(_BATCH)))
+    values, refusals = gate_values(model, split.test_stream(indices.split(BATCH)))
     first = split.test_batch(indices[:_SPATIAL_IMAGES])
     spatial = spatial_attention(model, first)
     return Gates(values, tuple(refusals), indices, spatial, first.cpu())
@@ -117,20 +123,66 @@ def convergence(
     )
 
 
-def figures(gates: Gates) -> list[dict[str, Any]]:
-    """A line per layer, JSON-able: name, channels, mean, standard deviations, stripe score.
+def untrained(
+    stock: StockModel, batches: Iterable[Tensor], device: torch.device, *, seed: int = 0
+) -> nn.Module:
+    """The ``stock`` model as it is before training, batch norms' statistics those of ``batches``.
 
-    An infinite score, where images differ and channels do not, is None.
+    The gates of a layer may be alike before anything was learnt: stripes of a trained network are
+    to be seen beside these.
+
+    Args:
+        stock: what a saved model was made from, with its live attention.
+        batches: images (N, 3, H, W) on ``device``.
+        device: takes the model.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        fresh = stock.normalized(build_model(stock.name, stock.arguments)).to(device).eval()
+    for module in fresh.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.momentum = None  # the mean over batches
+            module.training = True
+    with torch.no_grad():
+        for batch in batches:
+            fresh(batch)
+    return fresh.eval()
+
+
+def figures(
+    gates: Gates, beside: Mapping[str, Tensor] | None = None, *, seed: int = 0
+) -> list[dict[str, Any]]:
+    """A line per layer, JSON-able: name, channels, mean, deviations, stripe score, η².
+
+    Beside η² stand those without the oddest images (``_trimmed``), with channels permuted in each
+    image (``_permuted``), and of an untrained network (``_untrained``). An infinite score, where
+    images differ and channels do not, is None, and so is an η² of equal gates.
+
+    Args:
+        gates: of the model.
+        beside: values of the untrained network's gates.
+        seed: of the permutation.
     """
     stripes = scores(gates.values)
-    return [
-        {
-            "name": name,
-            "channels": values.shape[1],
-            "mean": values.mean().item(),
-            "std_between_images": values.std(0, correction=0).mean().item(),
-            "std_between_channels": values.mean(0).std(correction=0).item(),
-            "stripe": stripes[name] if math.isfinite(stripes[name]) else None,
-        }
-        for name, values in gates.values.items()
-    ]
+    lines = []
+    for name, values in gates.values.items():
+        all_images, without = spread(values), spread(typical(values))
+        fresh = None if beside is None or name not in beside else spread(beside[name])
+        lines.append(
+            {
+                "name": name,
+                "channels": values.shape[1],
+                "mean": values.mean().item(),
+                "std_between_images": all_images.deviation,
+                "std_between_images_trimmed": without.deviation,
+                "std_between_images_untrained": None if fresh is None else fresh.deviation,
+                "std_between_channels": values.mean(0).std(correction=0).item(),
+                "stripe": stripes[name] if math.isfinite(stripes[name]) else None,
+                "eta2": all_images.eta2,
+                "eta2_trimmed": without.eta2,
+                "eta2_permuted": spread(permuted(values, seed=seed)).eta2,
+                "eta2_untrained": None if fresh is None else fresh.eta2,
+            }
+        )
+    return lines

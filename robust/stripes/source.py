@@ -10,6 +10,7 @@ from torch import nn
 from asr_core.data import ImageSet, open_data
 from asr_core.errors import InputError
 from asr_core.recipes import Recipe
+from asr_core.saving.model_facts import StockModel
 from asr_core.stripes import AttentionRecord, load_record
 from asr_core.training import TrainConfig, is_run
 from asr_core.training.folder import ATTENTION, CONFIG, read_config
@@ -26,6 +27,7 @@ class Source:
         data: the data set of its images.
         config: that of its run, if it has one.
         record: the gates that the run recorded, if it did.
+        stock: what the model was before training, if that is known.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Source:
     data: ImageSet
     config: TrainConfig | None
     record: AttentionRecord | None
+    stock: StockModel | None = None
 
     @property
     def folder(self) -> Path:
@@ -101,7 +104,7 @@ def open_source(
     images = open_data(str(data), folder=data_folder, image_size=opened.input_shape[-1])
     kept = folder and folder / ATTENTION
     record = load_record(kept) if kept and kept.exists() else None
-    return Source(path, opened.model, images, config, record)
+    return Source(path, opened.model, images, config, record, opened.stock)
 
 
 def _run(path: Path) -> tuple[TrainConfig | None, Path | None]:

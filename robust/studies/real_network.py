@@ -99,7 +99,7 @@ def sampled(data: ImageSet, count: int) -> ImageSet:
         ]
         return MemorySplit(torch.cat(parts).cpu(), split.labels[order], padding=0)
 
-    return replace(data, **{name: drawn(name) for name in ("train", "validation", "test")})
+    return replace(data, train=drawn("train"), validation=drawn("validation"), test=drawn("test"))
 
 
 def calibrated(noise: str, share: Callable[[str], float], *, sizes: Sequence[int]) -> str:

@@ -62,9 +62,11 @@ def stripes(
     """Draw the attention of CHECKPOINT on many images, and score how alike it is.
 
     A folder of `robust train`, a state in one, or a model of save_model, with live attention. The
-    stripe score of a layer is the variance of a channel's gate between images over that between
-    channels: 0 is a perfect stripe. CBAM's spatial attention is drawn too. A run that was trained
-    with --record-attention also shows how its gates moved from epoch to epoch.
+    deviation of a channel's gate over images is in units of the gate; η² is the share of variance
+    that lies between channels, and 1 a perfect stripe. Both are told without the 5 % oddest images,
+    and beside an untrained network; η² beside channels in random order too. The stripe score is
+    variance between images over that between channels. CBAM's spatial attention is drawn too. A
+    run that was trained with --record-attention also shows how its gates moved from epoch to epoch.
     """
     from pathlib import Path
 
@@ -91,7 +93,10 @@ def stripes(
     if as_json:
         say_json(drawn.report)
         return
-    head = ("layer", "channels", "mean", "std between images", "stripe score", "settled after")
+    head = (
+        "layer", "channels", "mean", "deviation", "trimmed", "untrained",
+        "η²", "trimmed", "permuted", "untrained", "stripe score", "settled after",
+    )  # fmt: skip
     rows = []
     settled = {} if drawn.convergence is None else drawn.convergence.layers
     for layer in drawn.report["layers"]:
@@ -102,7 +107,8 @@ def stripes(
                 layer["name"],
                 str(layer["channels"]),
                 f"{layer['mean']:.4f}",
-                f"{layer['std_between_images']:.4f}",
+                *(_number(layer[f"std_between_images{kind}"], 4) for kind in _DEVIATIONS),
+                *(_number(layer[f"eta2{kind}"], 3) for kind in _SHARES),
                 score,
                 "-" if when is None else f"epoch {when}",
             )
@@ -112,6 +118,14 @@ def stripes(
     if drawn.convergence is not None:
         say(_sentence(drawn.convergence))
     say(*map(str, drawn.files))
+
+
+_DEVIATIONS = ("", "_trimmed", "_untrained")
+_SHARES = ("", "_trimmed", "_permuted", "_untrained")
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _sentence(moved: Convergence) -> str:

@@ -146,6 +146,30 @@ def test_the_table_and_the_default_folder(tmp_path: Path) -> None:
     assert all(file.parent == tmp_path / "stripes" and file.is_file() for file in files)
 
 
+@pytest.mark.parametrize("attention", ["se", "ie"])  # torch's layers, and parameters of its own
+def test_eta2_stands_beside_an_untrained_network_and_a_permutation(
+    tmp_path: Path, attention: str
+) -> None:
+    model = save(tmp_path / "net.safetensors", attention)
+    told = stripes(tmp_path / "net.safetensors", "--data", "small", "--out", tmp_path / "out")
+    indices = chosen("images", len(data().test), 100, seed=0)
+    values, _ = gate_values(model, [data().test.test_batch(indices)])
+    assert told["layers"]
+    for layer in told["layers"]:
+        gates = values[layer["name"]].double().numpy()
+        within, between = gates.var(0).mean(), gates.mean(0).var()
+        assert layer["eta2"] == pytest.approx(between / (between + within), rel=1e-4)
+        assert layer["std_between_images"] == pytest.approx(gates.std(0).mean(), rel=1e-4)
+        assert layer["std_between_images_trimmed"] <= layer["std_between_images"]
+        assert layer["eta2_permuted"] < 0.5
+        assert layer["std_between_images_untrained"] != layer["std_between_images"]
+    if attention == "ie":  # γ̂ = 0 and β̂ = -1 at the start: a gate that sees no image
+        assert {layer["std_between_images_untrained"] for layer in told["layers"]} == {0.0}
+        assert {layer["eta2_untrained"] for layer in told["layers"]} == {None}
+    again = stripes(tmp_path / "net.safetensors", "--data", "small", "--out", tmp_path / "again")
+    assert again["layers"] == told["layers"]
+
+
 def test_spatial_attention_of_cbam(tmp_path: Path) -> None:
     path, out = tmp_path / "cbam.safetensors", tmp_path / "out"
     model = save(path, "cbam")
