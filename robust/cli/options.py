@@ -88,7 +88,8 @@ max_pixels = _shared(
 model = _shared(
     "--model",
     metavar="MODEL",
-    help="Build the network from this name; needed where the file names code of its own.",
+    help="Build the network from this name; needed for weights of timm's or torchvision's own, and "
+    "where the file names code.",
 )
 noise = _shared("--noise", type=Named("noise", lambda: NOISES), is_eager=True)
 """Eager, as severities are read by it."""

@@ -1,8 +1,9 @@
 """Models on disk, rebuilt, with their ASR and without.
 
-There are three kinds: saved models of asr_core, built by name (:mod:`robust.models.names`);
-classifiers in the run folders of ``robust train``, finished or not; and style networks
-(:mod:`styletransfer.zoo`).
+There are four kinds: saved models of asr_core, built by name (:mod:`robust.models.names`);
+classifiers in the run folders of ``robust train``, finished or not; style networks
+(:mod:`styletransfer.zoo`); and, where a name is given, state dicts of timm's and torchvision's
+models (:mod:`robust.models.foreign`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from asr_core.saving.saved_model import load_model, save_model
 from asr_core.training.folder import open_run
 from asr_core.verify.divergence import require_agreement
 from asr_core.verify.parity import ParityReport, evaluating
+from robust.models.foreign import load_foreign
 from robust.models.names import build_model, names_code
 from styletransfer import zoo
 from styletransfer.network import StyleNetwork
@@ -199,7 +201,8 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         path: what ``save_model`` wrote; the folder of a classifier's training run, or its
             ``last.pt`` or ``best.pt``; or a style network.
         builder: the name to build a saved model from (:func:`robust.models.names.build_model`)
-            instead of the one in its header. Required if that name points to the user's code.
+            instead of the one in its header. Required if that name points to the user's code, and
+            for a state dict that others trained (:func:`robust.models.foreign.load_foreign`).
 
     Raises:
         CheckpointError: missing, damaged, unsafe, or of another kind or architecture.
@@ -212,6 +215,9 @@ def open_model(path: Path | str, *, builder: str | None = None) -> ModelFile:
         return SavedModel(path, run.model, run.stock, made=run.made)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
+    if builder is not None and _is_foreign(path):
+        model, stock, made = load_foreign(path, builder)
+        return SavedModel(path, model, stock, made=made)
     kind = load_meta(path).get("kind") if path.suffix == ".safetensors" else zoo.KIND
     if kind == KIND:
         return _saved_model(path, builder)
@@ -242,6 +248,17 @@ def _is_run(path: Path) -> bool:
         return path.is_dir()
     state = load_torch(path)
     return isinstance(state, dict) and "identity" in state
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it has no facts of ours; what is damaged is found when it is read."""
+    if path.suffix != ".safetensors":
+        return True
+    try:
+        load_meta(path)
+    except CheckpointError:
+        return True
+    return False
 
 
 def _saved_model(path: Path, builder: str | None) -> SavedModel:

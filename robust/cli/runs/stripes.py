@@ -61,7 +61,8 @@ def stripes(
 ) -> None:
     """Draw the attention of CHECKPOINT on many images, and score how alike it is.
 
-    A folder of `robust train`, a state in one, or a model of save_model, with live attention. The
+    A folder of `robust train`, a state in one, or a model of save_model, with live attention; or,
+    with --model, a state dict of torchvision's or timm's network as published. The
     deviation of a channel's gate over images is in units of the gate; η² is the share of variance
     that lies between channels, and 1 a perfect stripe. Both are told without the 5 % oddest images,
     and beside an untrained network; η² beside channels in random order too. The stripe score is

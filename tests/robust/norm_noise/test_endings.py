@@ -1,12 +1,17 @@
 """robust.norm_noise.endings: the same function, with the norm and what follows it apart."""
 
+from pathlib import Path
+
 import timm
 import torch
 from saved_models import randomise
 from torch import nn
 
+from asr_core.saving.model_facts import StockModel
+from asr_core.saving.saved_model import save_model
 from robust.norm_noise import Noise, norm_layers, parse_severity, run_under
 from robust.norm_noise.endings import apart
+from robust.suites.subject import open_subject
 
 
 def lite() -> nn.Module:
@@ -68,3 +73,14 @@ def test_a_model_without_such_layers_is_the_answer() -> None:
     assert apart(model) is model
     with Noise(model.eval(), parse_severity("constant", "0.8,0.5")):
         pass
+
+
+def test_a_classifier_under_test_has_them_apart(tmp_path: Path) -> None:
+    stock = StockModel("timm:tf_efficientnet_lite0", {"num_classes": 5}, (3, 64, 64))
+    model = lite()
+    save_model(tmp_path / "lite.safetensors", model, stock)
+    subject = open_subject(tmp_path / "lite.safetensors")
+    assert subject.meta["batch_norms"] == 49
+    with torch.no_grad():
+        assert torch.equal(subject.model(IMAGES), model(IMAGES))
+        run_under(subject.model, IMAGES, parse_severity("random", "0.1"))
