@@ -43,8 +43,9 @@ def freeze(
     """Replace CHECKPOINT's live channel gates by their means, and fold those into its layers.
 
     CHECKPOINT is what asr_core.save_model wrote, of a classifier with SE, ECA and the like: ours,
-    torchvision's or timm's; or, with --model, a state dict of theirs as published. The means are over training images. How constant each gate
-    was is told (a stripe score of 0: the same on every image), and what freezing does to accuracy.
+    torchvision's or timm's; or, with --model, a state dict of theirs as published. The means are
+    over training images. How constant each gate was is told (a stripe score of 0: the same on every
+    image), and what freezing does to accuracy.
     """
     path = None
     if out is not None:
