@@ -7,6 +7,7 @@ what it was on the clean crop. With an ImageNet folder it is accuracy.
 from __future__ import annotations
 
 import copy
+import importlib
 import statistics
 import tempfile
 import warnings
@@ -175,9 +176,8 @@ class _Program(nn.Module):
     """An ONNX file as a module, on one CPU thread for each of torch's."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
         super().__init__()
+        onnxruntime = importlib.import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
@@ -202,8 +202,7 @@ def transformed(
         InputError: the packages of the extra ``export`` are missing.
     """
     require_onnx()
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
+    quantization = importlib.import_module("onnxruntime.quantization")
     steps: dict[str, nn.Module] = {"as published": model}
     gated = copy.deepcopy(model)
     report = insert_asr(gated, "se", preserve=True)
@@ -219,7 +218,7 @@ def transformed(
         whole, small = Path(folder) / "net.onnx", Path(folder) / "net-int8.onnx"
         tell("export")
         export_onnx(whole, folded.model, images[:2])
-        quantize_dynamic(whole, small, weight_type=QuantType.QUInt8)
+        quantization.quantize_dynamic(whole, small, weight_type=quantization.QuantType.QUInt8)
         steps["as ONNX"], steps["as ONNX, dynamic INT8"] = _Program(whole), _Program(small)
         sizes = {"as ONNX": whole.stat().st_size, "as ONNX, dynamic INT8": small.stat().st_size}
         expected = _logits(model, images)
