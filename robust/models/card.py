@@ -201,20 +201,26 @@ def _python(name: str, facts: Mapping[str, Any]) -> str:
         return (
             "import onnxruntime, torch\n\n"
             f"{images}\n"
-            f"session = onnxruntime.InferenceSession({name!r})\n"
+            f"session = onnxruntime.InferenceSession({_quoted(name)})\n"
             '(outputs,) = session.run(None, {"images": images.numpy()})'
         )
     if name.endswith(".pt2"):
         return (
             f"import torch\n\n{images}\n"
-            f"model = torch.export.load({name!r}).module()\noutputs = model(images)"
+            f"model = torch.export.load({_quoted(name)}).module()\noutputs = model(images)"
         )
     stock = facts.get("stock", "")
-    builder = f", builder={stock!r}" if names_code(stock) else ""
+    builder = f", builder={_quoted(stock)}" if names_code(stock) else ""
     return (
         "import torch\nfrom robust.models.files import open_model\n\n"
-        f"{images}\nmodel = open_model({name!r}{builder}).model\noutputs = model(images)"
+        f"{images}\nmodel = open_model({_quoted(name)}{builder}).model\noutputs = model(images)"
     )
+
+
+def _quoted(text: str) -> str:
+    """A literal of Python in double quotes, where that needs no escape."""
+    literal = repr(text)
+    return literal if '"' in literal else f'"{literal[1:-1]}"'
 
 
 def _command(name: str, facts: Mapping[str, Any]) -> str:
