@@ -93,10 +93,10 @@ def paper(
 @options.data("A data set of ImageNet's classes: accuracy on it.  [crops of photographs]")
 @options.data_folder()
 @click.option(
-    "--crops", type=Whole(1, 1000), default=16, show_default=True, help="Of each photograph."
+    "--crops", type=Whole(1, 1000), default=8, show_default=True, help="Of each photograph."
 )
 @options.max_images("Images of --data in each split, at most.", default=500)
-@options.repeats("Draws of noise.", default=2)
+@options.repeats("Draws of noise.", default=1)
 @click.option("--rounds", type=Whole(1, 1000), default=7, show_default=True, help="Timed forwards.")
 @options.out("Folder of network.json and network.md.", default="runs/study-network")
 @options.as_json()
@@ -116,8 +116,8 @@ def network(
 
     Each noise has the strength that leaves about half of the answers on validation images, and is
     told for running, batch, blended and re-estimated statistics. Without --data the images are
-    crops of held-out photographs, whose first class should stay what it was without noise. On two
-    cores it takes about ten minutes.
+    crops of held-out photographs, whose first class should stay what it was without noise. It
+    takes a few minutes of one core.
 
     It needs `robust weights get efficientnet-lite0`, and the extras timm and export.
     """
