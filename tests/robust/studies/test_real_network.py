@@ -27,6 +27,8 @@ from robust.studies.real_network import (
 from robust.studies.real_network_page import page, tables
 from styletransfer.images.embedded import TRAINING, UNSEEN, VALIDATION
 
+DOCS = Path(__file__).parents[3] / "docs"
+
 
 class Block(nn.Module):
     def __init__(self) -> None:
@@ -156,3 +158,9 @@ def test_a_data_set_gives_accuracy() -> None:
         right = small()(images.float() / 255).argmax(1) == split.labels
     assert told["noise"][0]["share"] == pytest.approx(right.double().mean().item())
     assert "Accuracy on 24 images of the data set folder" in page(told)
+
+
+def test_the_page_in_the_docs_is_that_of_the_data_in_the_docs() -> None:
+    data = json.loads((DOCS / "real-network.json").read_text(encoding="utf-8"))
+    assert data["photographs"] == len(UNSEEN)
+    assert (DOCS / "results" / "real-network.md").read_text(encoding="utf-8") == page(data)
