@@ -14,7 +14,9 @@ Found = Mapping[str, Any]
 PAGE = """# A network that people know
 
 Made by `robust study network`{command}: EfficientNet-Lite0 with its published ImageNet weights
-(`robust weights get efficientnet-lite0`), which nobody trained for these tests. {data}
+(`robust weights get efficientnet-lite0`).
+
+{data}
 
 {noise}
 
