@@ -16,7 +16,7 @@ from robust.cli import main
 from robust.cli.doctor import EXTRAS
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-DEVELOPMENT = {"test"}
+DEVELOPMENT = {"docs", "test"}
 
 
 @pytest.fixture(autouse=True)
