@@ -75,14 +75,18 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.device()
 @options.out("Run folder.  [runs/attack-NOISE-TIME]")
 @options.overwrite()
+@options.no_report()
 @options.as_json()
 @options.quiet()
 @click.pass_context
-def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: Any) -> None:
+def attack(
+    ctx: click.Context, task: str, no_report: bool, as_json: bool, quiet: bool, **given: Any
+) -> None:
     """Stylise photographs clean and under normalisation noise, measure, and answer.
 
-    Writes grid.png, metrics.csv, summary.json and run.json. Without options the style networks that
-    ship with the package are attacked on held-out photographs; nothing is downloaded.
+    Writes report.html, grid.png, metrics.csv, summary.json, run.json and pictures. Without options
+    the style networks that ship with the package are attacked on held-out photographs; nothing is
+    downloaded.
 
     With --task classify the classifiers of --checkpoint are tested instead: a JSON a model, tables
     (Markdown, CSV, LaTeX), curves (PNG, SVG), and the answer.
@@ -96,7 +100,7 @@ def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: A
     if task == "classify":
         _classify(chosen, as_json=as_json, quiet=quiet)
     else:
-        _style(chosen, as_json=as_json, quiet=quiet)
+        _style(chosen, no_report=no_report, as_json=as_json, quiet=quiet)
 
 
 def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
@@ -109,12 +113,13 @@ def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     run_and_show(job, as_json=as_json, quiet=quiet)
 
 
-def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: bool) -> None:
     import sys
     from datetime import datetime
 
     from rich.console import Console
 
+    from robust.report.page.build import write_report
     from robust.report.progress import progress_bar, say_above
     from robust.style.folder import FILES
     from robust.style.options import attack_job
@@ -132,6 +137,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
             on_output=lambda image: bar.update(task, advance=1, note=image),
             on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
+    written = FILES if no_report else (write_report([Path(folder)]).name, *FILES)
     if outcome.skipped:
         say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:
@@ -139,7 +145,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     else:
         width = None if sys.stdout.isatty() else 150 if verbose else 80
         print_report(outcome.summary, Console(width=width, markup=False), verbose=verbose)
-        say("", f"{folder}: {', '.join(FILES)}")
+        say("", f"{folder}: {', '.join(written)}")
 
 
 def _style_networks(path: Path) -> list[str]:

@@ -31,7 +31,7 @@ class Axis:
 
 
 def axis(values: Iterable[float], *, most: int = 5) -> Axis:
-    """The axis that holds ``values``, with at most ``most`` ticks; those not finite are left out."""
+    """The axis that holds ``values``, with at most ``most`` ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):

@@ -42,7 +42,7 @@ class Dots:
 
     Attributes:
         title: what the axis shows.
-        rows: label, colour's number, points, and words at the end of the row.
+        rows: label, colour's number, points, and figures in words at the end of the row.
         legend: what hollow and filled points are, in words; or empty.
         caption: below.
         zero: a vertical line at 0.
@@ -50,7 +50,7 @@ class Dots:
 
     kind: ClassVar[str] = "dots"
     title: str
-    rows: Sequence[tuple[str, int, Sequence[Point], str]]
+    rows: Sequence[tuple[str, int, Sequence[Point], Sequence[str]]]
     legend: tuple[str, str] | None = None
     caption: str = ""
     zero: bool = False
