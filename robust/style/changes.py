@@ -66,7 +66,8 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
             if not held:
                 first = f"{_title(best)} holds best: its loss rises by {_rise(best)}"
             rest = [c for c in lost if c is worst or (c["variant"] == OURS and c is not best)]
-            said = [f"{_title(change)}'s rises by {_rise(change)}" for change in rest]
+            said = [f"{_title(change)}'s by {_rise(change)}" for change in rest]
+            said[0] = said[0].replace(" by ", " loss rises by ", 1) if held else said[0]
             yield f"{where} {first}; {', '.join(said)}."
 
 

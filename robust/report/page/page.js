@@ -103,7 +103,7 @@
     const [norm, clean] = fields[side].value.split("@");
     const found = pictures(names.image(fields.picture.value));
     const under = norm === "content" || clean ? "clean|" : `${fields.noise.value}|${fields.severity.value}`;
-    return found[`${norm}|${under}`];
+    return found.data[found.places[`${norm}|${under}`]];
   };
   const label = (side) => fields[side].selectedOptions[0].textContent;
   const show = () => {

@@ -97,8 +97,11 @@ def copies(shown: Shown) -> Mapping[str, str]:
     return {"CSV": table.csv(), "Markdown": table.markdown(), "LaTeX": table.latex()}
 
 
-def store(compare: Compare) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """What the script needs to compare: the choices, and for each image its pictures in base64."""
+def store(compare: Compare) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the script needs to compare: the choices, and for each image its pictures in base64.
+
+    Equal pictures, such as those of IN in any batch, are there once.
+    """
     choices = {
         "images": [escape.line(name) for name in compare.images],
         "noises": {noise: list(map(list, found)) for noise, found in compare.noises.items()},
@@ -106,10 +109,15 @@ def store(compare: Compare) -> tuple[dict[str, Any], list[dict[str, str]]]:
         "variants": list(map(list, compare.variants)),
         "start": dict(compare.start),
     }
-    pictures = [
-        {"|".join(key): base64.b64encode(data).decode() for key, data in found.items()}
-        for found in compare.pictures
-    ]
+    pictures = []
+    for found in compare.pictures:
+        places = {data: place for place, data in enumerate(dict.fromkeys(found.values()))}
+        pictures.append(
+            {
+                "places": {"|".join(key): places[data] for key, data in found.items()},
+                "data": [base64.b64encode(data).decode() for data in places],
+            }
+        )
     return choices, pictures
 
 

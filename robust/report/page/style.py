@@ -249,12 +249,12 @@ def _curves(summary: dict[str, Any], noise: str) -> Iterator[Curves]:
         clean = {(norm, metric, 0): nothing for norm, metric, _ in changes}
         yield Curves(
             panels({**clean, **changes}, "change of {}"),
-            f"Change from clean under {noise} noise, above 0 is worse; bands are 95 % intervals, "
+            f"Change from clean under {noise} noise, above 0 is worse; bands and bars are 95 % intervals, "
             f"paired over training seeds and photographs.{order}",
         )
     yield Curves(
         panels(levels, "{}"),
-        f"Means under {noise} noise, less is better; bands are 95 % intervals for other training "
+        f"Means under {noise} noise, less is better; bands and bars are 95 % intervals for other training "
         f"seeds and other photographs.{order}",
     )
 
@@ -402,7 +402,7 @@ def _compare(
     pictures, spent, read = [], 0, {}
     for found in by_image.values():
         read = {name: _read(folder, name) for name in dict.fromkeys(found.values())}
-        spent += sum(len(read[name]) for name in found.values())
+        spent += sum(map(len, read.values()))
         if pictures and spent > budget:
             break
         pictures.append({key: read[name] for key, name in found.items()})
