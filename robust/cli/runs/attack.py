@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from asr_core.errors import InputError
 from robust.cli import names, options
 from robust.cli.output import hint_to_fetch, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.values import Named
 from robust.norm_noise.severity import NOISES
 
@@ -98,19 +99,19 @@ def attack(
             raise click.UsageError(f"{parameter.opts[-1]} is no option of --task {task}", ctx)
     chosen = {name: value for name, value in given.items() if name not in foreign}
     if task == "classify":
-        _classify(chosen, as_json=as_json, quiet=quiet)
+        _classify(chosen, no_report=no_report, as_json=as_json, quiet=quiet)
     else:
         _style(chosen, no_report=no_report, as_json=as_json, quiet=quiet)
 
 
-def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def _classify(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: bool) -> None:
     import sys
 
     from robust.cli.runs.suite_run import run_and_show
     from robust.suites.attack import classifier_job
 
     job = classifier_job(**chosen, command=["robust", *sys.argv[1:]])
-    run_and_show(job, as_json=as_json, quiet=quiet)
+    run_and_show(job, no_report=no_report, as_json=as_json, quiet=quiet)
 
 
 def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: bool) -> None:
@@ -119,7 +120,6 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
 
     from rich.console import Console
 
-    from robust.report.page.build import write_report
     from robust.report.progress import progress_bar, say_above
     from robust.style.folder import FILES
     from robust.style.options import attack_job
@@ -137,7 +137,8 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
             on_output=lambda image: bar.update(task, advance=1, note=image),
             on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
-    written = FILES if no_report else (write_report([Path(folder)]).name, *FILES)
+    page = finish(folder, no_report=no_report)
+    written = (Path(page).name, *FILES) if page else FILES
     if outcome.skipped:
         say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:

@@ -10,6 +10,13 @@ from robust.cli import options
 from robust.cli.output import say
 
 
+def finish(folder: Path | str, *, no_report: bool) -> str:
+    """Write the page of a run that has just ended; its path, or "" with ``--no-report``."""
+    from robust.report.page.build import write_report
+
+    return "" if no_report else str(write_report([Path(folder)]))
+
+
 @click.command("report", cls=options.Command)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
 @options.out("The file.  [report.html in the run's folder; of several runs, here]")

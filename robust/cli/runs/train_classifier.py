@@ -9,6 +9,7 @@ import click
 
 from robust.cli import names, options
 from robust.cli.output import leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.values import Named
 
@@ -89,6 +90,7 @@ _OPTIONS = (
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
     options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
     options.overwrite(),
+    options.no_report(),
     options.quiet(),
     options.as_json(),
 )
@@ -121,6 +123,7 @@ def train_classifier(
     tensorboard: bool,
     out: str | None,
     overwrite: bool,
+    no_report: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -194,6 +197,7 @@ def train_classifier(
     accelerator.end_training()
     if not main:
         return
+    page = finish(folder, no_report=no_report)
     if as_json:
         say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return
@@ -203,3 +207,4 @@ def train_classifier(
         f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
         f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
     )
+    say(*filter(None, [page]))

@@ -10,7 +10,7 @@ from typing import Any
 from asr_core.errors import InputError
 from asr_core.saving.text_files import read_json
 from robust.norm_noise.severity import BatchNoise, parse_severity
-from robust.report.page.made import made
+from robust.report.page.made import made, networks
 from robust.report.page.values import (
     Answered,
     Block,
@@ -82,15 +82,10 @@ def style_page(folder: Path) -> Page:
     """The page of the run in ``folder``, as `robust attack` left it.
 
     Raises:
-        InputError: a file is missing, or not of a run.
+        InputError: a file is missing, or a picture has a name that no run gives.
     """
     summary, facts = read_json(folder / "summary.json"), read_json(folder / "run.json")
-    try:
-        return _page(folder, summary, facts)
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{folder}: not the run of an attack ({error!r})") from None
+    return _page(folder, summary, facts)
 
 
 def _page(folder: Path, summary: dict[str, Any], facts: dict[str, Any]) -> Page:
@@ -102,7 +97,7 @@ def _page(folder: Path, summary: dict[str, Any], facts: dict[str, Any]) -> Page:
     sections += [
         Section("curves", "Curves", [c for noise in noises for c in _curves(summary, noise)]),
         Section("tables", "Tables", list(_tables(summary))),
-        Section("made", "How it was made", [made(facts, *_networks(facts))]),
+        Section("made", "How it was made", [made(_facts(facts), *networks(facts["networks"]))]),
     ]
     style = facts["networks"][0]["style"]
     return Page(
@@ -249,13 +244,13 @@ def _curves(summary: dict[str, Any], noise: str) -> Iterator[Curves]:
         clean = {(norm, metric, 0): nothing for norm, metric, _ in changes}
         yield Curves(
             panels({**clean, **changes}, "change of {}"),
-            f"Change from clean under {noise} noise, above 0 is worse; bands and bars are 95 % intervals, "
-            f"paired over training seeds and photographs.{order}",
+            f"Change from clean under {noise} noise, above 0 is worse; bands and bars are "
+            f"95 % intervals, paired over training seeds and photographs.{order}",
         )
     yield Curves(
         panels(levels, "{}"),
-        f"Means under {noise} noise, less is better; bands and bars are 95 % intervals for other training "
-        f"seeds and other photographs.{order}",
+        f"Means under {noise} noise, less is better; bands and bars are 95 % intervals "
+        f"for other training seeds and other photographs.{order}",
     )
 
 
@@ -329,9 +324,9 @@ def _shares(summary: dict[str, Any]) -> Table:
     return Table(head, rows, words=7, caption="of IN's advantage over BN in the same situation")
 
 
-def _networks(facts: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    networks = [f"{each['file']}  sha256 {each['sha256']}" for each in facts.get("networks", ())]
-    return [("Networks", networks)]
+def _facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Draws belong to the noise; which images there were, the page shows."""
+    return {**facts, "seed": f"{facts['seed']} (of the noise)"} if "seed" in facts else facts
 
 
 def _index(folder: Path) -> dict[str, Any]:

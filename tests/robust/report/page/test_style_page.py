@@ -184,8 +184,8 @@ def test_a_run_of_an_earlier_version_has_a_page_without_pictures_and_changes(
 def test_a_damaged_run_is_one_line(damage: str, tmp_path: Path) -> None:
     folder = write_attack(tmp_path / "run", images=("cat",))
     (folder / "summary.json").write_text(damage)
-    with pytest.raises(InputError, match="run"):
-        style_page(folder)
+    with pytest.raises(InputError, match=r"run|attack"):
+        page_of(folder)
     result = CliRunner().invoke(main, ["report", str(folder)])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
