@@ -87,7 +87,11 @@ def in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(each)}" for name, each in value.items())
+        return ", ".join(
+            f"{str(name).replace('_', ' ')} "
+            + (f"({in_words(each)})" if isinstance(each, Mapping) else in_words(each))
+            for name, each in value.items()
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(in_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

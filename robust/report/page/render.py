@@ -69,7 +69,7 @@ def _environment() -> Environment:
     environment.filters["json"] = in_script
     environment.globals.update(
         axis_of_dots=_axis_of_dots, axis_of_panel=_axis_of_panel, copies=copies, store=store,
-        legend_of=_legend, band=_band, line=_line,
+        wraps=_wraps, widest=_widest, legend_of=_legend, band=_band, line=_line,
     )  # fmt: skip
     return environment
 
@@ -137,6 +137,15 @@ def _ends(points: Any) -> list[float]:
         for value in (point.mean, point.low, point.high)
         if value is not None
     ]
+
+
+def _wraps(shown: Shown) -> bool:
+    """Whether a table holds sentences, whose lines may be broken."""
+    return any(len(c.text) > 40 for row in shown.table.rows for c in row[: shown.table.words])
+
+
+def _widest(dots: Dots) -> int:
+    return max((len(row[0]) for row in dots.rows), default=0)
 
 
 def _legend(curves: Curves) -> dict[str, int]:

@@ -304,7 +304,7 @@ def _changes(summary: dict[str, Any]) -> Table:
         "variant", "noise", "measure", "answer", "clean", "attacked", "change", "95 % interval",
         "smallest visible",
     )  # fmt: skip
-    return Table(head, rows, words=4, caption="paired over training seeds and photographs")
+    return Table(head, rows, words=3, caption="paired over training seeds and photographs")
 
 
 def _shares(summary: dict[str, Any]) -> Table:
@@ -321,7 +321,7 @@ def _shares(summary: dict[str, Any]) -> Table:
         for share in summary["shares"]
     ]
     head = ("variant", "more than", "situation", "measure", "answer", "share", "smallest visible")
-    return Table(head, rows, words=7, caption="of IN's advantage over BN in the same situation")
+    return Table(head, rows, words=4, caption="of IN's advantage over BN in the same situation")
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:

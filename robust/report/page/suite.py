@@ -166,7 +166,7 @@ def _tables(suite: dict[str, Any]) -> Iterator[Block]:
             "variant", "against", "situation", "trained under", "more accurate", "points",
             "95 % interval", "smallest visible",
         )  # fmt: skip
-        table = Table(head, rows, words=5, caption="difference of top-1 accuracy, in points")
+        table = Table(head, rows, words=4, caption="difference of top-1 accuracy, in points")
         yield Shown(table, "Comparisons", [_ACCURACY, _COMPARISON, _VISIBLE])
     yield Shown(Table(**suite["table"]), "Accuracy under each condition", [_ACCURACY])
     if suite["notes"]:

@@ -98,15 +98,15 @@ def _tables(sweep: dict[str, Any]) -> Iterator[Block]:
         yield Shown(Table(**sweep["table"]), "Ours and the paper's", _TERMS)
     rows = [
         (
-            claim["claim"], claim["where"], str(claim["answer"]), str(each["than"]),
+            claim["claim"], claim["where"], str(each["than"]), str(claim["answer"]),
             f"{each['points']:+.2f}", ends(each, 2),
         )
         for claim in sweep["claims"]
         for each in claim["differences"]
     ]  # fmt: skip
     if rows:
-        head = ("claim", "where", "answer", "against", "points", "95 % interval")
-        yield Shown(Table(head, rows, words=4), "Claims", _TERMS[2:])
+        head = ("claim", "where", "against", "answer", "points", "95 % interval")
+        yield Shown(Table(head, rows, words=3), "Claims", _TERMS[2:])
         yield Text(
             [
                 f"{claim['claim']}: {claim['sentence']}"
