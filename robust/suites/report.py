@@ -87,8 +87,8 @@ def summary(groups: Sequence[Cohort], suite: Suite) -> dict[str, Any]:
                 "trained_under": each.trained_under,
                 "sentence": each.comparison.sentence,
                 "answer": each.comparison.answer,
-                "visible": _points(each.comparison.interval.visible),
-                **_percent(each.comparison.interval),
+                "visible": _points(each.comparison.difference.visible),
+                **_percent(each.comparison.difference),
                 "a": each.a,
                 "b": each.b,
             }

@@ -10,6 +10,7 @@ from robust.report.page.made import made
 from robust.report.page.suite import ends
 from robust.report.page.values import Answered, Dots, Page, Point, Section, Shown
 from robust.report.table import Cell, Table
+from robust.stats.answer import Answer
 
 _TERMS = [
     (
@@ -45,16 +46,17 @@ def study_page(folder: Path) -> Page:
         visible = each["smallest_visible"]
         rows.append(
             (
-                end["claim"], end["source"], _number(each["published"], each["unit"]),
+                end["claim"], end["source"], Cell(str(each["answer"]), "best"),
+                _number(each["published"], each["unit"]),
                 "" if interval is None else f"{_shown(interval)} {each['unit']}",
                 f"± {each['margin']:g}", _number(visible, each["unit"]),
                 "" if interval is None or each["p"] is None else f"{each['p']:.2g}",
-                str(each["seeds"]), each["note"], Cell(str(each["answer"]), "best"),
+                str(each["seeds"]), each["note"],
             )
         )  # fmt: skip
     head = (
-        "claim", "source", "published", "ours", "margin", "smallest visible", "Holm p", "seeds",
-        "note", "verdict",
+        "claim", "source", "verdict", "published", "ours", "margin", "smallest visible", "Holm p",
+        "seeds", "note",
     )  # fmt: skip
     facts = {
         "declaration": f"sha256 {declared['sha256']}",
@@ -69,7 +71,7 @@ def study_page(folder: Path) -> Page:
         [Answered(str(protocol["title"]), f"{counts[0].upper()}{counts[1:]}.")],
         [_forest([(e, v) for e, v in found if v["unit"] == unit], unit) for unit in units],
         [
-            Section("tables", "Tables", [Shown(Table(head, rows, words=2), "Endpoints", _TERMS)]),
+            Section("tables", "Tables", [Shown(Table(head, rows, words=3), "Endpoints", _TERMS)]),
             Section("made", "How it was made", [made(facts)]),
         ],
     )
@@ -84,7 +86,10 @@ def _forest(found: list[tuple[dict[str, Any], dict[str, Any]]], unit: str) -> Do
         if (interval := each["interval"]) is not None:
             points.append(Point(interval["mean"], interval["low"], interval["high"]))
         shown = "not measured" if interval is None else _shown(interval)
-        rows.append((end["name"], 0, points, (shown, str(each["answer"]))))
+        said = str(each["answer"])
+        if said == Answer.INCONCLUSIVE and each["smallest_visible"] is not None:
+            said += f", sees {_number(each['smallest_visible'], unit)}"
+        rows.append((end["name"], 0, points, (shown, said)))
     title = "Difference of top-1, points" if unit == "points" else f"Share, {unit}"
     caption = "95 % intervals; the claims stand in the table."
     return Dots(title, rows, ("published", "ours"), caption, zero=True)
