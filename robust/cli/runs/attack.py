@@ -137,8 +137,7 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
             on_output=lambda image: bar.update(task, advance=1, note=image),
             on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
-    page = finish(folder, no_report=no_report)
-    written = (Path(page).name, *FILES) if page else FILES
+    finish(folder, no_report=no_report)
     if outcome.skipped:
         say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:
@@ -146,7 +145,7 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
     else:
         width = None if sys.stdout.isatty() else 150 if verbose else 80
         print_report(outcome.summary, Console(width=width, markup=False), verbose=verbose)
-        say("", f"{folder}: {', '.join(written)}")
+        say("", f"{folder}: {', '.join(FILES)}")
 
 
 def _style_networks(path: Path) -> list[str]:

@@ -10,11 +10,12 @@ from robust.cli import options
 from robust.cli.output import say
 
 
-def finish(folder: Path | str, *, no_report: bool) -> str:
-    """Write the page of a run that has just ended; its path, or "" with ``--no-report``."""
-    from robust.report.page.build import write_report
+def finish(folder: Path | str, *, no_report: bool) -> None:
+    """Write the page of a run that has just ended, and say on stderr where it is."""
+    if not no_report:
+        from robust.report.page.build import write_report
 
-    return "" if no_report else str(write_report([Path(folder)]))
+        say(f"report: {write_report([Path(folder)])}", err=True)
 
 
 @click.command("report", cls=options.Command)

@@ -91,7 +91,7 @@ def stripes(
         threshold=threshold,
         beside=other,
     )
-    page = finish(drawn.files[-1].parent, no_report=no_report)
+    finish(drawn.files[-1].parent, no_report=no_report)
     if as_json:
         say_json(drawn.report)
         return
@@ -115,7 +115,7 @@ def stripes(
         say(*Table(head, rows, words=len(head)).plain())
     if drawn.convergence is not None:
         say(_sentence(drawn.convergence))
-    say(*map(str, drawn.files), *filter(None, [page]))
+    say(*map(str, drawn.files))
 
 
 def _sentence(moved: Convergence) -> str:

@@ -81,12 +81,12 @@ def paper(
     failures = [] if no_train else begun.train(workers=workers, device=device, quiet=quiet)
     findings = begun.measure(device=device, style=None if style is None else Path(style))
     told = report(begun, findings, command_of(data, data_folder, protocol, begun.declaration.seeds))
-    page = finish(begun.folder, no_report=no_report)
+    finish(begun.folder, no_report=no_report)
     if as_json:
         say_json(told.as_dict())
     else:
         say(*told.table.plain(), "What would decide what is open:", *told.lines)
-        say(f"{begun.folder / PAGE}", *filter(None, [page]))
+        say(f"{begun.folder / PAGE}")
     for failure in failures:
         say(f"robust: failed: {failure}", err=True)
     if failures:

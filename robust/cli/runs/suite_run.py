@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from asr_core.training.evaluate import Evaluation
 from robust.cli.output import leave_busy_cores, say, say_json
@@ -67,8 +66,8 @@ def run_and_show(job: SuiteJob, *, no_report: bool, as_json: bool, quiet: bool) 
 
         results = job.run(on_condition=tell)
         written = [] if job.folder is None else write_report(job.folder, results, job.suite)
-        if job.folder is not None and (page := finish(job.folder, no_report=no_report)):
-            written.insert(0, Path(page))
+        if job.folder is not None:
+            finish(job.folder, no_report=no_report)
     if as_json:
         say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])

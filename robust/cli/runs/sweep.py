@@ -104,11 +104,11 @@ def sweep(
         quiet=quiet,
         tell=lambda line: say(line, err=True),
     )
-    page = finish(folder, no_report=no_report)
+    finish(folder, no_report=no_report)
     if as_json:
         say_json(outcome.as_dict())
     else:
-        say(*outcome.page().split("\n"), *filter(None, [page]))
+        say(*outcome.page().split("\n"))
     for failure in outcome.failures:
         say(f"robust: failed: {failure}", err=True)
     if outcome.failures:

@@ -199,9 +199,9 @@ def style(
                     say_above(bar, f"about {in_words(seconds)} to go on this machine")
 
             run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
-        page = finish(place.path, no_report=no_report)
+        finish(place.path, no_report=no_report)
         if not as_json:
-            say(str(place.network), *filter(None, [page]))
+            say(str(place.network))
     if as_json:
         say_json([{"file": str(file), **load_meta(file)} for file in files])
     if skipped:

@@ -197,7 +197,7 @@ def train_classifier(
     accelerator.end_training()
     if not main:
         return
-    page = finish(folder, no_report=no_report)
+    finish(folder, no_report=no_report)
     if as_json:
         say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return
@@ -207,4 +207,3 @@ def train_classifier(
         f"test top-1 {test.top1:.2%}, top-5 {test.top5:.2%} "
         f"(last epoch, {fused}, {test.n} images, {test.images_per_second:.0f} images/s)"
     )
-    say(*filter(None, [page]))

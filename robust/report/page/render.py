@@ -107,7 +107,7 @@ def store(compare: Compare) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "noises": {noise: list(map(list, found)) for noise, found in compare.noises.items()},
         "order": list(compare.noises),
         "variants": list(map(list, compare.variants)),
-        "start": dict(compare.start),
+        "start": {name: escape.line(value) for name, value in compare.start.items()},
     }
     pictures = []
     for found in compare.pictures:

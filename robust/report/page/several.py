@@ -134,7 +134,7 @@ def _matched(title: str, found: dict[str, Shown]) -> tuple[Shown, list[str]]:
     by_key = {name: _by_key(shown.table, words) for name, shown in found.items()}
     keys = dict.fromkeys(key for rows in by_key.values() for key in rows)
     common = [key for key in keys if all(key in rows for rows in by_key.values())]
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
             *key,
             *(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asr_core.saving.text_files import read_json
 from robust.report.page.made import made
+from robust.report.page.read import read_run
 from robust.report.page.values import Answered, Block, Page, Picture, Pictures, Section, Shown
 from robust.report.table import Table
 
@@ -30,7 +30,7 @@ _PICTURES = {
 
 def stripes_page(folder: Path) -> Page:
     """The page of the figures in ``folder``."""
-    found = read_json(folder / "stripes.json")
+    found = read_run(folder / "stripes.json")
     layers = found["layers"]
     settled = (found["convergence"] or {}).get("layers", {})
     scored = [layer for layer in layers if layer["stripe"] is not None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asr_core.saving.text_files import read_json
 from robust.report.page.made import made
+from robust.report.page.read import read_run
 from robust.report.page.suite import ends
 from robust.report.page.values import Answered, Dots, Page, Point, Section, Shown
 from robust.report.table import Cell, Table
@@ -30,7 +30,7 @@ _TERMS = [
 
 def study_page(folder: Path) -> Page:
     """The page of the study whose ``verdicts.json`` is in ``folder``."""
-    whole = read_json(folder / "verdicts.json")
+    whole = read_run(folder / "verdicts.json")
     declared = whole["declaration"]
     protocol, data = declared["protocol"], declared["data"]
     said = {each["name"]: each for each in protocol["endpoints"]}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asr_core.saving.text_files import read_json
 from robust.report.page.made import made, networks
+from robust.report.page.read import read_run
 from robust.report.page.values import (
     Answered,
     Block,
@@ -44,7 +44,7 @@ _VISIBLE = (
 
 def suite_page(folder: Path) -> Page:
     """The page of the suites whose summaries are in ``folder``."""
-    suites = [read_json(path) for path in sorted(folder.glob(PATTERN))]
+    suites = [read_run(path) for path in sorted(folder.glob(PATTERN))]
     sections: list[Section] = []
     answers: list[Answered] = []
     lead: list[Block] = []

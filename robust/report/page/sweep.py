@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asr_core.saving.text_files import read_json
 from robust.report.page.made import made
+from robust.report.page.read import read_run
 from robust.report.page.suite import ends
 from robust.report.page.values import (
     Answered,
@@ -40,7 +40,7 @@ _TERMS = [
 
 def sweep_page(folder: Path) -> Page:
     """The page of the sweep whose ``sweep.json`` is in ``folder``."""
-    sweep = read_json(folder / "sweep.json")
+    sweep = read_run(folder / "sweep.json")
     over = [claim for claim in sweep["claims"] if claim["where"] == "all rows"]
     answers = [
         Answered(str(claim["claim"]), claim.get("sentence", ""), str(claim["answer"]))

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr_core.errors import InputError
-from asr_core.saving.text_files import read_json
 from robust.report.page.made import hashed, made
+from robust.report.page.read import read_run
 from robust.report.page.values import (
     Answered,
     Block,
@@ -41,7 +41,7 @@ _TERMS = [
 
 def training_page(folder: Path) -> Page:
     """The page of ``robust train``: accuracy, parity, curves, speed."""
-    whole, result = read_json(folder / "config.json"), read_json(folder / "result.json")
+    whole, result = read_run(folder / "config.json"), read_run(folder / "result.json")
     config, test = whole["config"], result["test"]
     recipe, data = config["recipe"], whole["data"]
     epochs, timing = rows_of(folder / "metrics.csv"), rows_of(folder / "timing.csv")
@@ -57,7 +57,7 @@ def training_page(folder: Path) -> Page:
     ]
     parity = folder / "parity.json"
     if parity.is_file():
-        same = read_json(parity)
+        same = read_run(parity)
         answers.append(
             Answered(
                 "Does folding the gates away change it?",
@@ -116,7 +116,7 @@ def training_page(folder: Path) -> Page:
 
 def style_training_page(folder: Path) -> Page:
     """The page of ``robust train style``: losses by step."""
-    config, steps = read_json(folder / "config.json"), rows_of(folder / "log.csv")
+    config, steps = read_run(folder / "config.json"), rows_of(folder / "log.csv")
     if not steps:
         raise InputError(f"{folder / 'log.csv'}: no steps")
     last = steps[-max(1, len(steps) // 20) :]

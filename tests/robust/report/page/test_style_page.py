@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from asr_core.errors import InputError
 from robust.cli import main
 from robust.norm_noise import BatchNoise, ConstantNoise, RandomNoise
-from robust.report.page import style
 from robust.report.page.build import page_of, write_report
 from robust.report.page.render import render
 from robust.report.page.style import style_page
+from robust.report.page.style_pictures import compare_of as kept_of
 from robust.report.page.values import Compare, Curves, Dots
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e</script>&amp;{{ 7*7 }}"
@@ -131,7 +131,7 @@ def test_over_its_budget_a_page_holds_the_first_pictures_and_names_the_others(
     size = sum(map(len, set(whole.pictures[0].values())))
     index = json.loads((folder / "pictures" / "index.json").read_text())
     summary = json.loads((folder / "summary.json").read_text())
-    few = style._compare(folder, summary, index, budget=int(2.5 * size))
+    few = kept_of(folder, summary, index, budget=int(2.5 * size))
     assert few is not None
     assert few.images == ["a", "b"]
     assert "first 2 of 3" in few.note
