@@ -59,7 +59,7 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
             visible = max(found, key=lambda change: change["visible"] / change["clean"]["mean"])
             yield (
                 f"{where} every variant holds: no loss is seen to rise. A rise by "
-                f"{100 * visible['visible'] / visible['clean']['mean']:.0f} % would have been seen."
+                f"{100 * visible['visible'] / visible['clean']['mean']:.0f} % would have been seen (80 % power)."
             )
         else:
             first = " and ".join(map(_title, held)) + f" hold{'s' * (len(held) == 1)}"

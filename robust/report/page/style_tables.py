@@ -47,7 +47,11 @@ def note_of(share: dict[str, Any]) -> str:
     """The smallest visible effect beside what is open."""
     if share["share"] is None:
         visible = Interval(**share["advantage"]).visible
-        return "" if visible is None else f"an advantage of {visible:.2g} would have been seen"
+        return (
+            ""
+            if visible is None
+            else f"an advantage of {visible:.2g} would have been seen (80 % power)"
+        )
     if share["answer"] != Answer.INCONCLUSIVE or share.get("visible") is None:
         return ""
     return f"smallest visible effect: {100 * share['visible']:.0f} % of IN's advantage"
