@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -56,10 +57,10 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
                 f"{_title(worst)} by {_rise(worst)}; one seed and one picture give no interval."
             )
         elif not lost:
-            visible = max(found, key=lambda change: change["visible"] / change["clean"]["mean"])
+            visible = max(percent(change["visible"], change["clean"]["mean"]) for change in found)
             yield (
-                f"{where} every variant holds: no loss is seen to rise. A rise by "
-                f"{100 * visible['visible'] / visible['clean']['mean']:.0f} % would have been seen (80 % power)."
+                f"{where} every variant holds: no loss is seen to rise. A rise by {visible:.0f} % "
+                "would have been seen (80 % power)."
             )
         else:
             first = " and ".join(map(_title, held)) + f" hold{'s' * (len(held) == 1)}"
@@ -71,6 +72,11 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{where} {first}; {', '.join(said)}."
 
 
+def percent(part: float, clean: float) -> float:
+    """``part`` in percent of the clean value; NaN where that is 0."""
+    return 100 * part / clean if clean else math.nan
+
+
 def _title(change: dict[str, Any]) -> str:
     return NORM_TITLES.get(change["variant"], change["variant"])
 
@@ -79,5 +85,5 @@ def _rise(change: dict[str, Any]) -> str:
     """Such as "22 % [18, 25]", of the clean loss."""
     clean, found = change["clean"]["mean"], change["change"]
     ends = [found[name] for name in ("low", "high") if found[name] is not None]
-    inside = ", ".join(f"{100 * end / clean:.0f}" for end in ends)
-    return f"{100 * found['mean'] / clean:.0f} %" + (f" [{inside}]" if ends else "")
+    inside = ", ".join(f"{percent(end, clean):.0f}" for end in ends)
+    return f"{percent(found['mean'], clean):.0f} %" + (f" [{inside}]" if ends else "")

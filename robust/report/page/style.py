@@ -12,6 +12,7 @@ from robust.report.page.style_pictures import compare_of, index_of, strips_of
 from robust.report.page.style_plots import CLEAN, colour_of, curves_of, point_of, title_of
 from robust.report.page.style_tables import note_of, tables_of
 from robust.report.page.values import Answered, Block, Dots, Page, Section
+from robust.style.changes import percent
 from robust.style.names import OURS, PRIMARY
 from robust.style.situations import ATTACKED
 
@@ -91,10 +92,11 @@ def _lead(summary: dict[str, Any]) -> Iterator[Block]:
 
 
 def _relative(change: dict[str, Any], clean: float) -> str:
-    text = f"{100 * change['mean'] / clean:+.1f} %"
+    text = f"{percent(change['mean'], clean):+.1f} %"
     if change["low"] is None:
         return text
-    return f"{text} [{100 * change['low'] / clean:+.1f}, {100 * change['high'] / clean:+.1f}]"
+    low, high = (percent(change[end], clean) for end in ("low", "high"))
+    return f"{text} [{low:+.1f}, {high:+.1f}]"
 
 
 def _facts(facts: dict[str, Any]) -> dict[str, Any]:

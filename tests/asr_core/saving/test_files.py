@@ -193,9 +193,14 @@ def test_a_folder_comes_whole_and_over_its_own_files_alone(tmp_path: Path) -> No
     place.mkdir()
     (place / "mine.txt").write_text("mine")
     (place / "a").write_text("old")
-    with pytest.raises(RuntimeError), atomic_folder(place) as draft:
-        (draft / "a").write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_folder(place) as draft:
+            (draft / "a").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (place / "a").read_text() == "old"
     with atomic_folder(place) as draft:
         (draft / "a").write_text("new")

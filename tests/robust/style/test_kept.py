@@ -79,7 +79,12 @@ def test_a_failed_overwrite_keeps_the_pictures_of_the_earlier_run(tmp_path: Path
     folder = write_attack(tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (folder / PICTURES).iterdir()}
     place = AttackFolder(folder, overwrite=True)
-    with pytest.raises(RuntimeError), place.claim(), place.pictures() as pictures:
-        (pictures / "0000.jpg").write_bytes(b"half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with place.claim(), place.pictures() as pictures:
+            (pictures / "0000.jpg").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert {path.name: path.read_bytes() for path in (folder / PICTURES).iterdir()} == before
