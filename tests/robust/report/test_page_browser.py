@@ -19,12 +19,13 @@ from robust.report.page.build import write_report
 pytestmark = pytest.mark.slow
 WIDTHS = (390, 1280, 1920)
 HOSTILE = "<b onclick=alert(1)>&amp;"
+NOT_UTF8 = "caf\udce9"
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "attack"
-    return write_report([write_attack(folder, images=("cat", HOSTILE), size=256)])
+    return write_report([write_attack(folder, images=("cat", HOSTILE, NOT_UTF8), size=256)])
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,8 @@ def test_the_selectors_show_the_pictures_that_they_name(opened: Opened) -> None:
     page.select_option("select[name=picture]", HOSTILE)
     assert source("left") != clean
     assert sides["left"].get_attribute("alt") == f"{HOSTILE}: BN, clean"
+    page.select_option("select[name=picture]", r"caf\xe9")
+    assert sides["left"].get_attribute("alt") == r"caf\xe9: BN, clean"
     page.select_option("select[name=severity]", "1")  # the control is run on BN alone
     assert page.locator(".tag-right").inner_text() == "BN+ASR (not in this run)"
     assert not sides["right"].is_visible()
