@@ -59,7 +59,7 @@ def stripes_page(folder: Path) -> Page:
         "layer", "channels", "mean gate", "deviation between images", "stripe score",
         "settled after, epochs",
     )  # fmt: skip
-    pictures = _pictures(folder)
+    pictures = _pictures(folder, found.get("pictures"))
     sections = []
     if pictures[1:]:
         sections.append(Section("pictures", "Pictures", pictures[1:]))
@@ -77,10 +77,11 @@ def stripes_page(folder: Path) -> Page:
     return Page(f"stripes: {found['title']}", answers, pictures[:1], sections)
 
 
-def _pictures(folder: Path) -> list[Block]:
-    """The PNGs that were drawn, in the order of what they show."""
+def _pictures(folder: Path, names: list[str] | None) -> list[Block]:
+    """The PNGs that were drawn, in the order of what they show; without ``names`` all there are."""
     blocks: list[Block] = []
-    for path in sorted(folder.glob("*.png"), key=lambda path: (_order(path.stem), path.name)):
+    found = [path for path in folder.glob("*.png") if names is None or path.name in names]
+    for path in sorted(found, key=lambda path: (_order(path.stem), path.name)):
         words = next((text for name, text in _PICTURES.items() if name in path.stem), path.stem)
         picture = Picture(path.read_bytes(), f"{words}, as a heat map or plot", "", "image/png")
         blocks.append(Pictures([picture], f"{words}.", wide=True))
