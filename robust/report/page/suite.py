@@ -91,10 +91,15 @@ def _answer(name: str, found: list[dict[str, Any]], suite: dict[str, Any]) -> An
     strongest = max(sure, key=lambda a: abs(a["mean"]))
     rest = len(found) - 1
     more = f" (the largest of {rest + 1} comparisons)" if rest else ""
-    ends = f"{strongest['mean']:+.1f} [{strongest['low']:+.1f}, {strongest['high']:+.1f}] points"
+    low, high = strongest["low"], strongest["high"]
+    better, worse = strongest["a"], strongest["b"]
+    if strongest["mean"] < 0:
+        low, high, better, worse = -high, -low, worse, better
+    ends = f"{abs(strongest['mean']):.1f} points [{low:.1f}, {high:.1f}]"
+    where = strongest["situation"].replace(", attacked", "")
     return Answered(
         question,
-        f"{strongest['situation']}: {strongest['a']} against {strongest['b']}, {ends}{more}.",
+        f"Under {where}, {better} holds better than {worse}: by {ends}{more}.",
         "",
         f"{len(sure)} of {len(found)} comparisons are told apart",
     )
@@ -116,7 +121,8 @@ def _differences(found: list[dict[str, Any]]) -> Dots:
     return Dots(
         "Difference of top-1 accuracy, points; above 0 the first holds better",
         rows,
-        caption="95 % intervals, paired over training seeds and test images.",
+        caption="95 % intervals, paired over training seeds and test images; the word at the end "
+        "answers the claim that the first is more accurate.",
         zero=True,
     )
 

@@ -43,8 +43,7 @@ def sweep_page(folder: Path) -> Page:
     sweep = read_run(folder / "sweep.json")
     over = [claim for claim in sweep["claims"] if claim["where"] == "all rows"]
     answers = [
-        Answered(str(claim["claim"]), claim.get("sentence", ""), str(claim["answer"]))
-        for claim in over
+        Answered(str(claim["claim"]), _said(claim), str(claim["answer"])) for claim in over
     ] or [Answered(str(sweep["title"]), f"{len(sweep['runs'])} runs are finished.")]
     if sweep["missing"]:
         answers.append(
@@ -70,6 +69,12 @@ def sweep_page(folder: Path) -> Page:
             Section("made", "How it was made", [made(facts)]),
         ],
     )
+
+
+def _said(claim: dict[str, Any]) -> str:
+    """Its sentence without the verdict, which stands beside it."""
+    sentence = str(claim.get("sentence", claim["answer"]))
+    return sentence.removeprefix(f"{claim['where']}: {claim['answer']}. ")
 
 
 def _cells(sweep: dict[str, Any]) -> Dots:

@@ -166,7 +166,10 @@ def test_a_suite_tells_which_comparison_is_the_largest(tmp_path: Path) -> None:
     whole = json.loads((folder / "weather.summary.json").read_text())
     (attacked,) = [a for a in whole["answers"] if a["situation"] == "fog, attacked"]
     assert attacked["answer"] == "contradicted"
-    assert f"{attacked['mean']:+.1f}" in page.answers[0].sentence
+    assert page.answers[0].sentence.startswith(
+        f"Under fog, plain holds better than <b>ASR: by {-attacked['mean']:.1f} points "
+        f"[{-attacked['high']:.1f}, {-attacked['low']:.1f}]"
+    )
     assert "<b>ASR" not in render(page)
     assert "<b>ASR" in html.unescape(render(page))
     names = [s.label for s in panel_of(page).series]
