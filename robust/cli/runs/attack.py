@@ -137,7 +137,7 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
             on_output=lambda image: bar.update(task, advance=1, note=image),
             on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
-    finish(folder, no_report=no_report)
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if outcome.skipped:
         say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:

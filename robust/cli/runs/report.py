@@ -10,12 +10,14 @@ from robust.cli import options
 from robust.cli.output import say
 
 
-def finish(folder: Path | str, *, no_report: bool) -> None:
-    """Write the page of a run that has just ended, and say on stderr where it is."""
+def finish(folder: Path | str, *, no_report: bool, quiet: bool) -> None:
+    """Write the page of a run that has just ended; unless ``quiet`` stderr says where it is."""
     if not no_report:
         from robust.report.page.build import write_report
 
-        say(f"report: {write_report([Path(folder)])}", err=True)
+        page = write_report([Path(folder)])
+        if not quiet:
+            say(f"report: {page}", err=True)
 
 
 @click.command("report", cls=options.Command)

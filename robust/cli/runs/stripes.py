@@ -91,7 +91,7 @@ def stripes(
         threshold=threshold,
         beside=other,
     )
-    finish(drawn.files[-1].parent, no_report=no_report)
+    finish(drawn.files[-1].parent, no_report=no_report, quiet=as_json)
     if as_json:
         say_json(drawn.report)
         return

@@ -81,7 +81,7 @@ def paper(
     failures = [] if no_train else begun.train(workers=workers, device=device, quiet=quiet)
     findings = begun.measure(device=device, style=None if style is None else Path(style))
     told = report(begun, findings, command_of(data, data_folder, protocol, begun.declaration.seeds))
-    finish(begun.folder, no_report=no_report)
+    finish(begun.folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json(told.as_dict())
     else:

@@ -67,7 +67,7 @@ def run_and_show(job: SuiteJob, *, no_report: bool, as_json: bool, quiet: bool) 
         results = job.run(on_condition=tell)
         written = [] if job.folder is None else write_report(job.folder, results, job.suite)
         if job.folder is not None:
-            finish(job.folder, no_report=no_report)
+            finish(job.folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])

@@ -104,7 +104,7 @@ def sweep(
         quiet=quiet,
         tell=lambda line: say(line, err=True),
     )
-    finish(folder, no_report=no_report)
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json(outcome.as_dict())
     else:

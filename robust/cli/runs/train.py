@@ -199,7 +199,7 @@ def style(
                     say_above(bar, f"about {in_words(seconds)} to go on this machine")
 
             run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
-        finish(place.path, no_report=no_report)
+        finish(place.path, no_report=no_report, quiet=quiet or as_json)
         if not as_json:
             say(str(place.network))
     if as_json:

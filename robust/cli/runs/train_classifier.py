@@ -197,7 +197,7 @@ def train_classifier(
     accelerator.end_training()
     if not main:
         return
-    finish(folder, no_report=no_report)
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return
