@@ -160,11 +160,19 @@
     if (!location.hash || location.hash.includes("=")) read();
   });
 
-  // The zoomed panes move as one, and by hand.
+  // The zoomed panes move as one, and by hand. A pane's scroll event comes later than its scroll:
+  // one that we caused must not move the other pane back.
+  const put = new Map();
+  const move = (pane, left, top) => {
+    pane.scrollLeft = left;
+    pane.scrollTop = top;
+    put.set(pane, `${pane.scrollLeft},${pane.scrollTop}`);
+  };
   for (const [pane, other] of [[panes.left, panes.right], [panes.right, panes.left]]) {
     pane.addEventListener("scroll", () => {
-      if (other.scrollLeft !== pane.scrollLeft) other.scrollLeft = pane.scrollLeft;
-      if (other.scrollTop !== pane.scrollTop) other.scrollTop = pane.scrollTop;
+      if (put.get(pane) !== `${pane.scrollLeft},${pane.scrollTop}`) {
+        move(other, pane.scrollLeft, pane.scrollTop);
+      }
     });
   }
   let held = null;
@@ -183,8 +191,9 @@
   stage.addEventListener("pointermove", (event) => {
     if (!held) return;
     if (fields.zoom.value !== "1") {
-      panes.right.scrollLeft = held.left + held.x - event.clientX;
-      panes.right.scrollTop = held.top + held.y - event.clientY;
+      for (const pane of [panes.right, panes.left]) {
+        move(pane, held.left + held.x - event.clientX, held.top + held.y - event.clientY);
+      }
     } else if (fields.view.value === "slider") slide(event);
   });
   for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => { held = null; });
