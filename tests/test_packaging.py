@@ -23,8 +23,9 @@ PACKAGES = ["asr_core", "styletransfer", "robust"]  # each may import those befo
 # Where the import name differs.
 DISTRIBUTIONS = {
     "PIL": "pillow",
-    "skimage": "scikit-image",
+    "axe_playwright_python": "axe-playwright-python",
     "lazy_loader": "lazy-loader",
+    "skimage": "scikit-image",
     "yaml": "pyyaml",
 }
 
@@ -86,12 +87,18 @@ def test_the_wheel_holds_the_weights_byte_for_byte(wheel: zipfile.ZipFile, tree:
         assert wheel.read(str(path.relative_to(tree))) == path.read_bytes()
 
 
+def test_the_wheel_holds_what_the_page_of_a_run_is_made_of(wheel: zipfile.ZipFile) -> None:
+    parts = {f"robust/report/page/page.{suffix}" for suffix in ("html", "css", "js")}
+    assert parts < set(wheel.namelist())
+
+
 def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     extra = [
         name
         for name in wheel.namelist()
         if not name.endswith((".py", ".pyi", "/py.typed", ".safetensors", ".json", ".toml"))
         and name != "styletransfer/weights/README.md"
+        and not name.startswith("robust/report/page/page.")
         and ".dist-info/" not in name
     ]
     assert extra == []

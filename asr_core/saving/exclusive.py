@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr_core.errors import InputError
-from asr_core.saving.files import drafts
+from asr_core.saving.files import drafts, remove_draft
 
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
@@ -52,7 +52,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     _held[key] = handle
     try:
         for draft in drafts(folder):
-            draft.unlink(missing_ok=True)
+            remove_draft(draft)
         yield
     finally:
         del _held[key]

@@ -7,12 +7,13 @@ import csv
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-_DRAFT = ".draft-"
+_DRAFT, _DRAFT_FOLDER = ".draft-", ".parts"
 _MOST_LETTERS = 24
 """Most letters, of up to four bytes, of a stem or a suffix in a temporary name."""
 
@@ -49,9 +50,41 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; its files move into ``path`` on success.
+
+    They move in the order of their names, over files of equal names; other files stay. On any
+    failure before that ``path`` is as it was.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name[:_MOST_LETTERS]}{_DRAFT}"
+    temporary = Path(tempfile.mkdtemp(_DRAFT_FOLDER, prefix, path.parent))
+    try:
+        yield temporary
+        path.mkdir(exist_ok=True)
+        for file in sorted(temporary.iterdir()):
+            os.replace(file, path / file.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def drafts(folder: Path | str) -> list[Path]:
-    """Temporary files of :func:`atomic_path` in ``folder``, written now or left by a kill."""
-    return [path for path in Path(folder).glob(f".*{_DRAFT}*") if not path.is_dir()]
+    """What :func:`atomic_path` and :func:`atomic_folder` write now, or left behind by a kill."""
+    found = Path(folder).glob(f".*{_DRAFT}*")
+    return [path for path in found if not path.is_dir() or path.suffix == _DRAFT_FOLDER]
+
+
+def remove_draft(draft: Path) -> None:
+    """Remove one of :func:`drafts`, if it is still there."""
+    if draft.is_dir() and not draft.is_symlink():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)
 
 
 def in_utf8(name: Path | str) -> str:

@@ -87,6 +87,10 @@ COMMANDS: dict[str, Lazy] = {
         "robust.cli.runs.power:power",
         "Seeds that an effect takes, and the effect that seeds see, from pilot runs.",
     ),
+    "report": Lazy(
+        "robust.cli.runs.report:report",
+        "Write a run's page: answer, pictures to compare, curves, tables, how it was made.",
+    ),
     "weights": Lazy(
         "robust.cli.weights:weights", "List, fetch and verify weights that others trained."
     ),

@@ -95,6 +95,7 @@ noise = _shared("--noise", type=Named("noise", lambda: NOISES), is_eager=True)
 """Eager, as severities are read by it."""
 norm = _shared("--norm", type=Named("norm", names.norms))
 out = _shared("--out", type=click.Path())
+no_report = _shared("--no-report", is_flag=True, help="Write no report.html.")
 overwrite = _shared("--overwrite", is_flag=True, help="Replace what is in --out.")
 precision = _shared(
     "--precision",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from robust.protocol.scores import StyleLoss
 from robust.style.folder import METRICS
-from robust.style.measure import PRIMARY
+from robust.style.names import PRIMARY
 from robust.style.results import attacked_means
 
 

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from asr_core.errors import InputError
 from robust.report import escape
+from robust.report.colours import GROUP_COLOURS
 
 Label = str | tuple[str, str]
 Picture = Image.Image | Tensor | None
 
-# Dark enough for white text, and told apart with colour-vision deficiencies.
-GROUP_COLOURS = ("#0072b2", "#b5480a", "#007a5a", "#8a4080", "#5f6a00", "#4a4a4a")
 PAPER = "#ffffff"
 INK = "#1a1a1a"
 FAINT_INK = "#555555"

@@ -7,7 +7,7 @@ import html
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asr_core.errors import InputError
 from robust.report import escape
@@ -74,6 +74,11 @@ class Table:
                     f"a row of {len(row)} cells in a table of {len(self.head)} columns: "
                     f"{[cell.text for cell in row]}"
                 )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able data, without marks and rules."""
+        rows = [[cell.text for cell in row] for row in self.rows]
+        return {"head": self.head, "rows": rows, "words": self.words, "caption": self.caption}
 
     def plain(self) -> list[str]:
         """Lines of equal columns, for pipes and narrow output; without the caption."""

@@ -112,6 +112,7 @@ def draw(
             "layers": figures(gates, fresh, seed=seed),
             "refused": [asdict(refusal) for refusal in gates.refusals],
             "convergence": None if settling is None else asdict(settling),
+            "pictures": [path.name for path in files if path.suffix == ".png"],
         }
         write_json(folder / "stripes.json", report)
         return Drawn(gates, settling, [*files, folder / "stripes.json"], report)

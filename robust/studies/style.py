@@ -20,11 +20,11 @@ from robust.stats.intervals import OVER_BOTH, Interval, mean_interval
 from robust.studies.paper import Line, put_lines
 from robust.studies.sections import put_section
 from robust.style.folder import GRID, METRICS, RUN, SUMMARY
-from robust.style.measure import PRIMARY
+from robust.style.names import NORM_TITLES, OURS, PRIMARY
 from robust.style.report import about, table
 from robust.style.results import CLEAN, attacked_means
 from robust.style.samples import PAGE_WIDTH
-from robust.style.summary import ATTACKED, NORM_TITLES, OURS, percent_of
+from robust.style.situations import ATTACKED, percent_of
 from styletransfer.images.embedded import HELD_OUT, held_out
 from styletransfer.zoo import load_network, select, shipped
 

@@ -24,6 +24,7 @@ from robust.environment import environment
 from robust.parallel import map_in_order, one_thread_each
 from robust.report.table import Table
 from robust.style.folder import METRICS, AttackFolder
+from robust.style.kept import KeptPictures
 from robust.style.measure import Measures
 from robust.style.plan import AttackPlan
 from robust.style.report import answers, details, table
@@ -165,12 +166,7 @@ class AttackJob:
 
         samples = Samples(self.plan, self.style, every_severity=self.full)
 
-        def pictures() -> Iterator[tuple[str, Tensor]]:
-            for name, image in self._pictures(skip):
-                samples.content(name, image)
-                yield name, image
-
-        stream = pictures()
+        stream = self._pictures(skip)
         stream = itertools.chain([next(stream)], stream)  # bad input shows before files are made
         with contextlib.nullcontext() if self.folder is None else self.folder.claim():
             return self._run(stream, samples, skipped, on_output)
@@ -184,14 +180,17 @@ class AttackJob:
     ) -> AttackResult:
         started = datetime.now(UTC)
         interrupt: KeyboardInterrupt | None = None
-        with self._measurements() as file:
+        with self._measurements() as file, self._kept_folder() as place:
             results = Results(file)
+            kept = KeptPictures(self.plan, place)
+            kept.style(self.style)
             try:
-                self._measure(stream, results, samples, on_output)
+                self._measure(stream, results, samples, kept, on_output)
             except KeyboardInterrupt as error:
                 if not results.images:
                     raise
                 interrupt = error
+            kept.write_index(results.images)
         facts = {
             "command": self.command,
             "started": started.isoformat(timespec="seconds"),
@@ -223,11 +222,15 @@ class AttackJob:
             return contextlib.nullcontext(io.StringIO(newline=""))
         return self.folder.measurements()
 
+    def _kept_folder(self) -> AbstractContextManager[Path | None]:
+        return contextlib.nullcontext() if self.folder is None else self.folder.pictures()
+
     def _measure(
         self,
         pictures: Iterator[tuple[str, Tensor]],
         results: Results,
         samples: Samples,
+        kept: KeptPictures,
         on_output: Callable[[str], None],
     ) -> None:
         stop = threading.Event()
@@ -236,10 +239,17 @@ class AttackJob:
             if stop.is_set():
                 raise InterruptedError
             samples.output(output)
+            kept.output(output)
             on_output(output.image)
 
         def measure(attack: StyleAttack, item: tuple[str, Tensor]) -> list[Row]:
             return attack.rows(*item, on_output=seen)
+
+        def seen_first() -> Iterator[tuple[str, Tensor]]:
+            for name, image in pictures:
+                samples.content(name, image)
+                kept.content(name, image)
+                yield name, image
 
         pool = embedded.pool(size=self.plan.size)[1]
         with one_thread_each() as cores, contextlib.ExitStack() as stack:
@@ -249,7 +259,7 @@ class AttackJob:
                 workers.append(StyleAttack(self.plan, self.measures, pool, device=self.device))
                 stack.enter_context(workers[-1].statistics())
             try:
-                for rows in map_in_order(measure, workers, pictures):
+                for rows in map_in_order(measure, workers, seen_first()):
                     results.add(rows)
             except BaseException:
                 stop.set()  # the threads that still run end at their next picture

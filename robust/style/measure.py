@@ -10,31 +10,9 @@ from torch import Tensor
 
 from robust.metrics import METRICS, psnr, ssim_and_ms_ssim
 from robust.metrics.lpips import LPIPS
+from robust.style.names import LPIPS_TO_IN, PRIMARY, SHARED, TO_CLEAN, TO_IN
 from robust.style.objective import Objective
 from styletransfer.losses.perceptual import PerceptualLoss
-
-TO_IN, TO_CLEAN = "to_in", "to_clean"
-"""Suffixes of comparisons: with the IN network's clean output, with the network's own."""
-
-PRIMARY = "loss"
-LPIPS_TO_IN = f"lpips_{TO_IN}"
-SHARED = (PRIMARY, "style_loss", "content_loss", LPIPS_TO_IN, "blur", "grid_energy")
-"""The metrics that every run measures, LPIPS where its weights are; less is better in all."""
-
-TITLES = {
-    PRIMARY: "loss",
-    "style_loss": "style loss",
-    "content_loss": "content loss",
-    LPIPS_TO_IN: "LPIPS to IN",
-    **{metric: METRICS[metric].title for metric in METRICS if METRICS[metric].kind != "reference"},
-    **{
-        f"{metric}_{suffix}": f"{METRICS[metric].title} {words}"
-        for suffix, words in ((TO_IN, "to IN"), (TO_CLEAN, "to own clean"))
-        for metric in METRICS
-        if METRICS[metric].kind == "reference"
-    },
-}
-"""What tables call each metric of ``metrics.csv``."""
 
 _AT_ONCE = 2  # bounds memory: features of a loss network are large
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from asr_core.saving.checkpoint import load_meta
+from robust.style.names import formula_of
 from styletransfer.recipe import StyleRecipe
 from styletransfer.zoo import StyleCheckpoint
 
@@ -31,7 +32,7 @@ class Objective:
     @property
     def formula(self) -> str:
         """Such as "1 · content + 4 · style"."""
-        return f"{self.content_weight:g} · content + {self.style_weight:g} · style"
+        return formula_of(self.content_weight, self.style_weight)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able data."""

@@ -29,7 +29,7 @@ from robust.style.job import AttackJob
 from robust.style.measure import Measures
 from robust.style.objective import objective_of
 from robust.style.plan import AttackPlan
-from robust.style.samples import spread_out
+from robust.style.situations import spread_out
 from styletransfer.images.drawn import STYLES, draw_style
 from styletransfer.images.read import MAX_PIXELS, PathLike, find_images, read_image
 from styletransfer.images.styles import style_image, style_side

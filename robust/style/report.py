@@ -8,16 +8,22 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from robust.norm_noise import BatchNoise, parse_severity
+from robust.norm_noise.severity import BatchNoise, parse_severity
 from robust.report.table import Table
 from robust.stats.intervals import Interval
 from robust.stats.share import COMPARABLE
-from robust.style.measure import LPIPS_TO_IN, PRIMARY, SHARED, TITLES
-from robust.style.objective import Objective
+from robust.style.names import (
+    LPIPS_TO_IN,
+    NORM_TITLES,
+    OTHER_SEED,
+    OWN_STATISTICS,
+    PRIMARY,
+    SHARED,
+    TITLES,
+    formula_of,
+)
 from robust.style.results import CLEAN
-from robust.style.run import OTHER_SEED
-from robust.style.samples import spread_out
-from robust.style.summary import NORM_TITLES, OWN_STATISTICS, percent_of
+from robust.style.situations import percent_of, spread_out
 
 SHOWN_ATTACKS = 2
 _SHORT = {PRIMARY: "loss", "style_loss": "style", "content_loss": "content", LPIPS_TO_IN: "LPIPS"}
@@ -68,7 +74,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 def about(*summaries: dict[str, Any]) -> str:
     """What the numbers of runs stand for, in one paragraph."""
-    formulas = dict.fromkeys(Objective(**summary["loss"]).formula for summary in summaries)
+    formulas = dict.fromkeys(_formula(summary) for summary in summaries)
     return ABOUT.format(formula=" or ".join(formulas), comparable=COMPARABLE)
 
 
@@ -191,7 +197,7 @@ def _caption(summary: dict[str, Any]) -> Iterator[str]:
     by = f", by {network}" if network else ""
     yield (
         f"Means over {seeds} training seed{'s' * (seeds > 1)} and {images} "
-        f"photograph{'s' * (images > 1)}; loss = {Objective(**summary['loss']).formula}{by}; share "
+        f"photograph{'s' * (images > 1)}; loss = {_formula(summary)}{by}; share "
         "of IN's advantage in it over BN is brought back, with the 95 % interval."
     )
     own = [
@@ -207,6 +213,11 @@ def _caption(summary: dict[str, Any]) -> Iterator[str]:
             if mostly
             else f"BN's deficit is not seen to be mostly in its running statistics: {brings}"
         )
+
+
+def _formula(summary: dict[str, Any]) -> str:
+    loss = summary["loss"]
+    return formula_of(loss["content_weight"], loss["style_weight"])
 
 
 def _title(norm: str) -> str:

@@ -19,16 +19,14 @@ from robust.norm_noise import (
     reestimated_statistics,
     run_under,
 )
-from robust.style.measure import LPIPS_TO_IN, TO_CLEAN, TO_IN, Measures, similarities
+from robust.style.measure import Measures, similarities
+from robust.style.names import LPIPS_TO_IN, OTHER_SEED, TO_CLEAN, TO_IN
 from robust.style.plan import AttackPlan
 from robust.style.results import CLEAN, Row
 from styletransfer.network import StyleNetwork
 from styletransfer.zoo import StyleCheckpoint, load_network
 
 TASK = "style"
-OTHER_SEED = "in (other seed)"
-"""The norm that ``metrics.csv`` gives to the ceiling: IN of one training seed against another's."""
-
 _POOL_BATCH = 5
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 from PIL import Image
 from torch import Tensor
@@ -11,14 +10,12 @@ from torchvision.transforms.functional import center_crop
 
 from robust.norm_noise import BatchNoise, Severity
 from robust.report.grid import CORNER, GROUP_COLOURS, Label, Picture, draw_grid, picture_of
+from robust.style.names import COLOURED, NORM_TITLES
 from robust.style.plan import AttackPlan
 from robust.style.run import Output
-from robust.style.summary import NORM_TITLES
+from robust.style.situations import spread_out
 
-T = TypeVar("T")
-
-_COLOURED = ("in", "bn", "bn+asr", "bn+frozen", "bn+const")
-COLOURS = {NORM_TITLES[norm]: GROUP_COLOURS[index] for index, norm in enumerate(_COLOURED)}
+COLOURS = {NORM_TITLES[norm]: GROUP_COLOURS[index] for index, norm in enumerate(COLOURED)}
 """Of each variant, whichever are shown."""
 
 PAGE_WIDTH = 1000
@@ -106,11 +103,3 @@ class Samples:
         for severity in shown:
             several = len(noises) > 1
             yield severity, f"{severity.noise}, {severity.label}" if several else severity.label
-
-
-def spread_out(severities: Sequence[T], most: int) -> Sequence[T]:
-    """At most ``most`` of them, the first and the last among them."""
-    if len(severities) <= most:
-        return severities
-    step = (len(severities) - 1) / (most - 1)
-    return [severities[round(index * step)] for index in range(most)]

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from robust.norm_noise import parse_severity
 from robust.stats.answer import Answer
 from robust.stats.intervals import OVER_BOTH, Interval, mean_interval
 from robust.stats.share import COMPARABLE, Share, share_of
-from robust.style.measure import PRIMARY, SHARED, TITLES
+from robust.style.changes import changes_of, holds
+from robust.style.names import NORM_TITLES, OURS, OWN_STATISTICS, PRIMARY, SHARED, TITLES
 from robust.style.objective import Objective
-from robust.style.results import CLEAN, Results, Treatment
+from robust.style.results import CLEAN, Results
+from robust.style.situations import (
+    ATTACKED,
+    label_of,
+    mean_of,
+    paired,
+    percent_of,
+    situations,
+    tables_of,
+)
 
 SCHEMA = 2
 QUESTION = "What share of IN's advantage over BN does ASR bring back?"
-ATTACKED = "attacked"
-OURS = "bn+asr"
 CONTROLS = {"bn+frozen": "the frozen gate", "bn+const": "a constant gate"}
-OWN_STATISTICS = "bn (n = 1)"
-"""The variant of the shares that is BN, not attacked, on the picture's own statistics."""
-
-NORM_TITLES = {
-    "in": "IN",
-    "bn": "BN",
-    OURS: "BN+ASR",
-    "bn+frozen": "BN+frozen",
-    "bn+const": "BN+const",
-    OWN_STATISTICS: "BN (n = 1)",
-}
-_Key = tuple[str, str]
-_Tables = dict[int, np.ndarray]
 
 
 def summarise(
@@ -46,13 +40,14 @@ def summarise(
         objective: that ``loss`` is measured by; None for the defaults of training.
         loss_network: name of the loss network, for captions.
     """
-    shares = list(_shares(results))
+    shares, changes = list(_shares(results)), list(changes_of(results))
     return {
         "schema": SCHEMA,
         "question": QUESTION,
         "loss": (objective or Objective()).as_dict(),
         "loss_network": loss_network,
         "headlines": list(headlines(shares)),
+        "holds": list(holds(changes)),
         "images": results.images,
         "seeds": results.seeds,
         "cells": [
@@ -60,7 +55,7 @@ def summarise(
                 **cell._asdict(),
                 "label": label_of(cell.noise, cell.severity),
                 "metrics": {
-                    metric: _mean(values)
+                    metric: mean_of(values)
                     for metric in results.metrics()
                     if (values := results.values(cell, metric)) is not None
                 },
@@ -68,12 +63,8 @@ def summarise(
             for cell in results.cells()
         ],
         "shares": shares,
+        "changes": changes,
     }
-
-
-def label_of(noise: str, severity: str) -> str:
-    """A noise and its severity as tables show them."""
-    return CLEAN if noise == CLEAN else f"{noise}, {parse_severity(noise, severity).label}"
 
 
 def headlines(shares: list[dict[str, Any]]) -> Iterator[str]:
@@ -116,50 +107,27 @@ def headlines(shares: list[dict[str, Any]]) -> Iterator[str]:
             )
 
 
-def percent_of(share: dict[str, Any]) -> str:
-    """A share of the summary, such as "4 % [-12, 20]"."""
-    advantage = Interval(**share["advantage"])
-    return Share(share["share"], share["low"], share["high"], advantage).percent
-
-
-def _mean(values: np.ndarray) -> dict[str, Any]:
-    """Mean and interval; a mean that is not finite (PSNR of equal pictures) has none."""
-    if not np.isfinite(values).all():
-        return {"mean": None, "low": None, "high": None, "over": "equal pictures, or missing ones"}
-    return asdict(mean_interval(values))
-
-
 def _shares(results: Results) -> Iterator[dict[str, Any]]:
     """Clean, under each attack, and under all attacks of a noise together, metric by metric."""
     norms = dict.fromkeys(cell.norm for cell in results.cells())
     variants = [norm for norm in norms if norm in NORM_TITLES and norm not in ("in", "bn")]
-    for situation, keys in _situations(results.cells()).items():
+    for situation, keys in situations(results.cells()).items():
         for metric in SHARED:
             tables = {
-                norm: _tables(results, norm, metric, keys) for norm in ("in", "bn", *variants)
+                norm: tables_of(results, norm, metric, keys) for norm in ("in", "bn", *variants)
             }
             if keys == [(CLEAN, "")]:
-                tables[OWN_STATISTICS] = _tables(results, "bn", metric, [("batch", "1")])
+                tables[OWN_STATISTICS] = tables_of(results, "bn", metric, [("batch", "1")])
             for variant in [v for v in tables if v not in ("in", "bn")]:
-                paired = _paired(tables, ("in", "bn", variant))
-                if paired is not None:
-                    instance, batch, ours = paired
+                found = paired(tables, ("in", "bn", variant))
+                if found is not None:
+                    instance, batch, ours = found
                     yield _entry(situation, metric, variant, None, batch - ours, batch - instance)
             for control in CONTROLS:
-                paired = _paired(tables, ("in", "bn", OURS, control))
-                if paired is not None:
-                    instance, batch, ours, theirs = paired
+                found = paired(tables, ("in", "bn", OURS, control))
+                if found is not None:
+                    instance, batch, ours, theirs = found
                     yield _entry(situation, metric, OURS, control, theirs - ours, batch - instance)
-
-
-def _situations(cells: Iterable[Treatment]) -> dict[str, list[_Key]]:
-    """The severities of each situation; controls are none, they belong to the clean one."""
-    situations: dict[str, list[_Key]] = {CLEAN: [(CLEAN, "")]}
-    for noise, severity in dict.fromkeys((cell.noise, cell.severity) for cell in cells):
-        if noise != CLEAN and not parse_severity(noise, severity).is_control:
-            situations[label_of(noise, severity)] = [(noise, severity)]
-            situations.setdefault(f"{noise}, {ATTACKED}", []).append((noise, severity))
-    return situations
 
 
 def _entry(
@@ -171,9 +139,13 @@ def _entry(
     advantage: np.ndarray,
 ) -> dict[str, Any]:
     share = share_of(part, advantage)
-    answer = share.above(COMPARABLE if against is None else 0.0)
+    threshold = COMPARABLE if against is None else 0.0
+    answer = share.above(threshold)
     if share.advantage.over != OVER_BOTH and answer is not Answer.NOT_TESTED:
         answer = Answer.INCONCLUSIVE  # a claim about the method: another training may differ
+    visible = mean_interval(part - threshold * advantage).visible
+    if visible is not None:  # how far from the threshold a share has to be to be told from it
+        visible = None if share.share is None else visible / share.advantage.mean
     return {
         "situation": situation,
         "metric": metric,
@@ -183,6 +155,7 @@ def _entry(
         "low": share.low,
         "high": share.high,
         "answer": answer,
+        "visible": visible,
         "sentence": f"{TITLES[metric]}: {_sentence(share, answer, variant, against)}",
         "advantage": asdict(share.advantage),
     }
@@ -215,29 +188,3 @@ def _signed(advantage: dict[str, Any]) -> str:
     if interval.low is not None and interval.high is not None:
         ends = f" [{interval.low:.3g}, {interval.high:.3g}]"
     return f"BN - IN = {interval.mean:.3g}{ends}"
-
-
-def _tables(results: Results, norm: str, metric: str, keys: list[_Key]) -> _Tables | None:
-    """A norm's values by training seed, (images,), their mean over the severities."""
-    found: list[_Tables] = []
-    for noise, severity in keys:
-        cells = [c for c in results.cells() if c.norm == norm and c[1:3] == (noise, severity)]
-        values = results.by_seed(cells[0], metric) if cells else {}
-        if not values:
-            return None
-        found.append(values)
-    seeds = set.intersection(*map(set, found))
-    return {seed: np.mean([values[seed] for values in found], axis=0) for seed in seeds}
-
-
-def _paired(tables: dict[str, _Tables | None], names: Iterable[str]) -> list[np.ndarray] | None:
-    """Tables (S, I) of the training seeds that all of ``names`` have; None where one has none."""
-    chosen = [tables.get(name) for name in names]
-    if any(table is None for table in chosen):
-        return None
-    of_names = [table for table in chosen if table is not None]
-    seeds = sorted(set.intersection(*map(set, of_names)))
-    if not seeds:
-        return None
-    arrays = [np.stack([table[seed] for seed in seeds]) for table in of_names]
-    return arrays if all(np.isfinite(array).all() for array in arrays) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.artist import Artist
@@ -35,31 +36,16 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
     images on other statistics make the panel "clean images". A variant has one colour and marker in
     all panels.
     """
-    conditions = groups[0].results[0].cells()
-    clean = [condition for condition in conditions if condition.kind == CLEAN.kind]
-    by_kind = {CLEAN.kind: clean} if len(clean) > 1 else {}
-    for condition in conditions:
-        if condition not in clean:
-            by_kind.setdefault(condition.situation, []).append(condition)
     labels = list(dict.fromkeys(group.label for group in groups))
-    trainings = list(dict.fromkeys(group.trained_under for group in groups))
-    panels = [(under, kind) for under in trainings for kind in by_kind]
+    panels = panels_of(groups)
     columns = _COLUMNS.get(len(panels), 5)
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axis, (under, kind) in zip(axes.flat, panels, strict=False):
-        alike = [group for group in groups if group.trained_under == under]
-        shown = by_kind[kind]
-        start = next((c for c in clean if c.statistics == shown[0].statistics), CLEAN)
-        _panel(axis, alike, labels, shown, start)
-        name, comma, adapted = kind.partition(", ")
-        title = "clean images" if kind == CLEAN.kind else escape.picture(name)
-        title += (" noise" if name in NOISES else "") + (f"\n{adapted}" if comma else "")
-        if len(trainings) > 1:
-            title += f"\ntrained under {escape.picture(under) or 'no noise'}"
-        axis.set_title(title, fontsize="medium")
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        _draw(axis, panel, labels)
+        axis.set_title("\n".join(map(escape.picture, panel.titles)), fontsize="medium")
     # Last: the axis is shared, and a limit ends its scaling.
     axes[0, 0].set_ylim(0, min(100, axes[0, 0].get_ylim()[1]))
     for axis in axes.flat[len(panels) :]:
@@ -76,6 +62,63 @@ def draw_curves(groups: Sequence[Cohort]) -> Figure:
     return figure
 
 
+@dataclass(frozen=True)
+class CurvePanel:
+    """One kind of condition, for the networks of one training.
+
+    Attributes:
+        titles: lines above it.
+        groups: whose accuracies it shows.
+        points: conditions from left to right; the clean one first, unless all are clean.
+        names: of the points, on the axis.
+        joined: places of the points that lines join.
+    """
+
+    titles: tuple[str, ...]
+    groups: tuple[Cohort, ...]
+    points: tuple[Condition, ...]
+    names: tuple[str, ...]
+    joined: tuple[int, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it shows statistics on clean images."""
+        return self.points[-1].kind == CLEAN.kind
+
+
+def panels_of(groups: Sequence[Cohort]) -> list[CurvePanel]:
+    """A panel for each kind and noise of the training; clean images on other statistics first."""
+    conditions = groups[0].results[0].cells()
+    clean = [condition for condition in conditions if condition.kind == CLEAN.kind]
+    by_kind = {CLEAN.kind: clean} if len(clean) > 1 else {}
+    for condition in conditions:
+        if condition not in clean:
+            by_kind.setdefault(condition.situation, []).append(condition)
+    trainings = list(dict.fromkeys(group.trained_under for group in groups))
+    panels = []
+    for under in trainings:
+        for kind, shown in by_kind.items():
+            start = next((c for c in clean if c.statistics == shown[0].statistics), CLEAN)
+            is_clean = kind == CLEAN.kind
+            points = shown if is_clean else [start, *shown]
+            name, _, adapted = kind.partition(", ")
+            noise = " noise" if name in NOISES else ""
+            titles = ["clean images" if is_clean else name + noise, adapted]
+            if len(trainings) > 1:
+                titles.append(f"trained under {under or 'no noise'}")
+            ordered = [i for i, c in enumerate(points) if c == start or c.is_ordered]
+            panels.append(
+                CurvePanel(
+                    tuple(filter(None, titles)),
+                    tuple(group for group in groups if group.trained_under == under),
+                    tuple(points),
+                    tuple(c.statistics if is_clean else c.label or "clean" for c in points),
+                    () if is_clean else tuple(ordered),
+                )
+            )
+    return panels
+
+
 def save_curves(figure: Figure, path: Path) -> list[Path]:
     """Write ``path`` with the suffixes .png and .svg."""
     written = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
@@ -85,17 +128,9 @@ def save_curves(figure: Figure, path: Path) -> list[Path]:
     return written
 
 
-def _panel(
-    axis: Axes,
-    groups: Sequence[Cohort],
-    labels: Sequence[str],
-    shown: Sequence[Condition],
-    start: Condition,
-) -> None:
-    clean = shown[0].kind == CLEAN.kind
-    points = list(shown) if clean else [start, *shown]
-    places = range(len(points))
-    for group in groups:
+def _draw(axis: Axes, panel: CurvePanel, labels: Sequence[str]) -> None:
+    points, places = panel.points, range(len(panel.points))
+    for group in panel.groups:
         index = labels.index(group.label)
         intervals = [accuracy(group, condition) for condition in points]
         # side by side, so that bars do not overlap
@@ -117,19 +152,18 @@ def _panel(
             elinewidth=0.8,
             linestyle="none",
         )
-        if not clean:
-            attacks = [i for i, c in enumerate(points) if c == start or c.is_ordered]
+        if panel.joined:
             axis.plot(
-                [i + shift for i in attacks],
-                [means[i] for i in attacks],
+                [i + shift for i in panel.joined],
+                [means[i] for i in panel.joined],
                 color=_COLOURS[index % len(_COLOURS)],
                 linewidth=1,
             )
-    names = [escape.picture(c.statistics if clean else c.label or "clean") for c in points]
+    names = list(map(escape.picture, panel.names))
     slanted = max(map(len, names)) > 8
     axis.set_xticks(list(places), names, rotation=25 if slanted else 0, fontsize="small")
     if slanted:
         for tick in axis.get_xticklabels():
             tick.set_horizontalalignment("right")
-    axis.set_xlabel("statistics" if clean else "severity")
+    axis.set_xlabel("statistics" if panel.is_clean else "severity")
     axis.grid(axis="y", linewidth=0.4, alpha=0.6)

@@ -49,6 +49,7 @@ class ClaimAnswer:
             "where": self.where,
             "answer": self.answer,
             "seeds": self.seeds,
+            "sentence": self.sentence,
             "differences": [
                 {"better": self.claim.better, "than": value, "points": each.mean}
                 | {"low": each.low, "high": each.high}

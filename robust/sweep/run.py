@@ -43,6 +43,8 @@ class SweepOutcome:
         """As JSON-able data."""
         return {
             **self.results.as_dict(),
+            "paper": None if self.results.sweep.paper is None else self.results.sweep.paper.about,
+            "table": table_of(self.results).as_dict(),
             "claims": [answer.as_dict() for answer in self.answers],
             "failures": self.failures,
         }

@@ -123,7 +123,7 @@ def test_a_frame_holds_every_measurement_and_needs_pandas(
 def test_every_option_of_the_command_is_one_of_the_function() -> None:
     of_command = {parameter.name for parameter in attack_command.params}
     of_classifiers = {"phase", "data", "data_folder", "split", "precision"}
-    of_output = {"task", "as_json", "quiet", "verbose"}
+    of_output = {"task", "as_json", "quiet", "verbose", "no_report"}
     wanted = of_command - of_classifiers - of_output | {"command"}
     assert set(inspect.signature(robust.attack).parameters) == wanted
 

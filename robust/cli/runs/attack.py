@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from asr_core.errors import InputError
 from robust.cli import names, options
 from robust.cli.output import hint_to_fetch, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.values import Named
 from robust.norm_noise.severity import NOISES
 
@@ -75,14 +76,18 @@ _CLASSIFY = ("phase", "data", "data_folder", "split", "precision")
 @options.device()
 @options.out("Run folder.  [runs/attack-NOISE-TIME]")
 @options.overwrite()
+@options.no_report()
 @options.as_json()
 @options.quiet()
 @click.pass_context
-def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: Any) -> None:
+def attack(
+    ctx: click.Context, task: str, no_report: bool, as_json: bool, quiet: bool, **given: Any
+) -> None:
     """Stylise photographs clean and under normalisation noise, measure, and answer.
 
-    Writes grid.png, metrics.csv, summary.json and run.json. Without options the style networks that
-    ship with the package are attacked on held-out photographs; nothing is downloaded.
+    Writes report.html, grid.png, metrics.csv, summary.json, run.json and pictures. Without options
+    the style networks that ship with the package are attacked on held-out photographs; nothing is
+    downloaded.
 
     With --task classify the classifiers of --checkpoint are tested instead: a JSON a model, tables
     (Markdown, CSV, LaTeX), curves (PNG, SVG), and the answer.
@@ -94,22 +99,22 @@ def attack(ctx: click.Context, task: str, as_json: bool, quiet: bool, **given: A
             raise click.UsageError(f"{parameter.opts[-1]} is no option of --task {task}", ctx)
     chosen = {name: value for name, value in given.items() if name not in foreign}
     if task == "classify":
-        _classify(chosen, as_json=as_json, quiet=quiet)
+        _classify(chosen, no_report=no_report, as_json=as_json, quiet=quiet)
     else:
-        _style(chosen, as_json=as_json, quiet=quiet)
+        _style(chosen, no_report=no_report, as_json=as_json, quiet=quiet)
 
 
-def _classify(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def _classify(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: bool) -> None:
     import sys
 
     from robust.cli.runs.suite_run import run_and_show
     from robust.suites.attack import classifier_job
 
     job = classifier_job(**chosen, command=["robust", *sys.argv[1:]])
-    run_and_show(job, as_json=as_json, quiet=quiet)
+    run_and_show(job, no_report=no_report, as_json=as_json, quiet=quiet)
 
 
-def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: bool) -> None:
     import sys
     from datetime import datetime
 
@@ -132,6 +137,7 @@ def _style(chosen: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
             on_output=lambda image: bar.update(task, advance=1, note=image),
             on_skip=lambda path, reason: say_above(bar, f"skipped {path}: {reason}"),
         )
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if outcome.skipped:
         say(f"{len(outcome.skipped)} files skipped; run.json names them", err=True)
     if as_json:

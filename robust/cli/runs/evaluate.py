@@ -32,6 +32,7 @@ from robust.cli.values import Named
 @options.device()
 @options.out("Folder of a suite's results.  [runs/robustness]")
 @options.overwrite()
+@options.no_report()
 @options.as_json()
 @options.quiet()
 def evaluate_models(
@@ -50,6 +51,7 @@ def evaluate_models(
     device: str,
     out: str | None,
     overwrite: bool,
+    no_report: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -121,4 +123,4 @@ def evaluate_models(
         overwrite=overwrite,
         command=["robust", *sys.argv[1:]],
     )
-    run_and_show(job, as_json=as_json, quiet=quiet)
+    run_and_show(job, no_report=no_report, as_json=as_json, quiet=quiet)

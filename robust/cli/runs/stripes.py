@@ -9,6 +9,7 @@ import click
 from asr_core import limits
 from robust.cli import options
 from robust.cli.output import leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.values import Whole
 from robust.report.table import Table
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @options.model()
 @options.device()
 @options.out("Folder of the pictures.  [stripes, in the run or beside the file]")
+@options.no_report()
 @options.as_json()
 def stripes(
     source: str,
@@ -57,6 +59,7 @@ def stripes(
     model: str | None,
     device: str,
     out: str | None,
+    no_report: bool,
     as_json: bool,
 ) -> None:
     """Draw the attention of CHECKPOINT on many images, and score how alike it is.
@@ -91,6 +94,7 @@ def stripes(
         threshold=threshold,
         beside=other,
     )
+    finish(drawn.files[-1].parent, no_report=no_report, quiet=as_json)
     if as_json:
         say_json(drawn.report)
         return

@@ -7,6 +7,7 @@ import click
 from asr_core import limits
 from robust.cli import options
 from robust.cli.output import leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.values import Existing, Whole
 
 
@@ -33,6 +34,7 @@ def study() -> None:
 @options.device("Where to compute; the workers share an accelerator.", default="auto")
 @click.option("--no-train", is_flag=True, help="Measure what is trained, and train nothing.")
 @options.out("Folder of the study.  [runs/study-paper]")
+@options.no_report()
 @options.as_json()
 @options.quiet()
 @click.pass_context
@@ -47,6 +49,7 @@ def paper(
     device: str,
     no_train: bool,
     out: str | None,
+    no_report: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -78,6 +81,7 @@ def paper(
     failures = [] if no_train else begun.train(workers=workers, device=device, quiet=quiet)
     findings = begun.measure(device=device, style=None if style is None else Path(style))
     told = report(begun, findings, command_of(data, data_folder, protocol, begun.declaration.seeds))
+    finish(begun.folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json(told.as_dict())
     else:

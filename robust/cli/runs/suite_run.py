@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from asr_core.training.evaluate import Evaluation
 from robust.cli.output import leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.norm_noise import RUNNING
 from robust.report.progress import progress_bar
 from robust.report.table import Table
@@ -52,7 +53,7 @@ def show_clean(
     say(*Table(head, rows, words=2).plain())
 
 
-def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
+def run_and_show(job: SuiteJob, *, no_report: bool, as_json: bool, quiet: bool) -> None:
     """Run ``job``, write its folder, and print the table and the answer."""
     say(job.announcement, err=True)
     leave_busy_cores()
@@ -65,6 +66,8 @@ def run_and_show(job: SuiteJob, *, as_json: bool, quiet: bool) -> None:
 
         results = job.run(on_condition=tell)
         written = [] if job.folder is None else write_report(job.folder, results, job.suite)
+        if job.folder is not None:
+            finish(job.folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say(*(f"robust: {line}" for line in unproved(cohorts(results))), err=True)
         say_json([result.as_dict() for result in results])

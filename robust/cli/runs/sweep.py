@@ -7,6 +7,7 @@ import click
 from asr_core import limits
 from robust.cli import options
 from robust.cli.output import say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.values import Named, Whole
 
 
@@ -38,6 +39,7 @@ from robust.cli.values import Named, Whole
 )
 @options.device("Where to compute; the workers share an accelerator.", default="auto")
 @options.out("Folder of the runs.  [runs/sweep-NAME]")
+@options.no_report()
 @options.as_json()
 @options.quiet()
 @click.pass_context
@@ -55,6 +57,7 @@ def sweep(
     address: str | None,
     device: str,
     out: str | None,
+    no_report: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -67,7 +70,7 @@ def sweep(
 
     The same command goes on where it was interrupted; finished runs are not run again. If a run
     fails the rest goes on, the exit code is 1, and the run is named. --out holds the folders of
-    the runs and sweep.csv, .json, .md and .tex.
+    the runs and sweep.csv, .json, .md and .tex, and report.html.
 
     With --engine ray (pip install 'robust-asr[ray]') runs are spread over a cluster. --out,
     --data-folder, the working folder and this Python have to be at the same places on all its
@@ -89,9 +92,10 @@ def sweep(
         precision=precision,
         channels_last=channels_last or None,
     )
+    folder = Path(out or f"runs/sweep-{grid.name}")
     outcome = run_sweep(
         grid,
-        Path(out or f"runs/sweep-{grid.name}"),
+        folder,
         workers=workers,
         data_folder=data_folder,
         device=device,
@@ -100,6 +104,7 @@ def sweep(
         quiet=quiet,
         tell=lambda line: say(line, err=True),
     )
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json(outcome.as_dict())
     else:

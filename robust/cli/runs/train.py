@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from asr_core import limits
 from robust.cli import names, options
 from robust.cli.output import hint_to_fetch, leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.runs.train_classifier import classifier_options, train_classifier
 from robust.cli.values import Named, Real, Whole
@@ -111,6 +112,7 @@ def train(ctx: click.Context, **given: Any) -> None:
 @options.device()
 @options.out("Run folder; with several variants, of their folders.  [runs/style-STYLE-NORM-SEED]")
 @options.overwrite()
+@options.no_report()
 @options.quiet()
 @options.as_json()
 @click.pass_context
@@ -123,6 +125,7 @@ def style(
     device: str,
     out: str | None,
     overwrite: bool,
+    no_report: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -198,6 +201,7 @@ def style(
 
             run.train(place, photographs, device=target, on_step=show, on_estimate=estimated)
         write_card(place.network)
+        finish(place.path, no_report=no_report, quiet=quiet or as_json)
         if not as_json:
             say(str(place.network))
     if as_json:

@@ -9,6 +9,7 @@ import click
 
 from robust.cli import names, options
 from robust.cli.output import leave_busy_cores, say, say_json
+from robust.cli.runs.report import finish
 from robust.cli.runs.run_file import config_file, run_fields
 from robust.cli.values import Named
 
@@ -89,6 +90,7 @@ _OPTIONS = (
     click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too."),
     options.out("Run folder.  [runs/RECIPE-MODE-ATTENTION-SEED]"),
     options.overwrite(),
+    options.no_report(),
     options.quiet(),
     options.as_json(),
 )
@@ -121,6 +123,7 @@ def train_classifier(
     tensorboard: bool,
     out: str | None,
     overwrite: bool,
+    no_report: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -196,6 +199,7 @@ def train_classifier(
     if not main:
         return
     write_card(result.file)
+    finish(folder, no_report=no_report, quiet=quiet or as_json)
     if as_json:
         say_json({"file": str(result.file), **read_json(folder / RESULT)})
         return

@@ -13,7 +13,7 @@ from asr_core.saving.schema import parse
 from robust.report.table import Table
 from robust.studies.gatys.measure import WEIGHTS, Bench, Kept, Measured, Setting
 from robust.studies.sections import put_section
-from robust.style.summary import NORM_TITLES
+from robust.style.names import NORM_TITLES
 from styletransfer.zoo import describe, shipped
 
 ANCHOR = 100

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_core.saving.files import atomic_path, write_json, write_text
+from asr_core.saving.files import (
+    atomic_folder,
+    atomic_path,
+    drafts,
+    remove_draft,
+    write_json,
+    write_text,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -179,3 +186,35 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff\n$\x1b.txt")
     write_text(tmp_path / name, "new")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_comes_whole_and_over_its_own_files_alone(tmp_path: Path) -> None:
+    place = tmp_path / "pictures"
+    place.mkdir()
+    (place / "mine.txt").write_text("mine")
+    (place / "a").write_text("old")
+
+    def fail() -> None:
+        with atomic_folder(place) as draft:
+            (draft / "a").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (place / "a").read_text() == "old"
+    with atomic_folder(place) as draft:
+        (draft / "a").write_text("new")
+        assert draft in drafts(tmp_path)
+    assert {path.name: path.read_text() for path in place.iterdir()} == {
+        "a": "new", "mine.txt": "mine",
+    }  # fmt: skip
+    assert drafts(tmp_path) == []
+
+
+def test_a_draft_folder_of_a_killed_process_goes(tmp_path: Path) -> None:
+    draft = Path(tempfile.mkdtemp(".parts", ".pictures.draft-", tmp_path))
+    (draft / "a").write_text("half")
+    assert drafts(tmp_path) == [draft]
+    remove_draft(draft)
+    remove_draft(draft)
+    assert not draft.exists()

@@ -17,7 +17,7 @@ from tiny_networks import save_all, save_tiny
 
 from asr_core.saving.checkpoint import META, load_meta, save_checkpoint, sha256
 from robust.cli import main
-from robust.style.folder import FILES
+from robust.style.folder import FILES, PICTURES
 from robust.style.run import StyleAttack
 from styletransfer.images.embedded import UNSEEN
 
@@ -64,7 +64,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 def test_a_run_writes_its_four_files_and_answers(models: list[Path], tmp_path: Path) -> None:
     result = attack(models, tmp_path / "run", "--severity", "4:noise", "--repeats", 1)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(FILES)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, PICTURES, "report.html"}
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     said = " ".join(result.stdout.split())
     assert said.startswith(" ".join(summary["headlines"]))

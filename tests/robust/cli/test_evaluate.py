@@ -140,6 +140,8 @@ def test_a_suite_writes_results_tables_and_curves(runs: dict[str, Path], tmp_pat
         [
             *(f"{name}-norm-noise.json" for name in names),
             *(f"norm-noise.{suffix}" for suffix in ("md", "csv", "tex", "png", "svg")),
+            "norm-noise.summary.json",
+            "report.html",
         ]
     )
     header = said.splitlines()[0].split()

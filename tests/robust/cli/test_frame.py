@@ -137,7 +137,7 @@ def test_an_unknown_command_lists_the_known() -> None:
     assert result.stderr == (
         "robust: error: unknown command 'atack'. Did you mean 'attack'? "
         "Known: attack, stylize, train, evaluate, inspect, fuse, export, freeze, stripes, bench, "
-        "sweep, data, study, power, weights, recipes, list, doctor, "
+        "sweep, data, study, power, report, weights, recipes, list, doctor, "
         "completion (see `robust --help`)\n"
     )
     assert result.stdout == ""

@@ -23,6 +23,7 @@ import styletransfer.zoo
 from robust.cli import main
 from robust.report import escape
 from robust.report.grid import draw_grid
+from robust.report.page.build import write_report as render_report
 from robust.stripes.page import panels, save
 from robust.suites.report import write_report
 from robust.suites.suite import SUITES, SuiteOptions
@@ -145,7 +146,10 @@ def test_a_report_takes_any_name_of_a_model(tmp_path: Path) -> None:
     results = [made_up(name, 0, 0.5 + index / 40) for index, name in enumerate(names)]
     suite = SUITES["norm-noise"](SuiteOptions(data=tiny_data(), noise="constant"))
     written = {path.suffix: path for path in write_report(tmp_path, results, suite)}
-    assert set(written) == {".md", ".csv", ".tex", ".png", ".svg"}
+    assert set(written) == {".md", ".csv", ".tex", ".png", ".svg", ".json"}
+    page = render_report([tmp_path]).read_text(encoding="utf-8")
+    assert not CONTROLS.search(page.replace("\n", ""))
+    assert "<img src=x>" not in page
     for suffix in (".md", ".csv", ".tex", ".svg"):
         text = written[suffix].read_text(encoding="utf-8")
         assert not CONTROLS.search(text.replace("\n", "")), suffix

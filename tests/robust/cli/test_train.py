@@ -82,7 +82,7 @@ def test_a_run_from_nothing_to_a_network(style: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["0", "1"]
     assert all(0 < float(row["loss"]) < 100 for row in rows)
     assert sorted(os.listdir(tmp_path / "run")) == [
-        "config.json", "log.csv", "network.md", "network.safetensors", "style.png"
+        "config.json", "log.csv", "network.md", "network.safetensors", "report.html", "style.png"
     ]  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from torchvision.models import alexnet
 from asr_core.errors import InputError
 from robust.metrics.lpips import LPIPS
 from robust.norm_noise import BatchNoise, ConstantNoise, RandomNoise, Severity
-from robust.style.measure import SHARED, Measures
+from robust.style.measure import Measures
+from robust.style.names import OTHER_SEED, SHARED
 from robust.style.objective import Objective
 from robust.style.plan import AttackPlan
 from robust.style.results import CLEAN, Row
-from robust.style.run import OTHER_SEED, Output, StyleAttack
+from robust.style.run import Output, StyleAttack
 from styletransfer.images.drawn import draw_style
 from styletransfer.images.embedded import held_out, pool
 from styletransfer.losses.embedded import EmbeddedLossNetwork

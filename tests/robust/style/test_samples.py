@@ -12,7 +12,8 @@ from robust.report.grid import GROUP_COLOURS
 from robust.style import samples
 from robust.style.plan import AttackPlan
 from robust.style.run import Output
-from robust.style.samples import COLOURS, PAGE_WIDTH, Samples, spread_out
+from robust.style.samples import COLOURS, PAGE_WIDTH, Samples
+from robust.style.situations import spread_out
 from styletransfer.zoo import StyleCheckpoint
 
 QUICK = BatchNoise(1), BatchNoise(2), BatchNoise(8)

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from robust.stats.share import share_of
+from robust.style.names import OWN_STATISTICS
 from robust.style.objective import Objective
 from robust.style.report import about, answers, details, markdown, print_report, table
 from robust.style.results import CLEAN, Results, Row
-from robust.style.summary import OWN_STATISTICS, summarise
+from robust.style.summary import summarise
 
 SEEDS, IMAGES = 3, 4
 IN, BN = 1.0, 2.0
