@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from robust.cli.output import say
 from robust.cli.values import Named
 
 SHELLS = ("bash", "zsh", "fish")
@@ -21,4 +22,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     script = get_completion_class(shell)
     assert script is not None
-    click.echo(script(ctx.find_root().command, {}, "robust", "_ROBUST_COMPLETE").source())
+    source = script(ctx.find_root().command, {}, "robust", "_ROBUST_COMPLETE").source()
+    say(*source.splitlines())

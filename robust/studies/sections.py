@@ -18,7 +18,7 @@ FIRST = ("endpoints", "paper")
 
 PAGES = (
     "style", "style-training", "gatys", "classification", "costs", "noise", "borders",
-    "corruptions", "stripes", "sweeps",
+    "corruptions", "stripes", "sweeps", "real-network",
 )  # fmt: skip
 """Names of the studies that have a page, in the order of the list."""
 
