@@ -151,7 +151,7 @@ SMALL = {
     "vgg bn": (lambda: without_head(vision.vgg11_bn), 32),
     "vit": (lambda: vision.VisionTransformer(32, 16, 2, 2, 8, 16, num_classes=5), 32),
 }
-KEPT_SMALL = ("convnext", "mobilenet v3", "resnext", "shufflenet", "swin v2", "vgg bn", "vit")
+KEPT_SMALL = ("mobilenet v3", "shufflenet", "swin v2", "vgg bn")
 
 
 @pytest.mark.parametrize("name", some_of(SMALL, KEPT_SMALL))

@@ -184,7 +184,7 @@ def test_parallel_branches_become_one_convolution(
     ("norm", "suffix", "fold"),
     [
         pytest.param("bn+asr", "onnx", [], marks=pytest.mark.slow),
-        ("bn+asr", "pt2", ["--fold"]),
+        pytest.param("bn+asr", "pt2", ["--fold"], marks=pytest.mark.slow),
         pytest.param("in", "onnx", [], marks=pytest.mark.slow),
     ],
 )

@@ -120,7 +120,12 @@ def test_norms_start_alike_and_end_apart(style: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("noise", "severity"), [("constant", "0.8,0.8"), ("random", None), ("batch", "3")]
+    ("noise", "severity"),
+    [
+        ("constant", "0.8,0.8"),
+        pytest.param("random", None, marks=pytest.mark.slow),
+        pytest.param("batch", "3", marks=pytest.mark.slow),
+    ],
 )
 def test_noise_while_training_makes_another_network(
     style: Path, tmp_path: Path, noise: str, severity: str | None

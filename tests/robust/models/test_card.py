@@ -158,6 +158,7 @@ def test_a_trained_classifier_and_its_frozen_twin(
     outputs(told, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_trained_style_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_quick(monkeypatch)
     words = ["train", "style", "waves", "--steps", "1", "--size", "64", "--batch-size", "1"]
@@ -226,6 +227,7 @@ def test_hostile_text_stays_text() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_code_that_a_file_names_is_named_by_the_reader_too(tmp_path: Path) -> None:
     """A card for a model of the user's own code gives the name that ``open_model`` asks for."""
     (tmp_path / "own_nets.py").write_text(

@@ -81,6 +81,7 @@ def test_a_model_without_a_published_normalisation_is_refused(tmp_path: Path, na
         load_foreign(tmp_path / "weights.pth", name)
 
 
+@pytest.mark.slow
 def test_stripes_and_freeze_take_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS._entries, "small", lambda source: data())
     monkeypatch.setattr(asr_core.data, "open_data", lambda name, **options: data())

@@ -106,7 +106,8 @@ def run(path: Path, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [
-    ("asr", "pt2"), pytest.param("live", "pt2", marks=pytest.mark.slow), ("both", "onnx"),
+    pytest.param("asr", "pt2", marks=pytest.mark.slow),
+    pytest.param("live", "pt2", marks=pytest.mark.slow), ("both", "onnx"),
 ])  # fmt: skip
 def test_a_program_takes_images_and_has_no_gate_but_live_attention(
     tmp_path: Path, mode: str, suffix: str
@@ -176,6 +177,7 @@ def test_folded_files_keep_the_normalisation(saved: Path, tmp_path: Path) -> Non
         assert close(again(images), expected(trained(mode), mode, images))
 
 
+@pytest.mark.slow
 def test_one_gate_for_several_branches(tmp_path: Path) -> None:
     path, out = tmp_path / "repvgg.safetensors", tmp_path / "plain.safetensors"
     model = save(path, "asr", "repvgg_a0", side=8)

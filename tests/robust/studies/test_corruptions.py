@@ -113,6 +113,7 @@ def row(text: str, start: str) -> list[str]:
     return line.removeprefix(start).strip("| ").split(" | ")
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_results(whole: Path) -> None:
     text = (whole / "docs" / "results" / "corruptions.md").read_text()
     assert "|  | corruption | plain | ASR(IE) | const |" in text
@@ -132,6 +133,7 @@ def test_errors_are_those_of_the_results(whole: Path) -> None:
         assert cell.startswith(f"{100 * sum(by_kind) / len(by_kind):.1f} ± ")
 
 
+@pytest.mark.slow
 def test_mce_is_relative_to_the_plain_twin_and_called_so(whole: Path) -> None:
     text = (whole / "docs" / "results" / "corruptions.md").read_text()
     plain, *others = row(text, "|  | mCE relative to the plain twin |")
@@ -149,6 +151,7 @@ def test_mce_is_relative_to_the_plain_twin_and_called_so(whole: Path) -> None:
         assert cell == expected
 
 
+@pytest.mark.slow
 def test_accuracies_under_attack_are_those_of_the_results(whole: Path) -> None:
     text = (whole / "docs" / "results" / "corruptions.md").read_text()
     lines = {
@@ -169,6 +172,7 @@ def test_accuracies_under_attack_are_those_of_the_results(whole: Path) -> None:
     assert "6 test images, 2 training seeds" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_what_was_tested_is_not_tested_again(
     whole: Path,

@@ -128,6 +128,7 @@ def test_images_of_a_data_set_are_a_sample_of_it() -> None:
     assert torch.equal(drawn.test_batch(torch.arange(4))[:, 0, 0, 0] * 255, drawn.labels.float())
 
 
+@pytest.mark.slow
 def test_the_page_is_made_from_the_data_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ def test_the_page_is_made_from_the_data_alone(
     assert [cell.text for cell in noise.rows[-1][3:]] == ["–"] * 3
 
 
+@pytest.mark.slow
 def test_a_data_set_gives_accuracy() -> None:
     images = torch.randint(0, 256, (24, 3, 224, 224), dtype=torch.uint8)
     split = MemorySplit(images, torch.arange(24) % 3, padding=0)

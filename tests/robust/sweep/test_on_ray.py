@@ -81,6 +81,9 @@ def terminal(file: Path) -> Iterator[None]:
             os.close(each)
 
 
+pytestmark = pytest.mark.slow  # a cluster takes seconds to begin and to end
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Two CPUs, and what Ray takes for a GPU; made and ended by the engine, in silence."""
