@@ -308,7 +308,7 @@ def test_more_cases_begin_with_those_of_fewer_and_have_the_shares(fuzz):
 def test_every_command_and_every_option_is_drawn(fuzz, parts):
     lines = importlib.import_module("fuzzing.lines")
     assert set(COMMANDS) <= {words.split()[0] for words in lines.tree()}
-    drawn = [fuzz.make(f"commands:0:{i}", parts).line for i in range(3000)]
+    drawn = [fuzz.make(f"commands:0:{i}", parts).line for i in range(8000)]
     for words, command in lines.tree().items():
         own = [line for line in drawn if " ".join(line).startswith(words)]
         given = {word.partition("=")[0] for line in own for word in line}
