@@ -40,7 +40,8 @@ def curves_of(summary: dict[str, Any], noise: str) -> Iterator[Curves]:
     if noise == BatchNoise.noise:
         ordered.reverse()  # a smaller batch is further from clean
     shown = ordered + [s for s in severities if not s.is_ordered]
-    places = [CLEAN, *(s.label for s in shown)]
+    # "own" is a word that fits under a narrow plot
+    places = [CLEAN, *(s.label.replace(" (control)", ", own") for s in shown)]
     joined = range(1 + len(ordered)) if ordered else range(0)
     norms = list(dict.fromkeys(c["norm"] for c in cells if c["norm"] != OTHER_SEED))
     place_of = {"": 0, **{s.text: place for place, s in enumerate(shown, 1)}}
