@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from asr_core.errors import InputError
 from robust.stats.power import visible_from
@@ -104,6 +104,14 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
         return Interval(mean, None, None, NO_INTERVAL)
     half = _half(d, level)
     return Interval(mean, mean - half, mean + half, spread_over(d.shape), standard_error(d))
+
+
+def wilson(share: float, count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The score interval of a share of ``count`` (Wilson 1927), in [0, 1]."""
+    z = float(ndtri((1 + level) / 2))
+    middle = (share + z * z / count / 2) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + (z / count / 2) ** 2) / (1 + z * z / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def standard_error(values: ArrayLike) -> float:

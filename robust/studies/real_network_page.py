@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from asr_core.saving.files import write_json
 from robust.norm_noise import RUNNING, parse_statistics
 from robust.report.table import Table
 from robust.studies.real_network import STATISTICS, WANTED
+from robust.studies.sections import put_section
 
 Found = Mapping[str, Any]
 
@@ -106,6 +111,14 @@ def page(found: Found, command: str = "") -> str:
         lines="\n".join(f"- {line}" for line in lines(found)),
         steps=steps.markdown().strip(),
     )
+
+
+def study(runs: Path, docs: Path) -> None:
+    """Write the page and its data into ``docs``, from what the command left in ``runs``."""
+    found = json.loads((runs / "network.json").read_text(encoding="utf-8"))
+    write_json(docs / "real-network.json", found)
+    # A section's headings begin at the second level.
+    put_section(docs, "real-network", re.sub("^#", "##", page(found), flags=re.MULTILINE))
 
 
 def _of(found: Found) -> str:

@@ -40,8 +40,8 @@ def changes_of(results: Results) -> Iterator[dict[str, Any]]:
 def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
     """For each noise, a sentence that says which variants hold, and by how much, in the loss.
 
-    A variant holds if its loss is not seen to rise. Where all hold, the smallest rise that would be
-    seen in any of them stands beside it.
+    A variant holds if its loss is not seen to rise. Beside those that hold stands the smallest rise
+    that would be seen in any of them.
     """
     attacked = [c for c in changes if c["metric"] == PRIMARY and c["situation"].endswith(ATTACKED)]
     for situation in dict.fromkeys(change["situation"] for change in attacked):
@@ -57,11 +57,7 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
                 f"{_title(worst)} by {_rise(worst)}; one seed and one picture give no interval."
             )
         elif not lost:
-            visible = max(percent(change["visible"], change["clean"]["mean"]) for change in found)
-            yield (
-                f"{where} every variant holds: no loss is seen to rise. A rise by {visible:.0f} % "
-                "would have been seen (80 % power)."
-            )
+            yield f"{where} every variant holds: no loss is seen to rise. {_seen(held)}"
         else:
             first = " and ".join(map(_title, held)) + f" hold{'s' * (len(held) == 1)}"
             if not held:
@@ -69,7 +65,13 @@ def holds(changes: list[dict[str, Any]]) -> Iterator[str]:
             rest = [c for c in lost if c is worst or (c["variant"] == OURS and c is not best)]
             said = [f"{_title(change)}'s by {_rise(change)}" for change in rest]
             said[0] = said[0].replace(" by ", " loss rises by ", 1) if held else said[0]
-            yield f"{where} {first}; {', '.join(said)}."
+            yield f"{where} {first}; {', '.join(said)}." + (f" {_seen(held)}" if held else "")
+
+
+def _seen(held: list[dict[str, Any]]) -> str:
+    """What would have been seen; empty where nothing is uncertain, as under no change at all."""
+    risen = [percent(c["visible"], c["clean"]["mean"]) for c in held if c["visible"]]
+    return f"A rise by {max(risen):.0f} % would have been seen (80 % power)." if risen else ""
 
 
 def percent(part: float, clean: float) -> float:

@@ -120,6 +120,7 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
 
     from rich.console import Console
 
+    from robust.report.page.build import REPORT
     from robust.report.progress import progress_bar, say_above
     from robust.style.folder import FILES
     from robust.style.options import attack_job
@@ -145,7 +146,8 @@ def _style(chosen: dict[str, Any], *, no_report: bool, as_json: bool, quiet: boo
     else:
         width = None if sys.stdout.isatty() else 150 if verbose else 80
         print_report(outcome.summary, Console(width=width, markup=False), verbose=verbose)
-        say("", f"{folder}: {', '.join(FILES)}")
+        files = FILES if no_report else (*FILES, REPORT)
+        say("", f"{folder}: {', '.join(files)}")
 
 
 def _style_networks(path: Path) -> list[str]:

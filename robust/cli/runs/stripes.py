@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from robust.cli import options
 from robust.cli.output import leave_busy_cores, say, say_json
 from robust.cli.runs.report import finish
 from robust.cli.values import Whole
-from robust.report.table import Table
+from robust.stripes.table import HEAD, layers_table
 
 if TYPE_CHECKING:
     from robust.stripes.measure import Convergence
@@ -98,39 +99,12 @@ def stripes(
     if as_json:
         say_json(drawn.report)
         return
-    head = (
-        "layer", "channels", "mean", "deviation", "trimmed", "untrained",
-        "η²", "trimmed", "permuted", "untrained", "stripe score", "settled after",
-    )  # fmt: skip
-    rows = []
-    settled = {} if drawn.convergence is None else drawn.convergence.layers
-    for layer in drawn.report["layers"]:
-        score = "inf" if layer["stripe"] is None else f"{layer['stripe']:.4g}"
-        when = settled.get(layer["name"])
-        rows.append(
-            (
-                layer["name"],
-                str(layer["channels"]),
-                f"{layer['mean']:.4f}",
-                *(_number(layer[f"std_between_images{kind}"], 4) for kind in _DEVIATIONS),
-                *(_number(layer[f"eta2{kind}"], 3) for kind in _SHARES),
-                score,
-                "-" if when is None else f"epoch {when}",
-            )
-        )
-    if rows:
-        say(*Table(head, rows, words=len(head)).plain())
+    if drawn.report["layers"]:
+        table = layers_table(drawn.report)
+        say(*replace(table, words=len(HEAD)).plain())
     if drawn.convergence is not None:
         say(_sentence(drawn.convergence))
     say(*map(str, drawn.files))
-
-
-_DEVIATIONS = ("", "_trimmed", "_untrained")
-_SHARES = ("", "_trimmed", "_permuted", "_untrained")
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _sentence(moved: Convergence) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from robust.report.page.made import made
 from robust.report.page.read import read_run
 from robust.report.page.values import Answered, Block, Page, Picture, Pictures, Section, Shown
-from robust.report.table import Table
+from robust.stripes.table import layers_table
 
 _TERMS = [
     (
@@ -16,7 +16,19 @@ _TERMS = [
         "stripe",
         "robust: robust.stripes.measure.",
     ),
-    ("deviation between images", "of a channel's gate, mean over channels", ""),
+    (
+        "deviation",
+        "of a channel's gate over images, mean over channels; in units of the gate",
+        "robust: asr_core.stripes.spread.",
+    ),
+    (
+        "η²",
+        "the share of all variance that lies between channels; 1 is a perfect stripe",
+        "Fisher 1925. robust: asr_core.stripes.spread.",
+    ),
+    ("trimmed", "without the 5 % of images whose gates are farthest from the others'", ""),
+    ("untrained", "of the same network before training", ""),
+    ("permuted", "η² with the channels of each image in random order: what chance leaves", ""),
     ("settled after", "the epoch from which a layer's gates change by less than the threshold", ""),
 ]
 _PICTURES = {
@@ -32,7 +44,6 @@ def stripes_page(folder: Path) -> Page:
     """The page of the figures in ``folder``."""
     found = read_run(folder / "stripes.json")
     layers = found["layers"]
-    settled = (found["convergence"] or {}).get("layers", {})
     scored = [layer for layer in layers if layer["stripe"] is not None]
     answers = []
     if scored:
@@ -46,25 +57,12 @@ def stripes_page(folder: Path) -> Page:
         )
     else:
         answers.append(Answered("How did attention move?", "See the pictures: no live gates."))
-    rows = [
-        (
-            layer["name"], str(layer["channels"]), f"{layer['mean']:.4f}",
-            f"{layer['std_between_images']:.4f}",
-            "inf" if layer["stripe"] is None else f"{layer['stripe']:.4g}",
-            "" if settled.get(layer["name"]) is None else str(settled[layer["name"]]),
-        )
-        for layer in layers
-    ]  # fmt: skip
-    head = (
-        "layer", "channels", "mean gate", "deviation between images", "stripe score",
-        "settled after, epochs",
-    )  # fmt: skip
     pictures = _pictures(folder, found.get("pictures"))
     sections = []
     if pictures[1:]:
         sections.append(Section("pictures", "Pictures", pictures[1:]))
-    if rows:
-        sections.append(Section("tables", "Tables", [Shown(Table(head, rows), "Layers", _TERMS)]))
+    if layers:
+        sections.append(Section("tables", "Tables", [Shown(layers_table(found), "Layers", _TERMS)]))
     facts = {
         name: found[name]
         for name in ("source", "title", "data", "seed", "refused")

@@ -24,7 +24,7 @@ from robust.studies.real_network import (
     sampled,
     under_noise,
 )
-from robust.studies.real_network_page import page, tables
+from robust.studies.real_network_page import page, study, tables
 from styletransfer.images.embedded import TRAINING, UNSEEN, VALIDATION
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -160,6 +160,13 @@ def test_a_data_set_gives_accuracy() -> None:
         right = small()(images.float() / 255).argmax(1) == split.labels
     assert told["noise"][0]["share"] == pytest.approx(right.double().mean().item())
     assert "Accuracy on 24 images of the data set folder" in page(told)
+
+
+def test_the_study_writes_the_page_of_the_docs(tmp_path: Path) -> None:
+    (tmp_path / "network.json").write_bytes((DOCS / "real-network.json").read_bytes())
+    study(tmp_path, tmp_path / "docs")
+    for name in ("real-network.json", "results/real-network.md"):
+        assert (tmp_path / "docs" / name).read_bytes() == (DOCS / name).read_bytes()
 
 
 def test_the_page_in_the_docs_is_that_of_the_data_in_the_docs() -> None:

@@ -27,8 +27,8 @@ from robust.protocol.scores import Findings
 from robust.protocol.verdicts import as_data, decide
 from robust.report.page.build import page_of, write_report
 from robust.report.page.render import render
-from robust.report.page.training import wilson
 from robust.report.page.values import Curves, Dots, Page, Shown
+from robust.stats.intervals import wilson
 from robust.sweep import Sweep
 from robust.sweep.claims import answers
 from robust.sweep.grid import Claim, Paper
@@ -88,7 +88,7 @@ def study(folder: Path) -> Path:
 
 def stripes(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    layer = {"channels": 8, "mean": 0.5, "std_between_images": 0.01}
+    layer = {"channels": 8, "mean": 0.5, "std_between_images": 0.01, "eta2": 0.91}
     layers = [{"name": f"layer{i}", "stripe": i / 10, **layer} for i in range(2)]
     facts = {"source": "model", "title": "model", "data": "tiny", "seed": 0, "refused": []}
     report = {**facts, "images": 5, "layers": layers, "convergence": None}
@@ -157,7 +157,19 @@ def test_parity_is_an_answer_where_gates_were_folded(tmp_path: Path) -> None:
     folder = train(tmp_path / "run")
     same = {"max_rel": 1e-7, "tolerance": 1e-5, "same_class": 1800, "test_images": 1800}
     write_json(folder / "parity.json", same)
-    assert "1,800 of 1,800 test images keep their class" in page_of(folder).answers[1].sentence
+    assert (
+        page_of(folder)
+        .answers[1]
+        .sentence.startswith("No: 1,800 of 1,800 test images keep their class")
+    )
+
+
+@pytest.mark.parametrize("changed", [{"same_class": 1799}, {"max_rel": 2e-5}])
+def test_a_fused_network_that_differs_is_said_to(tmp_path: Path, changed: dict[str, float]) -> None:
+    folder = train(tmp_path / "run")
+    same = {"max_rel": 1e-7, "tolerance": 1e-5, "same_class": 1800, "test_images": 1800}
+    write_json(folder / "parity.json", {**same, **changed})
+    assert page_of(folder).answers[1].sentence.startswith("Yes: ")
 
 
 def test_a_suite_tells_which_comparison_is_the_largest(tmp_path: Path) -> None:
@@ -225,6 +237,9 @@ def test_a_study_shows_published_and_ours_and_the_smallest_visible_effect(tmp_pa
 def test_stripes_name_the_most_and_the_least_alike_layer(tmp_path: Path) -> None:
     page = page_of(stripes(tmp_path / "run"))
     assert "0 (layer0) to 0.1 (layer1) over 5 images" in page.answers[0].sentence
+    table = tables(page)["Layers"].table
+    row = dict(zip(table.head, (cell.text for cell in table.rows[0]), strict=True))
+    assert (row["deviation"], row["η²"], row["permuted"]) == ("0.0100", "0.910", "-")
 
 
 def test_rows_of_several_runs_match_and_what_does_not_is_said(tmp_path: Path) -> None:
