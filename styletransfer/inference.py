@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from asr_core import fold_conv_bn, fuse_asr
 from asr_core.errors import InputError
-from styletransfer.network import StyleNetwork
+from styletransfer.network import ConvLayer, StyleNetwork
 from styletransfer.tiles import in_tiles
 
 _STRIDE = 4
@@ -44,6 +44,8 @@ def stylize(network: nn.Module, images: Tensor) -> Tensor:
 def fold_network(network: StyleNetwork) -> StyleNetwork:
     """A copy for inference: ASR fused, every batch norm folded into its convolution, channels last.
 
+    The last convolution computes neighbouring columns together (:class:`ColumnsConv`).
+
     Outputs agree with ``network`` in eval mode up to rounding.
 
     Raises:
@@ -54,7 +56,35 @@ def fold_network(network: StyleNetwork) -> StyleNetwork:
         raise InputError("instance norm cannot be folded: its scale depends on the picture")
     plain = fuse_asr(network)
     folded = cast(StyleNetwork, fold_conv_bn(plain, _conv_norm_pairs(network)))
+    folded.set_submodule("deconv3", ColumnsConv(folded.deconv3))
     return folded.to(memory_format=torch.channels_last)
+
+
+class ColumnsConv(nn.Module):
+    """A :class:`~styletransfer.network.ConvLayer` of stride 1, faster where it has few outputs.
+
+    Three output channels leave most of a processor's vector unit idle. This makes four neighbouring
+    columns at once, as channels, by shifted copies of the kernel, and sets them side by side:
+    (N, C, H, W) -> (N, C', H, W), W a multiple of 4. Outputs agree up to rounding.
+    """
+
+    def __init__(self, layer: ConvLayer) -> None:
+        super().__init__()
+        self.reflection_pad, conv = layer.reflection_pad, layer.conv2d
+        height, width = conv.kernel_size
+        self.conv2d = nn.Conv2d(
+            conv.in_channels, conv.out_channels * _STRIDE, (height, width + _STRIDE - 1),
+            stride=(1, _STRIDE), device=conv.weight.device, dtype=conv.weight.dtype,
+        )  # fmt: skip
+        shifted = [F.pad(conv.weight, (k, _STRIDE - 1 - k)) for k in range(_STRIDE)]
+        with torch.no_grad():
+            self.conv2d.weight.copy_(torch.stack(shifted, 1).flatten(0, 1))
+            cast(Tensor, self.conv2d.bias).copy_(cast(Tensor, conv.bias).repeat_interleave(_STRIDE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W)."""
+        columns = self.conv2d(self.reflection_pad(x)).unflatten(1, (-1, _STRIDE))
+        return columns.permute(0, 1, 3, 4, 2).flatten(3)
 
 
 @torch.inference_mode()

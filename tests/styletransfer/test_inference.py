@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from asr_core.errors import InputError
-from styletransfer.inference import fold_network, speed_ratio, stylize
-from styletransfer.network import StyleNetwork
+from styletransfer.inference import ColumnsConv, fold_network, speed_ratio, stylize
+from styletransfer.network import ConvLayer, StyleNetwork
 from styletransfer.train import new_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:no gate has changed")
@@ -111,6 +111,17 @@ def test_the_folded_network_gives_the_same_pictures(
 def test_in_float64_it_is_the_same_up_to_rounding(norm: str) -> None:
     made, x = network(norm).double(), images(1, 3, 32, 32).double()
     assert torch.allclose(stylize(fold_network(made), x), stylize(made, x), atol=1e-12)
+
+
+@pytest.mark.parametrize(("outputs", "kernel"), [(3, 9), (2, 3), (1, 1)])
+def test_columns_that_are_made_together_are_those_of_the_convolution(
+    outputs: int, kernel: int
+) -> None:
+    layer = ConvLayer(5, outputs, kernel, 1).double()
+    x = images(2, 5, 12, 16).double()
+    wanted = nn.functional.conv2d(layer.reflection_pad(x), layer.conv2d.weight, layer.conv2d.bias)
+    torch.testing.assert_close(ColumnsConv(layer)(x), wanted, rtol=0, atol=1e-12)
+    assert wanted.std() > 0.01
 
 
 @pytest.mark.parametrize("norm", FOLDABLE)

@@ -118,8 +118,15 @@ def _lead(pages: dict[str, Page]) -> Iterator[Block]:
         ]
         legends = {each.legend for each in alike.values()}
         legend = first.legend if len(legends) == 1 else first.legend and ("clean", "under noise")
-        yield Dots(first.title, rows, legend, first.caption, first.zero)
+        yield Dots(first.title, rows, legend, _captions(alike), first.zero)
         return
+
+
+def _captions(found: dict[str, Dots]) -> str:
+    """What all say, or what each does."""
+    if len({dots.caption for dots in found.values()}) == 1:
+        return next(iter(found.values())).caption
+    return " ".join(f"{name}: {dots.caption}" for name, dots in found.items())
 
 
 def _matched(title: str, found: dict[str, Shown]) -> tuple[Shown, list[str]]:
@@ -145,7 +152,9 @@ def _matched(title: str, found: dict[str, Shown]) -> tuple[Shown, list[str]]:
         ]
         for key in common
     ]
-    head = [*first.table.head[:words], *(f"{c}, {name}" for c in columns for name in found)]
+    heads = zip(*(shown.table.head[:words] for shown in found.values()), strict=True)
+    of_words = [" / ".join(dict.fromkeys(titles)) for titles in heads]
+    head = [*of_words, *(f"{c}, {name}" for c in columns for name in found)]
     lines = []
     for name, shown in found.items():
         lonely = [column for column in shown.table.head[words:] if column not in columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,19 @@ def test_rows_of_several_runs_match_and_what_does_not_is_said(tmp_path: Path) ->
     dots = page.lead[0]
     assert isinstance(dots, Dots)
     assert [row[0] for row in dots.rows][:2] == ["IN, first", "IN, second"]
+
+
+def test_what_a_caption_says_of_one_run_is_not_said_of_another(tmp_path: Path) -> None:
+    from robust.norm_noise import RandomNoise
+    from robust.report.page.several import several_page
+
+    first = write_attack(tmp_path / "first")
+    second = write_attack(tmp_path / "second", images=("cat",), severities=(RandomNoise(0.2),))
+    page = several_page([first, second])
+    (dots,) = page.lead
+    assert isinstance(dots, Dots)
+    assert re.search("first: .* 2 photographs.* second: .* 1 photograph", dots.caption)
+    assert "batch noise / random noise" in tables(page)["Means"].table.head
 
 
 def test_runs_of_several_kinds_are_refused(tmp_path: Path) -> None:
